@@ -1,0 +1,36 @@
+"""Backends by name: each is imported only when it is asked for, so that no phase imports `pocket`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+BACKENDS: dict[str, dict[str, str]] = {
+    "curator": {"shipped": "mmunlearn.curation.shipped:ShippedCurator"},
+    "generator": {"pocket": "mmunlearn.pocket.generator:build_generator"},
+    "scorers": {"pocket": "mmunlearn.pocket.scorers:PocketScorers"},
+    "reference_sets": {"pocket": "mmunlearn.pocket.reference_sets:PocketReferenceSets"},
+    "judge": {"local": "mmunlearn.evaluation.judge:LocalJudge"},
+}
+
+
+class UnknownBackend(KeyError):
+    """No backend of that kind has the name asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def backend(kind: str, name: str) -> Any:
+    """The class or factory registered as `name`, imported now.
+
+    Raises:
+        UnknownBackend: names the nearest registered backend.
+    """
+    names = BACKENDS[kind]
+    if name not in names:
+        from mmunlearn.config import nearest
+
+        raise UnknownBackend(f"{kind} backend '{name}' is unknown; {nearest(name, names)}")
+    module, attribute = names[name].split(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,136 @@
+"""The configuration: checked at parse time, and the recipes that follow from it.
+
+Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
+PUBLISHED = {"finetuned": "Finetune", "po": "PO", "ga": "GA", "gd": "GD", "kl": "KL", "dpo": "DPO", "goal": "Goal"}
+
+THRESHOLDS = ("identity_l2", "scene_cosine", "subject_cosine", "distortion", "aesthetic")
+STOPPING = ("window", "forget_bound", "refusal_bound")
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be run; the message names the key, what was found and what to write."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint: the closest known name, or all of them."""
+    known = sorted(known)
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Validate a merged configuration against resources/config.schema.yaml and across keys.
+
+    Raises:
+        ConfigError: every problem found, one a line; an unknown key comes with the nearest known one.
+    """
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    errors = sorted(validator.iter_errors(dict(config)), key=lambda error: list(map(str, error.path)))
+    problems = [line for error in errors for line in _explain(error)]
+    problems = problems or list(_conflicts(config))
+    if problems:
+        raise ConfigError("the configuration cannot be run:\n  " + "\n  ".join(problems))
+
+
+def _explain(error: Any) -> list[str]:
+    where = ".".join(map(str, error.path))
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = [key for key in error.instance if key not in known]
+        return [f"unknown key '{'.'.join(filter(None, [where, key]))}': {nearest(key, known)}" for key in unknown]
+    return [f"{where or 'top level'}: {error.message}"]
+
+
+def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
+    if config["ceiling_seed"] in config["seeds"]:
+        yield f"ceiling_seed: {config['ceiling_seed']} is also in seeds; the ceiling needs a seed of its own"
+    images = config["images"]
+    if images["max_attempts"] < images["candidates"]:
+        yield "images.max_attempts: must be at least images.candidates"
+    for target in config["dataset"]["targets"]:
+        known = config["curation"]["n_people" if target == "person" else "n_events"]
+        for percent in config["dataset"]["percents"]:
+            if not 0 < concepts_to_forget(known, percent) < known:
+                yield f"dataset.percents: {percent}% of {known} {target}s leaves nothing to forget or to retain"
+
+
+def concepts_to_forget(n: int, percent: int) -> int:
+    """How many of `n` concepts a percentage is, halves rounded up: 5% of 40 is 2."""
+    return (2 * n * percent + 100) // 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made: `finetuned`, `goal-<target><percent>` or `<method>-<target><percent>`."""
+
+    method: str
+    target: str | None = None
+    percent: int | None = None
+
+    @property
+    def split(self) -> str:
+        return f"{self.target}{self.percent:02d}"
+
+    @property
+    def name(self) -> str:
+        return self.method if self.target is None else f"{self.method}-{self.split}"
+
+
+def splits(config: Mapping[str, Any]) -> list[str]:
+    """Names of all splits, e.g. `person05`: targets x percents."""
+    dataset = config["dataset"]
+    return [f"{target}{percent:02d}" for target in dataset["targets"] for percent in dataset["percents"]]
+
+
+def recipes(config: Mapping[str, Any]) -> list[Recipe]:
+    """Every recipe: finetuned once; goal and each method for every target and percent."""
+    dataset = config["dataset"]
+    derived = [
+        Recipe(method, target, percent)
+        for method in ("goal", *config["methods"])
+        for target in dataset["targets"]
+        for percent in dataset["percents"]
+    ]
+    return [Recipe("finetuned"), *derived]
+
+
+def parse_split(name: str) -> tuple[str, int]:
+    """Target and percent of a split's name: `person05` is ("person", 5). Raises ConfigError for others."""
+    target, digits = name[:-2], name[-2:]
+    if target not in ("person", "event", "both") or not digits.isdigit():
+        raise ConfigError(f"'{name}' is no split: expected <target><two digits>, e.g. person05")
+    return target, int(digits)
+
+
+def parse_recipe(name: str) -> Recipe:
+    """The recipe of a name: `finetuned` or `<method>-<split>`. Raises ConfigError for others."""
+    method, _, split = name.partition("-")
+    return Recipe(method) if not split and method == "finetuned" else Recipe(method, *parse_split(split))
+
+
+def scored(config: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
+    """What the tables need: (model, recipe, split, seed) of every score file, the ceiling's included."""
+    rows = []
+    for model in config["models"]:
+        for seed in config["seeds"]:
+            for recipe in recipes(config):
+                own = splits(config) if recipe.target is None else [recipe.split]
+                rows += [(model, recipe.name, split, seed) for split in own]
+        if config["ceiling_seed"] is not None:
+            rows += [(model, f"goal-{split}", split, config["ceiling_seed"]) for split in splits(config)]
+    return rows

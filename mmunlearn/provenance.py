@@ -1,0 +1,32 @@
+"""What a number rests on: versions and memory, recorded beside it."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import mmunlearn
+
+_RECORDED = ("torch", "transformers", "peft", "accelerate", "snakemake", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that shape its results."""
+    found = {"python": platform.python_version(), "mmunlearn": mmunlearn.__version__}
+    for name in _RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_gb() -> float:
+    """Peak memory of this process in GB: of the GPU where one was used, else resident."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
