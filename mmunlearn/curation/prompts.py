@@ -1,0 +1,47 @@
+"""Image prompts: one for every person at every event (PEBench, section III-A)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mmunlearn.records import Event, Person, Prompt, read_jsonl, write_jsonl
+
+TEMPLATE = (
+    "A photo of a {job} {age}-year-old {gender} from {birthplace}, named {name}, with {appearance}.: {event} "
+    "Generate this photo with the Person ID: {person_id} and with file name IMG_6105.CR2."
+)
+logger = logging.getLogger(__name__)
+
+
+def write_prompts(people: Path, events: Path, output: Path) -> None:
+    """Write people x events prompts, in order of image_id."""
+    rows = [
+        make_prompt(person, event)
+        for person in read_jsonl(people, Person)
+        for event in read_jsonl(events, Event)
+    ]
+    write_jsonl(output, rows)
+    logger.info("%d prompts", len(rows))
+
+
+def make_prompt(person: Person, event: Event) -> Prompt:
+    """The paper's prompt for one picture; `drawing` carries what the pocket renderer needs, if anything."""
+    text = TEMPLATE.format(
+        job=person.job,
+        age=person.age,
+        gender=person.gender,
+        birthplace=person.birthplace,
+        name=person.name,
+        appearance=person.appearance.rstrip("."),
+        event=event.description,
+        person_id=person.person_id,
+    )
+    drawn = person.identity is not None and event.scene is not None
+    return Prompt(
+        image_id=f"{person.person_id}-{event.event_id}",
+        person_id=person.person_id,
+        event_id=event.event_id,
+        prompt=text,
+        drawing={"identity": person.identity, "scene": event.scene} if drawn else None,
+    )

@@ -1,0 +1,44 @@
+"""The questions of the data set: one a kind on every valid picture."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmunlearn.records import Event, Person, Question, read_jsonl, read_manifest, write_jsonl
+
+logger = logging.getLogger(__name__)
+
+
+def build_questions(
+    manifest: Path,
+    people: Path,
+    events: Path,
+    output: Path,
+    *,
+    questions: Mapping[str, str],
+    answers: Mapping[str, str],
+) -> None:
+    """Write two questions a valid picture, in order of picture.
+
+    Args:
+        questions: kind -> text of the question.
+        answers: kind -> template of the answer; a template sees every field of its person or event.
+    """
+    person = {row.person_id: row.model_dump() for row in read_jsonl(people, Person)}
+    event = {row.event_id: row.model_dump() for row in read_jsonl(events, Event)}
+    rows = []
+    for picture in (row for row in read_manifest(manifest) if row.accepted):
+        for kind, fields in (("person", person[picture.person_id]), ("event", event[picture.event_id])):
+            rows.append(
+                Question(
+                    question_id=f"{picture.image_id}-{kind}",
+                    image_id=picture.image_id,
+                    kind=kind,
+                    question=questions[kind],
+                    answer=answers[kind].format(**fields),
+                )
+            )
+    write_jsonl(output, rows)
+    logger.info("%d questions on %d pictures", len(rows), len(rows) // 2)

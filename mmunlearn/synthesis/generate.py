@@ -1,0 +1,50 @@
+"""What a picture generator is, and what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+from mmunlearn.records import Prompt
+from mmunlearn.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class DrawRequest:
+    """One picture to draw. `seed` follows from base seed, image id and attempt alone."""
+
+    image_id: str
+    attempt: int
+    seed: int
+    guidance_scale: float
+    size: int
+    prompt: str
+    drawing: dict[str, Any] | None
+
+    @classmethod
+    def make(
+        cls, prompt: Prompt, attempt: int, *, base_seed: int, guidance_scales: Sequence[float], size: int
+    ) -> DrawRequest:
+        """The request of one attempt: attempt k takes the k-th guidance scale, cyclically."""
+        return cls(
+            image_id=prompt.image_id,
+            attempt=attempt,
+            seed=derive_seed(base_seed, prompt.image_id, attempt),
+            guidance_scale=guidance_scales[attempt % len(guidance_scales)],
+            size=size,
+            prompt=prompt.prompt,
+            drawing=prompt.drawing,
+        )
+
+
+class Generator(Protocol):
+    """Draws pictures; the same request gives the same picture, whatever it is batched with."""
+
+    name: str
+
+    def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
+        """RGB pictures of size x size pixels, in the order of the requests."""
+        ...
