@@ -1,0 +1,20 @@
+"""Preference optimisation: learn to refuse, keep the rest (PEBench, equation 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mmunlearn.training.methods.base import Method
+from mmunlearn.training.views import View
+
+
+class PO(Method):
+    """CE(refusals on forget) + CE(retain)."""
+
+    views = ("refusal", "retain")
+    watch = "refusal"
+
+    def loss(self, view: Mapping[str, View]) -> Tensor:
+        return view["refusal"].cross_entropy + view["retain"].cross_entropy

@@ -1,0 +1,216 @@
+"""The training loop: the library's Trainer over a planned list of steps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from mmunlearn.models.collate import IGNORED, Collator, forward
+from mmunlearn.models.loading import POLICY, REFERENCE, trainable_parameters
+from mmunlearn.training.methods.base import Method
+from mmunlearn.training.schedule import Step
+from mmunlearn.training.stopping import Stopping
+from mmunlearn.training.views import View
+
+logger = logging.getLogger(__name__)
+LOG_KEYS = ("loss", "forget", "retain", "refusal", "grad_norm", "learning_rate")
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """The optimisation of one recipe. `batch` counts examples of a forward pass."""
+
+    batch: int
+    accumulation: int
+    learning_rate: float
+    schedule: str
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    save_steps: int
+    seed: int
+
+
+class PlannedTrainer(Trainer):
+    """Trains an adapter on a plan of steps; one step of the plan is one optimizer step.
+
+    A step is split into `accumulation` forward passes inside `training_step`, where every mean is taken over
+    the whole step: the gradient is that of the undivided batch.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel,
+        method: Method,
+        collator: Collator,
+        plan: Sequence[Step],
+        settings: LoopSettings,
+        work: Path,
+        stopping: Stopping | None = None,
+    ) -> None:
+        self.method, self.collator, self.settings = method, collator, settings
+        self.stop_reason = ""
+        self._last_good = _snapshot(model)
+        arguments = TrainingArguments(
+            output_dir=str(work),
+            max_steps=len(plan),
+            per_device_train_batch_size=1,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type=settings.schedule,
+            warmup_steps=settings.warmup_steps,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.max_grad_norm,
+            seed=settings.seed,
+            save_strategy="steps",
+            save_steps=settings.save_steps,
+            save_total_limit=1,
+            logging_strategy="no",
+            report_to="none",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            use_cpu=not torch.cuda.is_available(),
+        )
+        super().__init__(model=model, args=arguments, train_dataset=plan, data_collator=self._collate)
+        self.remove_callback(PrinterCallback)
+        if stopping is not None:
+            self.add_callback(_StopAtBound(stopping, method.watch, self, collator.vocabulary))
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    def _collate(self, steps: Sequence[Step]) -> dict[str, Any]:
+        """The one step of a loader batch as tensors: forward passes, and the totals that its means run over."""
+        (step,) = steps
+        size = self.settings.batch
+        passes = [
+            {view: self.collator(step[view][start : start + size]) for view in self.method.views}
+            for start in range(0, len(step[self.method.views[0]]), size)
+        ]
+        totals = {
+            view: {
+                "tokens": sum(int((one[view]["labels"] != IGNORED).sum()) for one in passes),
+                "samples": sum(len(one[view]["labels"]) for one in passes),
+            }
+            for view in self.method.views
+        }
+        return {"passes": passes, "totals": totals}
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any) -> torch.Tensor:
+        """Accumulate the gradient of one planned step; a loss that is not finite ends training instead."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        observed: dict[str, float] = {}
+        for batches in inputs["passes"]:
+            views = self._views(model, batches, inputs["totals"])
+            loss = self.method.loss(views)
+            for name, value in [("loss", loss), *((view, views[view].cross_entropy) for view in views)]:
+                observed[name] = observed.get(name, 0.0) + value.item()
+            self.accelerator.backward(loss)
+        if all(map(math.isfinite, observed.values())) and _finite_gradients(model):
+            self._last_good = _snapshot(model)
+        else:
+            self._abandon(model)
+        self.state.log_history.append({"step": self.state.global_step + 1, **observed})
+        return torch.tensor(observed["loss"])
+
+    def _views(
+        self, model: torch.nn.Module, batches: dict[str, Any], totals: dict[str, Any]
+    ) -> dict[str, View]:
+        views = {}
+        for name, batch in batches.items():
+            logits, labels = forward(model, batch)
+            views[name] = View(logits, labels, **totals[name])
+        if self.method.reference:
+            with torch.no_grad(), _reference(self.accelerator.unwrap_model(model)):
+                for name in self.method.reference:
+                    views[name].reference_logits, _ = forward(model, batches[name])
+        return views
+
+    def _abandon(self, model: torch.nn.Module) -> None:
+        step = self.state.global_step + 1
+        self.stop_reason = f"loss or gradient not finite at step {step}: kept the adapter before it"
+        logger.warning(self.stop_reason)
+        model.zero_grad()
+        _restore(model, self._last_good)
+        self.control.should_training_stop = True
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """A checkpoint holds the policy alone: the frozen reference is read from its own folder."""
+        self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, selected_adapters=[POLICY])
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: a planned step is no single forward pass."""
+        return 0
+
+    def run(self) -> list[dict[str, float]]:
+        """Train, from the last complete checkpoint if there is one; gives one row of losses a step."""
+        self.train(resume_from_checkpoint=last_checkpoint(Path(self.args.output_dir)))
+        self.stop_reason = self.stop_reason or "all planned steps done"
+        return [
+            {key: float(row[key]) for key in ("step", *LOG_KEYS) if key in row}
+            for row in self.state.log_history
+            if "train_runtime" not in row
+        ]
+
+
+class _StopAtBound(TrainerCallback):
+    """Ends training when the stopping rule says so."""
+
+    def __init__(self, stopping: Stopping, watch: str, trainer: PlannedTrainer, vocabulary: int) -> None:
+        self._stopping, self._watch = stopping, watch
+        self._trainer, self._vocabulary = trainer, vocabulary
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        reason = self._stopping.reason(self._watch, state.log_history, self._vocabulary)
+        if reason and not self._trainer.stop_reason:
+            self._trainer.stop_reason = reason
+            control.should_training_stop = True
+
+
+@contextmanager
+def _reference(model: PeftModel) -> Iterator[None]:
+    """The frozen finetuned adapter answers inside the block."""
+    model.set_adapter(REFERENCE, inference_mode=True)
+    try:
+        yield
+    finally:
+        model.set_adapter(POLICY)
+
+
+def _snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in trainable_parameters(model).items()}
+
+
+def _restore(model: torch.nn.Module, snapshot: dict[str, torch.Tensor]) -> None:
+    for name, value in trainable_parameters(model).items():
+        value.data.copy_(snapshot[name])
+
+
+def _finite_gradients(model: torch.nn.Module) -> bool:
+    gradients = [value.grad for value in trainable_parameters(model).values() if value.grad is not None]
+    return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; trainer_state.json is written last, so one without it is half a checkpoint
+    of a killed job and is removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            complete.append((json.loads((path / "trainer_state.json").read_text())["global_step"], path))
+        except (OSError, ValueError, KeyError):
+            logger.warning("%s is incomplete and removed", path)
+            shutil.rmtree(path, ignore_errors=True)
+    return str(max(complete)[1]) if complete else None
