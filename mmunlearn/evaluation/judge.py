@@ -1,0 +1,98 @@
+"""G-Eval: how close is an unlearned model's sentence to the goal model's, away from the finetuned model's?
+
+Source: PEBench, section III-C3. A judge maps (test, finetuned, goal) sentences to a score in [0, 1]: 0 is the
+finetuned model (nothing forgotten), 1 is the goal model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mmunlearn.backends import backend
+from mmunlearn.evaluation.rouge import rouge_l
+from mmunlearn.records import Answer, Judgement, RecordError, Split, read_json, read_jsonl, write_jsonl
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sentence to judge with its two anchors."""
+
+    question_id: str
+    test: str
+    finetuned: str
+    goal: str
+
+
+class Judge(Protocol):
+    """Scores cases; a case without a verdict gets None and a reason, never 0."""
+
+    name: str
+
+    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
+        """One judgement a case, in order."""
+        ...
+
+
+class LocalJudge:
+    """The embedded judge: d_finetuned / (d_finetuned + d_goal) with d = 1 - ROUGE-L F1 to that sentence.
+
+    It is 0.5 where both distances are 0: the anchors agree, so nothing can be told apart. By construction the
+    finetuned model scores 0 and the goal model 1 wherever their sentences differ; the other-seed goal model is
+    the honest ceiling. Deterministic and free, but it compares words, not meanings: use an LLM judge for
+    free-form answers of real models.
+    """
+
+    name = "local-rouge-l-1"
+
+    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
+        """One judgement a case; none is ever missing."""
+        return [
+            Judgement(question_id=case.question_id, score=closeness(case), reason="ROUGE-L distances")
+            for case in cases
+        ]
+
+
+def closeness(case: Case) -> float:
+    """The local judge's score of one case, in [0, 1]."""
+    to_finetuned, to_goal = 1 - rouge_l(case.test, case.finetuned), 1 - rouge_l(case.test, case.goal)
+    total = to_finetuned + to_goal
+    return to_finetuned / total if total else 0.5
+
+
+def judge_answers(answers: Path, finetuned: Path, goal: Path, split: Path, output: Path, *, judge: str) -> None:
+    """Judge the event answers on the forget set of a split.
+
+    Args:
+        answers, finetuned, goal: answer files of the suite `dataset`.
+    Raises:
+        RecordError: one of the three models has no answer to a question that another has.
+    """
+    own = read_json(split, Split)
+    forgotten = set(own.forget_train) | set(own.forget_test)
+    test, before, ideal = (event_answers(path, forgotten) for path in (answers, finetuned, goal))
+    for path, table in ((finetuned, before), (goal, ideal)):
+        if table.keys() != test.keys():
+            raise RecordError(f"{path} and {answers} answer different questions: delete the older one and rerun")
+    cases = [Case(key, text, before[key], ideal[key]) for key, text in test.items()]
+    backend_judge: Judge = backend("judge", judge)()
+    rows = backend_judge.judge(cases)
+    write_jsonl(output, rows)
+    missing = sum(row.score is None for row in rows)
+    logger.info("%s: %d judgements, %d missing", backend_judge.name, len(rows), missing)
+
+
+def event_answers(path: Path, images: set[str]) -> dict[str, str]:
+    """question_id -> answer of the event questions on some pictures, in the file's order."""
+    rows = read_jsonl(path, Answer)
+    return {row.question_id: row.answer for row in rows if row.image_id in images and is_event(row)}
+
+
+def is_event(row: Answer) -> bool:
+    """Whether a row of the suite `dataset` answers an event question; its id ends in the kind."""
+    return row.question_id.endswith("-event")

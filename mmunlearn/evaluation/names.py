@@ -1,0 +1,25 @@
+"""Name accuracy: did an answer say the full name?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def fold(text: str) -> str:
+    """Case, accents and runs of white space folded away, so that 'JOSÉ\\nDiaz' equals 'jose diaz'."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return " ".join(plain.casefold().split())
+
+
+def says_name(answer: str, name: str) -> bool:
+    """Whether `answer` holds the full `name` between word boundaries.
+
+    A first or last name alone does not count, nor a name inside another word. Raises ValueError for an empty
+    name, which every answer would contain.
+    """
+    wanted = fold(name)
+    if not wanted:
+        raise ValueError("the name to look for is empty")
+    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fold(answer)) is not None

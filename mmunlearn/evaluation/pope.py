@@ -1,0 +1,57 @@
+"""POPE: yes/no questions about objects, scored as the official evaluator does.
+
+Source: Li et al., Evaluating Object Hallucination in Large Vision-Language Models (2023), evaluate.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SUBSETS = ("random", "popular", "adversarial")
+_NO = {"No", "no", "not"}
+
+
+def says_yes(answer: str) -> bool:
+    """The official reading: of the first sentence, commas dropped, a word No, no or not means no, all else yes."""
+    first = answer.split(".")[0].replace(",", "")
+    return not _NO & set(first.split(" "))
+
+
+def says_neither(answer: str) -> bool:
+    """Whether the answer holds neither yes nor no as a word; the official reading counts it as yes."""
+    return not {"yes", "no", "not"} & set(re.findall(r"\w+", answer.casefold()))
+
+
+def score(answers: Sequence[str], labels: Sequence[str]) -> dict[str, float | int | None]:
+    """Score answers against labels `yes` and `no`.
+
+    Returns:
+        accuracy, precision, recall, f1, yes_ratio in [0, 1] (None where undefined), counts n and unparsable.
+    Raises:
+        ValueError: lengths differ, or a label is neither yes nor no.
+    """
+    if len(answers) != len(labels):
+        raise ValueError(f"{len(answers)} answers to {len(labels)} labels")
+    truth = [label.strip().rstrip(".").casefold() for label in labels]
+    if set(truth) - {"yes", "no"}:
+        raise ValueError(f"labels must be yes or no, found {sorted(set(truth) - {'yes', 'no'})[:3]}")
+    said = [says_yes(answer) for answer in answers]
+    positive = [label == "yes" for label in truth]
+    hit = sum(s and p for s, p in zip(said, positive, strict=True))
+    right = sum(s == p for s, p in zip(said, positive, strict=True))
+    precision, recall = _ratio(hit, sum(said)), _ratio(hit, sum(positive))
+    both = (precision or 0.0) + (recall or 0.0)
+    return {
+        "accuracy": _ratio(right, len(said)),
+        "precision": precision,
+        "recall": recall,
+        "f1": None if precision is None or recall is None else 2 * precision * recall / both if both else 0.0,
+        "yes_ratio": _ratio(sum(said), len(said)),
+        "n": len(said),
+        "unparsable": sum(map(says_neither, answers)),
+    }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,156 @@
+"""Scores of one (model, recipe, split, seed): the rows that each metric looks at, from files to a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from mmunlearn.config import PUBLISHED, parse_recipe
+from mmunlearn.evaluation import metrics
+from mmunlearn.evaluation.judge import is_event
+from mmunlearn.provenance import versions
+from mmunlearn.records import (
+    Answer,
+    Judgement,
+    Metric,
+    Person,
+    RecordError,
+    Scores,
+    Split,
+    SuiteQuestion,
+    read_json,
+    read_jsonl,
+    sha256_of,
+    write_json,
+)
+from mmunlearn.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+def score_answers(
+    output: Path,
+    *,
+    answers: Mapping[str, Path],
+    finetuned: Path,
+    split: Path,
+    people: Path,
+    real: Path,
+    world: Path,
+    judgements: Path | None,
+    model: str,
+    recipe: str,
+    seed: int,
+    judge: str,
+    bootstrap: int,
+    max_missing_share: float,
+) -> None:
+    """Write the six metrics of one recipe on one split.
+
+    Args:
+        answers: suite -> answers of this recipe.
+        finetuned: answers of the finetuned model to the suite `real`.
+        judgements: G-Eval of the event target; None for the person target.
+    """
+    own = read_json(split, Split)
+    said = {suite: read_jsonl(path, Answer) for suite, path in answers.items()}
+    sets = read_jsonl(real, SuiteQuestion) + read_jsonl(world, SuiteQuestion)
+    summarise = partial(
+        metrics.summarise,
+        seed=derive_seed(seed, "bootstrap"),
+        resamples=bootstrap,
+        max_missing_share=max_missing_share,
+    )
+    world_hits, pope = metrics.pope_accuracy(said["world"], {row.question_id: row.subset for row in sets})
+    strata = [row.subset for row in sets if row.kind == "object"]
+    if own.target == "person":
+        values = person_values(said, own, people_names(people), figure_names(sets))
+    else:
+        verdicts = {row.question_id: row.score for row in read_jsonl(_required(judgements), Judgement)}
+        values = event_values(said, own, people_names(people), verdicts, read_jsonl(finetuned, Answer))
+    table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
+    table["world_fact"] = summarise(world_hits, strata=strata)
+    inputs = {"split": split, "judgements": judgements, **{f"answers_{k}": path for k, path in answers.items()}}
+    scores = Scores(
+        model=model,
+        recipe=recipe,
+        method=PUBLISHED[parse_recipe(recipe).method],
+        target=own.target,
+        percent=own.percent,
+        seed=seed,
+        judge=judge,
+        metrics=table,
+        details={"pope": pope, "forgotten": own.forgotten},
+        digests={name: sha256_of(path) for name, path in inputs.items() if path is not None},
+        versions=versions(),
+    )
+    write_json(output, scores)
+    logger.info(", ".join(f"{name} {metric.value}" for name, metric in table.items()))
+
+
+def person_values(
+    said: Mapping[str, Sequence[Answer]], split: Split, people: Mapping[str, str], figures: Mapping[str, str]
+) -> dict[str, list[float]]:
+    """Per-question values of the person target. `people`: person_id -> name; `figures`: question_id -> name."""
+    rows = said["dataset"]
+    names = {row.question_id: people[row.image_id.split("-")[0]] for row in rows}
+
+    def hits(images: Sequence[str]) -> list[float]:
+        return metrics.name_hits(_on(rows, images, event=False), names)
+
+    return {
+        "efficacy": metrics.misses(hits(split.forget_train)),
+        "generality": metrics.misses(hits(split.forget_test)),
+        "retain": hits(split.retain),
+        "scope": metrics.overlaps(_on(rows, split.forget_train, event=True)),
+        "real": metrics.name_hits([row for row in said["real"] if row.question_id in figures], figures),
+    }
+
+
+def event_values(
+    said: Mapping[str, Sequence[Answer]],
+    split: Split,
+    people: Mapping[str, str],
+    verdicts: Mapping[str, float | None],
+    finetuned: Sequence[Answer],
+) -> dict[str, list[float | None]]:
+    """Per-question values of the event target. `verdicts`: question_id -> G-Eval in [0, 1] or None."""
+    rows = said["dataset"]
+    real = [row for row in said["real"] if is_event(row)]
+    names = {row.question_id: people[row.image_id.split("-")[0]] for row in rows}
+
+    def judged(images: Sequence[str]) -> list[float | None]:
+        found = [verdicts[row.question_id] for row in _on(rows, images, event=True)]
+        return [None if score is None else 100.0 * score for score in found]
+
+    return {
+        "efficacy": judged(split.forget_train),
+        "generality": judged(split.forget_test),
+        "retain": metrics.overlaps(_on(rows, split.retain, event=True)),
+        "scope": metrics.name_hits(_on(rows, split.forget_train, event=False), names),
+        "real": metrics.overlaps(real),
+        "real_vs_finetuned": metrics.overlaps(real, {row.question_id: row.answer for row in finetuned}),
+    }
+
+
+def _on(rows: Sequence[Answer], images: Sequence[str], *, event: bool) -> list[Answer]:
+    wanted = set(images)
+    return [row for row in rows if row.image_id in wanted and is_event(row) == event]
+
+
+def people_names(path: Path) -> dict[str, str]:
+    """person_id -> full name."""
+    return {row.person_id: row.name for row in read_jsonl(path, Person)}
+
+
+def figure_names(rows: Sequence[SuiteQuestion]) -> dict[str, str]:
+    """question_id -> name of the Real set's person questions, whose `subset` holds the name."""
+    return {row.question_id: row.subset for row in rows if row.kind == "person"}
+
+
+def _required(judgements: Path | None) -> Path:
+    if judgements is None:
+        raise RecordError("the event target needs judgements, but none were given: run rule judge_answers")
+    return judgements
