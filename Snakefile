@@ -1,0 +1,76 @@
+"""mmunlearn: a multimodal unlearning benchmark from nothing to the paper's tables.
+
+    snakemake --cores 2                       everything at the pocket scale
+    snakemake --cores 2 dataset               up to the data set; likewise curate, draw, train, evaluate
+    snakemake -n --configfile presets/pocket-full.yaml
+
+Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+pathvars:
+    results=f"results/{config['scale']}",
+    logs=f"logs/{config['scale']}",
+    benchmarks=f"benchmarks/{config['scale']}",
+
+
+include: "rules/common.smk"
+include: "rules/curation.smk"
+include: "rules/images.smk"
+include: "rules/dataset.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/paper.smk"
+include: "rules/pocket.smk"
+
+
+localrules:
+    all,
+    curate,
+    draw,
+    dataset,
+    train,
+    evaluate,
+    pocket_models,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/run_config.yaml",
+        "<results>/report.html",
+
+
+rule curate:
+    input:
+        "<results>/curation/prompts.jsonl",
+
+
+rule draw:
+    input:
+        "<results>/images/manifest.parquet",
+        "<results>/images/filters.json",
+
+
+rule dataset:
+    input:
+        "<results>/dataset/questions.jsonl",
+        expand("<results>/dataset/{name}.jsonl", name=["real", "world"]),
+        expand("<results>/dataset/splits/{split}.json", split=SPLITS),
+
+
+rule train:
+    input:
+        all_trainings(),
+
+
+rule evaluate:
+    input:
+        all_scores(),

@@ -1,0 +1,89 @@
+"""Paper: tables, figures and the report.
+
+needs  <results>/scores/, <results>/answers/, resources/published/
+makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv
+       <results>/figures/tradeoff.{png,pdf}, <results>/report.html, <results>/run_config.yaml
+"""
+
+
+rule write_run_config:
+    output:
+        "<results>/run_config.yaml",
+    log:
+        "<logs>/write_run_config.log",
+    params:
+        config=config,
+    conda:
+        "../envs/paper.yaml"
+    script:
+        "../workflow_scripts/write_run_config.py"
+
+
+rule make_table3:
+    input:
+        scores=all_scores(),
+        published="resources/published/pebench_table3.csv",
+    output:
+        csv="<results>/tables/table3.csv",
+        md="<results>/tables/table3.md",
+        tex="<results>/tables/table3.tex",
+        ceiling="<results>/tables/table3_ceiling.csv",
+        versus="<results>/tables/table3_vs_published.csv",
+    log:
+        "<logs>/make_table3.log",
+    benchmark:
+        "<benchmarks>/make_table3/all.tsv"
+    params:
+        ceiling_seed=config["ceiling_seed"],
+        code=code_digest("reporting", "records.py"),
+    conda:
+        "../envs/paper.yaml"
+    script:
+        "../workflow_scripts/make_table3.py"
+
+
+rule plot_tradeoff:
+    input:
+        "<results>/tables/table3.csv",
+    output:
+        png="<results>/figures/tradeoff.png",
+        pdf="<results>/figures/tradeoff.pdf",
+    log:
+        "<logs>/plot_tradeoff.log",
+    benchmark:
+        "<benchmarks>/plot_tradeoff/all.tsv"
+    params:
+        code=code_digest("reporting"),
+    conda:
+        "../envs/paper.yaml"
+    script:
+        "../workflow_scripts/plot_tradeoff.py"
+
+
+rule write_report:
+    input:
+        manifest="<results>/images/manifest.parquet",
+        filters="<results>/images/filters.json",
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+        table3="<results>/tables/table3.csv",
+        ceiling="<results>/tables/table3_ceiling.csv",
+        versus="<results>/tables/table3_vs_published.csv",
+        tradeoff="<results>/figures/tradeoff.png",
+        answers=all_answers("dataset"),
+        splits=expand("<results>/dataset/splits/{split}.json", split=SPLITS),
+        trainings=all_trainings(),
+        run_config="<results>/run_config.yaml",
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/write_report.log",
+    params:
+        benchmarks=f"benchmarks/{config['scale']}",
+        sample_people=config["report"]["sample_people"],
+        sample_events=config["report"]["sample_events"],
+        code=code_digest("reporting", "records.py"),
+    conda:
+        "../envs/paper.yaml"
+    script:
+        "../workflow_scripts/write_report.py"

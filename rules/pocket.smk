@@ -1,0 +1,77 @@
+"""The pocket world: the truth about planted defects, and the weights of its scorers and its base model.
+
+needs  nothing but this repository
+makes  <results>/images/truth.jsonl
+       results/pocket-models/scorers/ and llava/ (target pocket_models; resources/pocket/ holds the shipped ones)
+"""
+
+
+rule write_truth:
+    input:
+        "<results>/images/manifest.parquet",
+    output:
+        "<results>/images/truth.jsonl",
+    log:
+        "<logs>/write_truth.log",
+    benchmark:
+        "<benchmarks>/write_truth/all.tsv"
+    params:
+        seed=config["seed"],
+        defect_rate=IMAGES["defect_rate"],
+        code=code_digest("pocket/truth.py", "pocket/defects.py", "records.py"),
+    conda:
+        "../envs/pocket.yaml"
+    script:
+        "../workflow_scripts/write_truth.py"
+
+
+rule pocket_models:
+    input:
+        "results/pocket-models/scorers/calibration.json",
+        "results/pocket-models/llava/card.json",
+
+
+rule train_scorers:
+    output:
+        "results/pocket-models/scorers/card.json",
+    log:
+        "<logs>/train_scorers.log",
+    params:
+        seed=config["seed"],
+        version=1,
+    conda:
+        "../envs/pocket.yaml"
+    script:
+        "../workflow_scripts/train_scorers.py"
+
+
+rule calibrate_scorers:
+    input:
+        "results/pocket-models/scorers/card.json",
+    output:
+        "results/pocket-models/scorers/calibration.json",
+    log:
+        "<logs>/calibrate_scorers.log",
+    params:
+        seed=config["seed"],
+        version=1,
+    conda:
+        "../envs/pocket.yaml"
+    script:
+        "../workflow_scripts/calibrate_scorers.py"
+
+
+rule pretrain_model:
+    input:
+        settings="resources/pocket/pretraining.yaml",
+    output:
+        "results/pocket-models/llava/card.json",
+    log:
+        "<logs>/pretrain_model.log",
+    params:
+        version=1,
+    threads: 2
+    conda:
+        "../envs/pocket.yaml"
+    script:
+        "../workflow_scripts/pretrain_model.py"

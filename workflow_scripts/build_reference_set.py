@@ -1,0 +1,15 @@
+"""The Real, World or replay set."""
+
+from mmunlearn.dataset.reference_sets import build_reference_set
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    build_reference_set(
+        it.output[0],
+        name=snakemake.wildcards.set,
+        source=it.params.source,
+        n=it.params.n,
+        seed=it.params.seed,
+        questions=it.params.questions,
+        size=it.params.size,
+    )

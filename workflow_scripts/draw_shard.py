@@ -1,0 +1,19 @@
+"""A block of people, drawn until every picture is valid."""
+
+from mmunlearn.synthesis.shards import draw_shard
+from mmunlearn.synthesis.studio import PictureSettings
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    draw_shard(
+        it.input.prompts,
+        it.input.references,
+        it.output[0],
+        shard=int(snakemake.wildcards.shard),
+        people_per_shard=it.params.people_per_shard,
+        settings=PictureSettings(**it.params.pictures),
+        thresholds=it.params.thresholds,
+        batch=it.params.batch,
+        max_attempts=it.params.max_attempts,
+        work=it.work,
+    )

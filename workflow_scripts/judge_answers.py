@@ -1,0 +1,14 @@
+"""G-Eval of one recipe on the forget set of an event split."""
+
+from mmunlearn.evaluation.judge import judge_answers
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    judge_answers(
+        it.input.answers,
+        it.input.finetuned,
+        it.input.goal,
+        it.input.split,
+        it.output[0],
+        judge=it.params.judge,
+    )
