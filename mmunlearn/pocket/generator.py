@@ -1,0 +1,132 @@
+"""The pocket world's picture generator: a stand-in for a diffusion model that errs as often as it is told."""
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from PIL import Image
+
+from mmunlearn.pocket import identities, scenes
+from mmunlearn.pocket.defects import plan_defect, render_with_defect
+from mmunlearn.pocket.identities import Identity
+from mmunlearn.pocket.scenes import Scene
+from mmunlearn.records import Prompt, RecordError
+
+_WRONG_FACE_DISTANCE = 3
+
+
+class DrawRequest(Protocol):
+    """What the generator reads from a request.
+
+    Attributes:
+        image_id: the picture to draw.
+        attempt: 0 for the first try, then counting up.
+        seed: varies pose, clothes and layout.
+        guidance_scale: see ``defects.guidance_factor``.
+        size: side of the picture in pixels.
+        prompt: the words for a diffusion model; not read here.
+        drawing: ``{"identity": {...}, "scene": {...}}``, what to draw.
+    """
+
+    image_id: str
+    attempt: int
+    seed: int
+    guidance_scale: float
+    size: int
+    prompt: str
+    drawing: dict[str, Any]
+
+
+class PocketGenerator:
+    """Draws people at events, some of them wrongly."""
+
+    name = "pocket-1"
+
+    def __init__(
+        self, defect_rate: float, seed: int, identities: Sequence[Identity], scenes: Sequence[Scene]
+    ) -> None:
+        """Set up a generator.
+
+        Args:
+            defect_rate: share of defective pictures at the best guidance scale, 0 to 1.
+            seed: decides which attempts go wrong.
+            identities: the dataset's people; a wrong face is never one of theirs.
+            scenes: the dataset's events, from which a wrong scene comes.
+
+        Raises:
+            ValueError: the defect rate is not between 0 and 1.
+        """
+        if not 0 <= defect_rate <= 1:
+            raise ValueError(f"the defect rate must be between 0 and 1, not {defect_rate}")
+        self._defect_rate = defect_rate
+        self._seed = seed
+        self._taken = {identity.key for identity in identities}
+        self._scenes = tuple(scenes)
+
+    def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
+        """Draw one RGB image a request, in order; equal requests give equal images."""
+        return [self._draw_one(request) for request in requests]
+
+    def planned_defect(self, request: DrawRequest) -> str | None:
+        """Return the defect that a request's picture will have, or None."""
+        return plan_defect(
+            request.image_id, request.attempt, self._seed, request.guidance_scale, self._defect_rate
+        )
+
+    def _draw_one(self, request: DrawRequest) -> Image.Image:
+        identity = identities.from_json(request.drawing["identity"])
+        scene = scenes.from_json(request.drawing["scene"])
+        text = f"{request.image_id}|{request.attempt}|{request.seed}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        rng = random.Random(f"wrong {seed}")
+        return render_with_defect(
+            identity,
+            scene,
+            self._wrong_face(identity, rng),
+            self._wrong_scene(scene, rng),
+            seed,
+            request.size,
+            self.planned_defect(request),
+        )
+
+    def _wrong_face(self, identity: Identity, rng: random.Random) -> Identity:
+        while True:
+            other = identities.sample_identity(rng)
+            if identities.distance(other, identity) >= _WRONG_FACE_DISTANCE and other.key not in self._taken:
+                return other
+
+    def _wrong_scene(self, scene: Scene, rng: random.Random) -> Scene:
+        others = [other for other in self._scenes if other.key != scene.key]
+        return rng.choice(others) if others else _other_than(scene, rng)
+
+
+def _other_than(scene: Scene, rng: random.Random) -> Scene:
+    """Sample a scene of another sky and ground, for a pool of one."""
+    while True:
+        other = scenes.sample_scene(rng)
+        if other.sky != scene.sky and other.ground != scene.ground:
+            return other
+
+
+def build_generator(prompts: Sequence[Prompt], *, defect_rate: float, seed: int) -> PocketGenerator:
+    """The generator over the people and events that a set of prompts draws.
+
+    Raises:
+        RecordError: a prompt carries no drawing: its people or events were not made for the pocket world.
+    """
+    missing = [prompt.image_id for prompt in prompts if prompt.drawing is None]
+    if missing:
+        raise RecordError(
+            f"the pocket generator draws from `identity` and `scene`, but {missing[0]} has none; "
+            f"use people and events of resources/pocket, or another generator"
+        )
+    people = {json.dumps(prompt.drawing["identity"]): prompt.drawing["identity"] for prompt in prompts}
+    events = {json.dumps(prompt.drawing["scene"]): prompt.drawing["scene"] for prompt in prompts}
+    return PocketGenerator(
+        defect_rate,
+        seed,
+        [identities.from_json(row) for row in people.values()],
+        [scenes.from_json(row) for row in events.values()],
+    )
