@@ -1,0 +1,74 @@
+"""Configuration: recipes, and errors that name the key and the nearest known one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmunlearn.backends import BACKENDS, UnknownBackend, backend
+from mmunlearn.config import ConfigError, Recipe, check, parse_recipe, parse_split, recipes, scored, splits
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
+
+
+def changed(path: str, value):
+    config = copy.deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    node = config
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return config
+
+
+def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
+    check(CONFIG)
+    names = [recipe.name for recipe in recipes(CONFIG)]
+    assert len(names) == len(set(names)) == 13
+    assert {"finetuned", "goal-person05", "goal-event05", "ga-person05", "dpo-event05"} <= set(names)
+    rows = scored(CONFIG)
+    assert len(rows) == len(set(rows)) == 16, "14 rows of the table and two of the ceiling"
+
+
+def test_full_preset_multiplies_splits_and_seeds():
+    config = changed("dataset.percents", [5, 10, 15]) | {"seeds": [1, 2, 3]}
+    assert splits(config) == ["person05", "person10", "person15", "event05", "event10", "event15"]
+    assert len(scored(config)) == 3 * 6 * 7 + 6
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("images.guidance_scale", [1.0], "did you mean 'guidance_scales'"),
+        ("training.finetune.learning_rat", 1.0, "did you mean 'learning_rate'"),
+        ("trainin", {}, "did you mean 'training'"),
+        ("training.finetune.learning_rate", "1e-4", "training.finetune.learning_rate"),
+        ("seeds", [], "seeds"),
+        ("ceiling_seed", CONFIG["seeds"][0], "ceiling_seed"),
+        ("images.max_attempts", 1, "max_attempts"),
+        ("curation.n_events", 2, "leaves nothing to forget or to retain"),
+    ],
+)
+def test_mistakes_are_named_with_their_key(path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        check(changed(path, value))
+
+
+def test_names_of_recipes_and_splits():
+    assert parse_recipe("finetuned") == Recipe("finetuned")
+    assert parse_recipe("gd+bgd-both05") == Recipe("gd+bgd", "both", 5)
+    assert parse_split("event15") == ("event", 15)
+    for wrong in ("ga", "ga-person5x", "goal-persons05", "ga-05"):
+        with pytest.raises(ConfigError):
+            parse_recipe(wrong)
+
+
+def test_backends_are_found_by_name_and_misses_are_explained():
+    for kind, names in BACKENDS.items():
+        for name in names:
+            assert callable(backend(kind, name))
+    with pytest.raises(UnknownBackend, match="did you mean 'pocket'"):
+        backend("generator", "poket")

@@ -1,0 +1,96 @@
+"""Regenerate-until-valid: properties of the acceptance loop and the five filters."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmunlearn.seeds import derive_seed
+from mmunlearn.synthesis.policy import Draw, RawScores, Thresholds, best, failed_filters, until_accepted
+
+PAPER = Thresholds(identity_l2=0.8, scene_cosine=0.3, subject_cosine=0.85, distortion=50, aesthetic=6)
+GOOD = RawScores(0.5, 0.6, 0.9, 70.0, 6.5)
+scores = st.one_of(st.none(), st.floats(-1, 2))
+raw = st.builds(RawScores, scores, scores, scores, st.floats(0, 100), st.floats(0, 10))
+
+
+def quality(cell: str, attempt: int) -> float:
+    """A picture's score in [0, 1), from its cell and attempt alone."""
+    return derive_seed(cell, attempt) / 2**31
+
+
+def artist(threshold: float, log: list | None = None):
+    def draw(wanted):
+        if log is not None:
+            log.extend(wanted)
+        return [
+            Draw((cell, k), k, [] if quality(cell, k) >= threshold else ["aesthetic"], quality(cell, k))
+            for cell, k in wanted
+        ]
+
+    return draw
+
+
+cells = st.lists(st.text("abcdef", min_size=1, max_size=4), unique=True, max_size=12)
+limits = st.floats(0, 1)
+
+
+def test_each_filter_refuses_by_name():
+    assert failed_filters(GOOD, PAPER) == []
+    assert failed_filters(RawScores(0.81, 0.29, 0.84, 49.9, 5.9), PAPER) == [
+        "identity", "scene", "subject", "distortion", "aesthetic",
+    ]  # fmt: skip
+    assert failed_filters(RawScores(None, 0.6, None, 70.0, 6.5), PAPER) == ["no face", "subject"]
+    assert failed_filters(RawScores(0.8, 0.3, 0.85, 50.0, 6.0), PAPER) == [], "limits themselves pass"
+
+
+@given(raw, limits)
+def test_a_stricter_threshold_never_accepts_more(one, stricter):
+    strict = Thresholds(0.8 - stricter / 2, 0.3 + stricter, 0.85 + stricter / 10, 50 + stricter, 6 + stricter)
+    assert set(failed_filters(one, PAPER)) <= set(failed_filters(one, strict))
+
+
+@given(cells, limits, st.integers(1, 4), st.integers(1, 10))
+def test_every_cell_stops_at_its_first_valid_batch_or_at_the_limit(names, threshold, batch, most):
+    drawn = until_accepted(names, artist(threshold), batch=batch, max_attempts=most)
+    assert set(drawn) == set(names)
+    for cell, candidates in drawn.items():
+        assert [one.attempt for one in candidates] == list(range(len(candidates)))
+        valid = [one.attempt for one in candidates if not one.failed]
+        assert len(candidates) <= most
+        if valid:
+            assert len(candidates) <= min(most, (valid[0] // batch + 1) * batch), "no batch after a valid one"
+            assert best(candidates).failed == []
+        else:
+            assert len(candidates) == most
+        assert all(quality(cell, k) >= threshold for k in valid)
+
+
+@given(cells, limits, st.integers(1, 3), st.integers(1, 5), st.randoms())
+def test_order_and_shard_size_change_nothing(names, threshold, batch, size, random):
+    together = until_accepted(names, artist(threshold), batch=batch, max_attempts=6)
+    shuffled = random.sample(names, len(names))
+    apart = {}
+    for start in range(0, len(names), size):
+        block = shuffled[start : start + size]
+        apart |= until_accepted(block, artist(threshold), batch=batch, max_attempts=6)
+    assert apart == dict(together)
+
+
+@given(cells, limits, limits)
+def test_a_raised_threshold_keeps_what_was_drawn_and_adds_to_it(names, one, other):
+    lower, higher = sorted((one, other))
+    before, after = [], []
+    until_accepted(names, artist(lower, before), batch=1, max_attempts=8)
+    until_accepted(names, artist(higher, after), batch=1, max_attempts=8)
+    assert set(before) <= set(after), "with a store, only the difference is drawn"
+
+
+def test_the_best_candidate_fails_least_then_is_most_beautiful_then_is_earliest():
+    draws = [
+        Draw("a", 0, ["scene", "identity"], 9.0),
+        Draw("b", 1, ["scene"], 5.0),
+        Draw("c", 2, ["scene"], 6.0),
+        Draw("d", 3, ["scene"], 6.0),
+    ]
+    assert best(draws).item == "c"

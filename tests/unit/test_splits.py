@@ -1,0 +1,69 @@
+"""Forget and retain sets: properties for any data set, percent and seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmunlearn.config import concepts_to_forget
+from mmunlearn.dataset.splits import make_split
+
+worlds = st.builds(
+    lambda people, events, holes: {
+        f"p{p:03d}-e{e:02d}": f"p{p:03d}"
+        for p in range(people)
+        for e in range(events)
+        if (p * 7 + e * 3) % 11 not in holes
+    },
+    st.integers(20, 40),
+    st.integers(2, 9),
+    st.sets(st.integers(0, 10), max_size=2),
+)
+percents = st.sampled_from([5, 10, 15])
+seeds = st.integers(0, 2**31)
+
+
+@given(worlds, percents, seeds)
+def test_a_split_is_a_partition_that_halves_every_forgotten_concept(concept_of, percent, seed):
+    split = make_split(concept_of, target="person", percent=percent, seed=seed)
+    parts = split.forget_train + split.forget_test + split.retain
+    assert sorted(parts) == sorted(concept_of)
+    assert len(split.forgotten) == concepts_to_forget(len(set(concept_of.values())), percent)
+    assert {concept_of[image] for image in split.forget_train + split.forget_test} <= set(split.forgotten)
+    assert not {concept_of[image] for image in split.retain} & set(split.forgotten)
+    train = Counter(concept_of[image] for image in split.forget_train)
+    test = Counter(concept_of[image] for image in split.forget_test)
+    assert all(0 <= train[concept] - test[concept] <= 1 for concept in split.forgotten)
+
+
+@given(worlds, seeds)
+def test_smaller_splits_lie_within_larger_ones(concept_of, seed):
+    five, ten, fifteen = (
+        set(make_split(concept_of, target="person", percent=p, seed=seed).forgotten) for p in (5, 10, 15)
+    )
+    assert five <= ten <= fifteen
+
+
+@given(worlds, percents, seeds, st.randoms())
+def test_the_order_of_pictures_changes_nothing(concept_of, percent, seed, random):
+    shuffled = dict(random.sample(list(concept_of.items()), len(concept_of)))
+    split = make_split(concept_of, target="person", percent=percent, seed=seed)
+    assert make_split(shuffled, target="person", percent=percent, seed=seed) == split
+
+
+@given(worlds)
+def test_another_seed_or_target_draws_other_concepts(concept_of):
+    drawn = {
+        tuple(make_split(concept_of, target=target, percent=15, seed=seed).forgotten)
+        for seed in range(5)
+        for target in ("person", "event")
+    }
+    assert len(drawn) > 1
+
+
+def test_counts_of_the_paper():
+    assert [concepts_to_forget(200, p) for p in (5, 10, 15)] == [10, 20, 30]
+    assert [concepts_to_forget(40, p) for p in (5, 10, 15)] == [2, 4, 6]
+    assert [concepts_to_forget(20, p) for p in (5, 10, 15)] == [1, 2, 3]
