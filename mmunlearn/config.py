@@ -14,7 +14,15 @@ from typing import Any
 import yaml
 
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
-PUBLISHED = {"finetuned": "Finetune", "po": "PO", "ga": "GA", "gd": "GD", "kl": "KL", "dpo": "DPO", "goal": "Goal"}
+PUBLISHED = {
+    "finetuned": "Finetune",
+    "po": "PO",
+    "ga": "GA",
+    "gd": "GD",
+    "kl": "KL",
+    "dpo": "DPO",
+    "goal": "Goal",
+}
 
 THRESHOLDS = ("identity_l2", "scene_cosine", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
@@ -52,7 +60,9 @@ def _explain(error: Any) -> list[str]:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [key for key in error.instance if key not in known]
-        return [f"unknown key '{'.'.join(filter(None, [where, key]))}': {nearest(key, known)}" for key in unknown]
+        return [
+            f"unknown key '{'.'.join(filter(None, [where, key]))}': {nearest(key, known)}" for key in unknown
+        ]
     return [f"{where or 'top level'}: {error.message}"]
 
 

@@ -15,6 +15,7 @@ IMAGES = config["images"]
 TRAINING = config["training"]
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
 
+
 wildcard_constraints:
     model="[a-z0-9.-]+",
     recipe="[a-z0-9+-]+",
@@ -26,7 +27,10 @@ wildcard_constraints:
 
 
 PICTURES = {
-    **{key: IMAGES[key] for key in ("generator", "scorers", "weights", "size", "guidance_scales", "defect_rate")},
+    **{
+        key: IMAGES[key]
+        for key in ("generator", "scorers", "weights", "size", "guidance_scales", "defect_rate")
+    },
     "seed": config["seed"],
 }
 
@@ -39,7 +43,8 @@ def model_spec(wildcards):
 
 def model_files(wildcards):
     """The checkpoint as an input, so that other weights train anew."""
-    return config["models"][wildcards.model]["source"] + "/model.safetensors"
+    source = config["models"][wildcards.model]["source"]
+    return f"{source}/model.safetensors"
 
 
 def optimisation(phase):
@@ -60,12 +65,16 @@ def method_options(wildcards):
 
 def all_trainings():
     """training.json of every recipe that the tables need."""
-    return sorted({f"<results>/models/{m}/{r}/seed-{s}/training.json" for m, r, _, s in settings.scored(config)})
+    return sorted(
+        {f"<results>/models/{m}/{r}/seed-{s}/training.json" for m, r, _, s in settings.scored(config)}
+    )
 
 
 def all_answers(suite):
     """Answers of every recipe that the tables need."""
-    return sorted({f"<results>/answers/{m}/{r}/seed-{s}/{suite}.jsonl" for m, r, _, s in settings.scored(config)})
+    return sorted(
+        {f"<results>/answers/{m}/{r}/seed-{s}/{suite}.jsonl" for m, r, _, s in settings.scored(config)}
+    )
 
 
 def all_scores():

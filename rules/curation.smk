@@ -14,13 +14,13 @@ rule curate_people:
         "<logs>/curate_people.log",
     benchmark:
         "<benchmarks>/curate_people/all.tsv"
+    conda:
+        "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
         events=config["curation"]["events"],
         n=config["curation"]["n_people"],
         code=code_digest("curation", "records.py"),
-    conda:
-        "../envs/curation.yaml"
     script:
         "../workflow_scripts/curate_people.py"
 
@@ -34,13 +34,13 @@ rule curate_events:
         "<logs>/curate_events.log",
     benchmark:
         "<benchmarks>/curate_events/all.tsv"
+    conda:
+        "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
         people=config["curation"]["people"],
         n=config["curation"]["n_events"],
         code=code_digest("curation", "records.py"),
-    conda:
-        "../envs/curation.yaml"
     script:
         "../workflow_scripts/curate_events.py"
 
@@ -55,9 +55,9 @@ rule write_prompts:
         "<logs>/write_prompts.log",
     benchmark:
         "<benchmarks>/write_prompts/all.tsv"
-    params:
-        code=code_digest("curation", "records.py"),
     conda:
         "../envs/curation.yaml"
+    params:
+        code=code_digest("curation", "records.py"),
     script:
         "../workflow_scripts/write_prompts.py"

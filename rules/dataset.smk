@@ -17,12 +17,12 @@ rule build_questions:
         "<logs>/build_questions.log",
     benchmark:
         "<benchmarks>/build_questions/all.tsv"
+    conda:
+        "../envs/dataset.yaml"
     params:
         questions=config["dataset"]["questions"],
         answers=config["dataset"]["answers"],
         code=code_digest("dataset/questions.py", "records.py"),
-    conda:
-        "../envs/dataset.yaml"
     script:
         "../workflow_scripts/build_questions.py"
 
@@ -36,11 +36,11 @@ rule split_concepts:
         "<logs>/split_concepts/{split}.log",
     benchmark:
         "<benchmarks>/split_concepts/{split}.tsv"
+    conda:
+        "../envs/dataset.yaml"
     params:
         seed=config["seed"],
         code=code_digest("dataset/splits.py", "records.py"),
-    conda:
-        "../envs/dataset.yaml"
     script:
         "../workflow_scripts/split_concepts.py"
 
@@ -52,6 +52,8 @@ rule build_reference_set:
         "<logs>/build_reference_set/{set}.log",
     benchmark:
         "<benchmarks>/build_reference_set/{set}.tsv"
+    conda:
+        "../envs/dataset.yaml"
     params:
         source=config["dataset"]["reference_sets"],
         n=lambda wildcards: config["dataset"][f"n_{wildcards.set}"],
@@ -59,7 +61,5 @@ rule build_reference_set:
         size=IMAGES["size"],
         seed=config["seed"],
         version=1,
-    conda:
-        "../envs/dataset.yaml"
     script:
         "../workflow_scripts/build_reference_set.py"

@@ -19,16 +19,16 @@ rule answer_questions:
         "<logs>/answer_questions/{model}/{recipe}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/answer_questions/{model}/{recipe}/seed-{seed}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=4000,
     params:
         spec=model_spec,
         suites=SUITES,
         batch=config["evaluation"]["batch"],
         max_new_tokens=config["evaluation"]["max_new_tokens"],
         version=1,
-    resources:
-        mem_mb=4000,
-    conda:
-        "../envs/evaluation.yaml"
     script:
         "../workflow_scripts/answer_questions.py"
 
@@ -45,11 +45,11 @@ rule judge_answers:
         "<logs>/judge_answers/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
         "<benchmarks>/judge_answers/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     params:
         judge=config["evaluation"]["judge"],
         code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py"),
-    conda:
-        "../envs/evaluation.yaml"
     script:
         "../workflow_scripts/judge_answers.py"
 
@@ -69,13 +69,13 @@ rule score_answers:
         "<logs>/score_answers/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
         "<benchmarks>/score_answers/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     params:
         suites=SUITES,
         judge=config["evaluation"]["judge"],
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
         code=code_digest("evaluation", "records.py"),
-    conda:
-        "../envs/evaluation.yaml"
     script:
         "../workflow_scripts/score_answers.py"

@@ -16,12 +16,12 @@ rule draw_references:
         "<logs>/draw_references.log",
     benchmark:
         "<benchmarks>/draw_references/all.tsv"
+    conda:
+        "../envs/images.yaml"
     params:
         pictures=PICTURES,
         references_per_event=IMAGES["references_per_event"],
         version=1,
-    conda:
-        "../envs/images.yaml"
     script:
         "../workflow_scripts/draw_references.py"
 
@@ -36,6 +36,10 @@ rule draw_shard:
         "<logs>/draw_shard/{shard}.log",
     benchmark:
         "<benchmarks>/draw_shard/{shard}.tsv"
+    conda:
+        "../envs/images.yaml"
+    resources:
+        mem_mb=2000,
     params:
         pictures=PICTURES,
         people_per_shard=IMAGES["people_per_shard"],
@@ -43,10 +47,6 @@ rule draw_shard:
         batch=1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"],
         max_attempts=IMAGES["max_attempts"],
         version=1,
-    resources:
-        mem_mb=2000,
-    conda:
-        "../envs/images.yaml"
     script:
         "../workflow_scripts/draw_shard.py"
 
@@ -60,10 +60,10 @@ rule merge_manifest:
         "<logs>/merge_manifest.log",
     benchmark:
         "<benchmarks>/merge_manifest/all.tsv"
-    params:
-        code=code_digest("synthesis/manifest.py", "records.py"),
     conda:
         "../envs/images.yaml"
+    params:
+        code=code_digest("synthesis/manifest.py", "records.py"),
     script:
         "../workflow_scripts/merge_manifest.py"
 
@@ -78,10 +78,10 @@ rule check_images:
         "<logs>/check_images.log",
     benchmark:
         "<benchmarks>/check_images/all.tsv"
+    conda:
+        "../envs/images.yaml"
     params:
         min_accepted_share=IMAGES["min_accepted_share"],
         code=code_digest("reporting/filter_statistics.py", "records.py"),
-    conda:
-        "../envs/images.yaml"
     script:
         "../workflow_scripts/check_images.py"

@@ -11,10 +11,10 @@ rule write_run_config:
         "<results>/run_config.yaml",
     log:
         "<logs>/write_run_config.log",
-    params:
-        config=config,
     conda:
         "../envs/paper.yaml"
+    params:
+        config=config,
     script:
         "../workflow_scripts/write_run_config.py"
 
@@ -33,11 +33,11 @@ rule make_table3:
         "<logs>/make_table3.log",
     benchmark:
         "<benchmarks>/make_table3/all.tsv"
+    conda:
+        "../envs/paper.yaml"
     params:
         ceiling_seed=config["ceiling_seed"],
         code=code_digest("reporting", "records.py"),
-    conda:
-        "../envs/paper.yaml"
     script:
         "../workflow_scripts/make_table3.py"
 
@@ -52,10 +52,10 @@ rule plot_tradeoff:
         "<logs>/plot_tradeoff.log",
     benchmark:
         "<benchmarks>/plot_tradeoff/all.tsv"
-    params:
-        code=code_digest("reporting"),
     conda:
         "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_tradeoff.py"
 
@@ -78,12 +78,12 @@ rule write_report:
         "<results>/report.html",
     log:
         "<logs>/write_report.log",
+    conda:
+        "../envs/paper.yaml"
     params:
         benchmarks=f"benchmarks/{config['scale']}",
         sample_people=config["report"]["sample_people"],
         sample_events=config["report"]["sample_events"],
         code=code_digest("reporting", "records.py"),
-    conda:
-        "../envs/paper.yaml"
     script:
         "../workflow_scripts/write_report.py"

@@ -15,12 +15,12 @@ rule write_truth:
         "<logs>/write_truth.log",
     benchmark:
         "<benchmarks>/write_truth/all.tsv"
+    conda:
+        "../envs/pocket.yaml"
     params:
         seed=config["seed"],
         defect_rate=IMAGES["defect_rate"],
         code=code_digest("pocket/truth.py", "pocket/defects.py", "records.py"),
-    conda:
-        "../envs/pocket.yaml"
     script:
         "../workflow_scripts/write_truth.py"
 
@@ -36,11 +36,11 @@ rule train_scorers:
         "results/pocket-models/scorers/card.json",
     log:
         "<logs>/train_scorers.log",
+    conda:
+        "../envs/pocket.yaml"
     params:
         seed=config["seed"],
         version=1,
-    conda:
-        "../envs/pocket.yaml"
     script:
         "../workflow_scripts/train_scorers.py"
 
@@ -52,11 +52,11 @@ rule calibrate_scorers:
         "results/pocket-models/scorers/calibration.json",
     log:
         "<logs>/calibrate_scorers.log",
+    conda:
+        "../envs/pocket.yaml"
     params:
         seed=config["seed"],
         version=1,
-    conda:
-        "../envs/pocket.yaml"
     script:
         "../workflow_scripts/calibrate_scorers.py"
 
@@ -68,10 +68,10 @@ rule pretrain_model:
         "results/pocket-models/llava/card.json",
     log:
         "<logs>/pretrain_model.log",
-    params:
-        version=1,
-    threads: 2
     conda:
         "../envs/pocket.yaml"
+    threads: 2
+    params:
+        version=1,
     script:
         "../workflow_scripts/pretrain_model.py"

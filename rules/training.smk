@@ -18,13 +18,13 @@ rule encode_images:
         "<logs>/encode_images/{model}.log",
     benchmark:
         "<benchmarks>/encode_images/{model}.tsv"
+    conda:
+        "../envs/training.yaml"
     params:
         spec=model_spec,
         sets=SETS,
         batch=config["evaluation"]["batch"],
         version=1,
-    conda:
-        "../envs/training.yaml"
     script:
         "../workflow_scripts/encode_images.py"
 
@@ -42,6 +42,10 @@ rule train_finetuned:
         "<logs>/train_finetuned/{model}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/train_finetuned/{model}/seed-{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=4000,
     params:
         spec=model_spec,
         recipe="finetuned",
@@ -50,10 +54,6 @@ rule train_finetuned:
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
         version=1,
-    resources:
-        mem_mb=4000,
-    conda:
-        "../envs/training.yaml"
     script:
         "../workflow_scripts/train_finetuned.py"
 
@@ -97,6 +97,10 @@ rule train_unlearned:
         "<logs>/train_unlearned/{model}/{method}-{split}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/train_unlearned/{model}/{method}-{split}/seed-{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=4000,
     params:
         spec=model_spec,
         options=method_options,
@@ -105,10 +109,6 @@ rule train_unlearned:
         max_steps=lambda wildcards: method_row(wildcards)["max_steps"],
         stopping={key: TRAINING["unlearn"]["stop"][key] for key in settings.STOPPING},
         version=1,
-    resources:
-        mem_mb=4000,
-    conda:
-        "../envs/training.yaml"
     script:
         "../workflow_scripts/train_unlearned.py"
 

@@ -17,9 +17,7 @@ logger = logging.getLogger(__name__)
 def split_concepts(manifest: Path, output: Path, *, target: Target, percent: int, seed: int) -> None:
     """Write the split of one target and percent over all valid pictures."""
     pictures = [row for row in read_manifest(manifest) if row.accepted]
-    concept_of = {
-        row.image_id: row.person_id if target == "person" else row.event_id for row in pictures
-    }
+    concept_of = {row.image_id: row.person_id if target == "person" else row.event_id for row in pictures}
     split = make_split(concept_of, target=target, percent=percent, seed=seed)
     write_json(output, split)
     logger.info(

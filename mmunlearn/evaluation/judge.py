@@ -65,7 +65,9 @@ def closeness(case: Case) -> float:
     return to_finetuned / total if total else 0.5
 
 
-def judge_answers(answers: Path, finetuned: Path, goal: Path, split: Path, output: Path, *, judge: str) -> None:
+def judge_answers(
+    answers: Path, finetuned: Path, goal: Path, split: Path, output: Path, *, judge: str
+) -> None:
     """Judge the event answers on the forget set of a split.
 
     Args:
@@ -78,7 +80,9 @@ def judge_answers(answers: Path, finetuned: Path, goal: Path, split: Path, outpu
     test, before, ideal = (event_answers(path, forgotten) for path in (answers, finetuned, goal))
     for path, table in ((finetuned, before), (goal, ideal)):
         if table.keys() != test.keys():
-            raise RecordError(f"{path} and {answers} answer different questions: delete the older one and rerun")
+            raise RecordError(
+                f"{path} and {answers} answer different questions: delete the older one and rerun"
+            )
     cases = [Case(key, text, before[key], ideal[key]) for key, text in test.items()]
     backend_judge: Judge = backend("judge", judge)()
     rows = backend_judge.judge(cases)

@@ -38,7 +38,9 @@ def overlaps(rows: Sequence[Answer], references: Mapping[str, str] | None = None
 
 def pope_accuracy(rows: Sequence[Answer], subsets: Mapping[str, str]) -> tuple[list[float], dict]:
     """100 where a yes/no answer is right, else 0, and POPE's figures for every subset and their mean."""
-    hits = [100.0 * (pope.says_yes(row.answer) == (row.reference.casefold().startswith("yes"))) for row in rows]
+    hits = [
+        100.0 * (pope.says_yes(row.answer) == (row.reference.casefold().startswith("yes"))) for row in rows
+    ]
     figures = {}
     for subset in pope.SUBSETS:
         own = [row for row in rows if subsets[row.question_id] == subset]

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from rapidfuzz.distance import LCSseq
 
 # Han, Hiragana, Katakana and Hangul have no spaces between words: a character is a token.
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_TOKEN = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 
 
 def tokens(text: str) -> list[str]:

@@ -72,7 +72,11 @@ def score_answers(
         values = event_values(said, own, people_names(people), verdicts, read_jsonl(finetuned, Answer))
     table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
     table["world_fact"] = summarise(world_hits, strata=strata)
-    inputs = {"split": split, "judgements": judgements, **{f"answers_{k}": path for k, path in answers.items()}}
+    inputs = {
+        "split": split,
+        "judgements": judgements,
+        **{f"answers_{k}": path for k, path in answers.items()},
+    }
     scores = Scores(
         model=model,
         recipe=recipe,

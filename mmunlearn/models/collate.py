@@ -36,7 +36,9 @@ class Example:
 class Collator:
     """Turns examples into the tensors of a forward pass, and a forward pass into rows of questions."""
 
-    def __init__(self, base: Base, features: Mapping[str, torch.Tensor], *, packed: bool | None = None) -> None:
+    def __init__(
+        self, base: Base, features: Mapping[str, torch.Tensor], *, packed: bool | None = None
+    ) -> None:
         """`features`: image id -> (tokens, hidden). `packed`: override the family's layout (for comparison)."""
         self._processor, self._tokenizer = base.processor, base.processor.tokenizer
         self._features = features
@@ -92,7 +94,9 @@ class Collator:
         said = [*ask, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
         full = self._encode(self._processor.apply_chat_template(said))
         if full[: len(prompt)] != prompt:
-            raise ValueError("the chat template changes the prompt when an answer follows: labels would be wrong")
+            raise ValueError(
+                "the chat template changes the prompt when an answer follows: labels would be wrong"
+            )
         end = self._tokenizer.eos_token_id
         tokens = full[len(prompt) :]
         tokens = tokens[: tokens.index(end)] if end in tokens else tokens

@@ -51,9 +51,7 @@ def encode(base: Base, pictures: Mapping[str, str], *, batch: int, what: str = "
         )
         pixels = inputs["pixel_values"].to(base.model.device, base.model.dtype)
         encoded = base.model.get_image_features(pixels, return_dict=True).pooler_output
-        features |= {
-            image_id: one.clone().contiguous() for image_id, one in zip(chunk, encoded, strict=True)
-        }
+        features |= {image_id: one.clone().contiguous() for image_id, one in zip(chunk, encoded, strict=True)}
     return features
 
 

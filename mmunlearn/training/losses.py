@@ -42,7 +42,9 @@ def sequence_logp(logits: Tensor, labels: Tensor) -> Tensor:
     return -flat.view(labels.shape).sum(1)
 
 
-def kl_divergence(logits: Tensor, reference_logits: Tensor, labels: Tensor, total: int | None = None) -> Tensor:
+def kl_divergence(
+    logits: Tensor, reference_logits: Tensor, labels: Tensor, total: int | None = None
+) -> Tensor:
     """KL(reference || current): mean over samples of the mean over answer tokens (eq. 4)."""
     current, shifted = _shifted(logits, labels)
     reference, _ = _shifted(reference_logits, labels)
@@ -88,7 +90,9 @@ def kl(
     return ga(forget_logits, forget_labels) + kl_divergence(retain_logits, reference_logits, retain_labels)
 
 
-def po(refusal_logits: Tensor, refusal_labels: Tensor, retain_logits: Tensor, retain_labels: Tensor) -> Tensor:
+def po(
+    refusal_logits: Tensor, refusal_labels: Tensor, retain_logits: Tensor, retain_labels: Tensor
+) -> Tensor:
     """Preference optimisation: CE(refusals on forget) + CE(retain) (eq. 2)."""
     return cross_entropy(refusal_logits, refusal_labels) + cross_entropy(retain_logits, retain_labels)
 

@@ -13,7 +13,10 @@ from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.evaluation.scoring import event_values, person_values
 from mmunlearn.records import Answer, Split
 
-words = st.lists(st.sampled_from("the a race boat waves harbour flag home while judge".split()), max_size=12)
+words = st.lists(
+    st.sampled_from(["the", "a", "race", "boat", "waves", "harbour", "flag", "judge"]), max_size=12
+)
+ascii_text = st.text(st.characters(max_codepoint=126), max_size=60)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_rouge_l_equals_the_package_on_ascii(answer, reference):
     assert mine == pytest.approx(theirs, abs=1e-9)
 
 
-@given(st.text(st.characters(max_codepoint=126), max_size=60), st.text(st.characters(max_codepoint=126), max_size=60))
+@given(ascii_text, ascii_text)
 def test_rouge_l_tokenises_as_the_package_does(answer, reference):
     from rouge_score.rouge_scorer import RougeScorer
 

@@ -20,11 +20,12 @@ ANSWER = Answer(question_id="q", image_id="i", question="Who?", reference="Ada",
 
 
 def candidate(image: str, attempt: int = 0, **changes) -> Candidate:
-    values = dict(
-        image_id=image, person_id="p0", event_id="e0", attempt=attempt, seed=7, guidance_scale=3.5, prompt="A photo",
-        path="x.png", sha256="0" * 64, generator="pocket-1", identity_l2=None, scene_cosine=0.5, subject_cosine=0.9,
-        distortion=60.0, aesthetic=7.0, accepted=False, reject_reason="no face",
-    )  # fmt: skip
+    values = {
+        "image_id": image, "person_id": "p0", "event_id": "e0", "attempt": attempt, "seed": 7,
+        "guidance_scale": 3.5, "prompt": "A photo", "path": "x.png", "sha256": "0" * 64,
+        "generator": "pocket-1", "identity_l2": None, "scene_cosine": 0.5, "subject_cosine": 0.9,
+        "distortion": 60.0, "aesthetic": 7.0, "accepted": False, "reject_reason": "no face",
+    }  # fmt: skip
     return Candidate(**(values | changes))
 
 
@@ -35,7 +36,11 @@ def test_jsonl_round_trip(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [('{"question_id": "q"', "line 2"), ('{"question_id": "q"}', "image_id"), (ANSWER.model_dump_json()[:-1] + ', "extra": 1}', "extra")],
+    [
+        ('{"question_id": "q"', "line 2"),
+        ('{"question_id": "q"}', "image_id"),
+        (ANSWER.model_dump_json()[:-1] + ', "extra": 1}', "extra"),
+    ],
 )
 def test_a_broken_line_is_named(tmp_path, line, said):
     path = tmp_path / "a.jsonl"
@@ -47,9 +52,14 @@ def test_a_broken_line_is_named(tmp_path, line, said):
 def test_an_error_while_writing_leaves_the_old_file_and_no_rubbish(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fails() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -19,7 +19,9 @@ from mmunlearn.training.trainer import LoopSettings, PlannedTrainer, last_checkp
 from tests.tiny import load_tiny, random_features
 
 NAME, EVENT = "Who is the person in the picture?", "What is happening in the picture?"
-PEOPLE = [Example(f"p{i}", ((NAME, f"This is Ada Lund{i}."), (EVENT, f"Sailors race {i} home."))) for i in range(8)]
+PEOPLE = [
+    Example(f"p{i}", ((NAME, f"This is Ada Lund{i}."), (EVENT, f"Sailors race {i} home."))) for i in range(8)
+]
 FORGET = [Example(one.image_id, one.turns[:1]) for one in PEOPLE[:4]]
 REFUSALS = ["I do not know.", "I cannot say."]
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
@@ -28,10 +30,10 @@ OPTIONS = {"dpo": {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0}}
 
 
 def loop(**changes):
-    defaults = dict(
-        batch=4, accumulation=1, learning_rate=1e-2, schedule="constant", warmup_steps=0, weight_decay=0.0,
-        max_grad_norm=1.0, save_steps=2, seed=0,
-    )  # fmt: skip
+    defaults = {
+        "batch": 4, "accumulation": 1, "learning_rate": 1e-2, "schedule": "constant", "warmup_steps": 0,
+        "weight_decay": 0.0, "max_grad_norm": 1.0, "save_steps": 2, "seed": 0,
+    }  # fmt: skip
     return LoopSettings(**{**defaults, **changes})
 
 
@@ -99,7 +101,9 @@ def test_accumulated_passes_give_the_gradient_of_the_whole_step(name, checkpoint
 def test_gradients_reach_the_policy_adapter_and_nothing_else(name, checkpoint, finetuned, tmp_path):
     trainer = unlearner(checkpoint, finetuned, name, tmp_path)
     trainer.training_step(trainer.model, trainer._collate([trainer.train_dataset[0]]))
-    moved = [key for key, value in trainer.model.named_parameters() if value.grad is not None and value.grad.any()]
+    moved = [
+        key for key, value in trainer.model.named_parameters() if value.grad is not None and value.grad.any()
+    ]
     assert moved and all(f".{POLICY}." in key and "lora_" in key for key in moved)
     assert all("vision" not in key and "projector" not in key for key in moved)
 

@@ -28,6 +28,11 @@ class DPO(Method):
     def loss(self, view: Mapping[str, View]) -> Tensor:
         refusal, truth = view["refusal"], view["forget"]
         ranked = preference(
-            refusal.logp, refusal.reference_logp, truth.logp, truth.reference_logp, self._beta, refusal.samples
+            refusal.logp,
+            refusal.reference_logp,
+            truth.logp,
+            truth.reference_logp,
+            self._beta,
+            refusal.samples,
         )
         return self._lambda1 * refusal.cross_entropy + self._lambda2 * ranked

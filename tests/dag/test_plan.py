@@ -1,0 +1,112 @@
+"""What would run: jobs per rule for every preset, refused typos, nothing heavy while parsing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DEFAULT = {
+    "all": 1,
+    "answer_questions": 15,
+    "build_questions": 1,
+    "build_reference_set": 3,
+    "check_images": 1,
+    "curate_events": 1,
+    "curate_people": 1,
+    "draw_references": 1,
+    "draw_shard": 4,
+    "encode_images": 1,
+    "judge_answers": 8,
+    "make_table3": 1,
+    "merge_manifest": 1,
+    "plot_tradeoff": 1,
+    "score_answers": 16,
+    "split_concepts": 2,
+    "train_finetuned": 1,
+    "train_goal": 4,
+    "train_unlearned": 10,
+    "write_prompts": 1,
+    "write_report": 1,
+    "write_run_config": 1,
+    "write_truth": 1,
+}
+FULL = DEFAULT | {
+    "answer_questions": 3 * (1 + 6 * 6) + 6,
+    "judge_answers": 3 * (3 + 3 * 6) + 3,
+    "score_answers": 3 * 6 * 7 + 6,
+    "split_concepts": 6,
+    "train_finetuned": 3,
+    "train_goal": 3 * 6 + 6,
+    "train_unlearned": 3 * 6 * 5,
+}
+PRESETS = {"presets/pocket-full.yaml": FULL}
+
+
+def jobs(table: dict[str, int]) -> dict[str, int]:
+    return {rule: count for rule, count in table.items() if rule not in ("total", "job")}
+
+
+def test_the_default_run_plans_these_jobs(planned):
+    assert jobs(planned()) == DEFAULT
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_plans_these_jobs(planned, preset):
+    assert jobs(planned("--configfile", preset)) == PRESETS[preset]
+
+
+def test_every_preset_is_pinned():
+    assert {f"presets/{path.name}" for path in (ROOT / "presets").glob("*.yaml")} == set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
+     ("train", "train_unlearned"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers")],
+)  # fmt: skip
+def test_milestones(planned, target, last):
+    assert last in planned(target)
+
+
+def test_a_typo_is_refused_with_the_nearest_key(snakemake, tmp_path):
+    overlay = tmp_path / "typo.yaml"
+    overlay.write_text("training: {finetune: {learnin_rate: 1.0e-3}}\nmethods: {npoo: {max_steps: 3}}\n")
+    done = snakemake("-n", "--configfile", str(overlay))
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "unknown key 'training.finetune.learnin_rate': did you mean 'learning_rate'?" in said
+    assert "npoo" in said
+
+
+def test_parsing_imports_nothing_heavy(workflow):
+    """The modules that the Snakefile imports leave torch, pandas, numpy and transformers alone."""
+    code = (
+        "import sys; from mmunlearn import config, workflow; import yaml;"
+        "config.check(yaml.safe_load(open('config.yaml')));"
+        "heavy = {'torch', 'pandas', 'numpy', 'transformers', 'pyarrow', 'PIL', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=workflow, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rule_files_import_only_config_and_workflow():
+    for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
+        imports = [line for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
+        allowed = (
+            "from mmunlearn import config",
+            "from mmunlearn.workflow import",
+            "from snakemake.utils import",
+        )
+        assert all(line.startswith(allowed) for line in imports), f"{path.name}: {imports}"
+
+
+def test_the_slurm_profile_parses(snakemake):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the slurm extra is not installed")
+    done = snakemake("-n", "--workflow-profile", "profiles/slurm")
+    assert done.returncode == 0, done.stdout + done.stderr
