@@ -1,0 +1,196 @@
+"""What the picture filters did: how much each refused and, where defects were planted, how well.
+
+Recall of a filter is taken over the defects it is meant for (`MEANT_FOR`); precision is the share of its
+refusals that had any defect, meant or not, because refusing a picture with another defect is no mistake. The
+chain is all filters together: recall and precision over all defects. `no face` counts as a refusal by the
+identity filter (it has nothing to measure) and is counted on its own besides. `surplus` candidates passed
+every filter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from mmunlearn.records import Candidate, Record, RecordError, read_jsonl, read_manifest, write_json
+
+log = logging.getLogger(__name__)
+
+MEANT_FOR = {
+    "identity": ("identity",),
+    "scene": ("scene",),
+    "subject": ("cutoff",),
+    "distortion": ("blur", "noise"),
+    "aesthetic": ("cutoff",),
+}
+DEFECTS = ("identity", "scene", "blur", "noise", "cutoff")
+NO_FACE = "no face"
+
+
+class AcceptanceError(RuntimeError):
+    """Too few cells of people x events have an accepted picture."""
+
+
+class Truth(Record):
+    """The defect that was planted in a candidate; empty for a clean one. Further columns are allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    image_id: str
+    attempt: int
+    defect: Literal["identity", "scene", "blur", "noise", "cutoff", ""]
+
+
+Key = tuple[str, int]
+
+
+def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_accepted_share: float) -> None:
+    """Count refusals, compare them with the planted truth, and insist on enough accepted cells.
+
+    Args:
+        manifest: images/manifest.parquet.
+        truth: rows of `Truth` (.parquet or .jsonl), one for every candidate; None where nothing was planted.
+        output: JSON with `cells`, `accepted` (cells with an accepted picture), `candidates`, `surplus`,
+            `no_face`, `filters` and `chain` (see `_verdict`), `by_defect` ({defect: planted, rejected}) and
+            `clean` (the candidates without a defect: candidates, rejected; both None without a truth file).
+        min_accepted_share: least share of cells with an accepted picture, 0 to 1.
+
+    Raises:
+        AcceptanceError: fewer cells have an accepted picture; the statistics are written first.
+        RecordError: an input is not what its name promises, or the truth does not cover every candidate.
+    """
+    candidates = read_manifest(manifest)
+    reasons = {(one.image_id, one.attempt): _filters_of(one, manifest) for one in candidates}
+    defects = _read_truth(truth, reasons) if truth else None
+    cells = sorted({one.image_id for one in candidates})
+    accepted = {one.image_id for one in candidates if one.accepted}
+    statistics = {
+        "cells": len(cells),
+        "accepted": len(accepted),
+        "candidates": len(candidates),
+        "surplus": sum(one.reject_reason == "surplus" for one in candidates),
+        "no_face": sum(NO_FACE in one.reject_reason.split(", ") for one in candidates),
+        **_all_verdicts(reasons, defects),
+    }
+    write_json(output, statistics)
+    log.info("%s", readable(statistics))
+    _insist(cells, accepted, min_accepted_share)
+
+
+def readable(statistics: dict[str, Any]) -> str:
+    """The statistics as a table of fixed width, for the log."""
+    lines = [
+        "{accepted} of {cells} cells accepted from {candidates} candidates".format(**statistics),
+        f"{'filter':<11}{'rejected':>9}{'recall':>8}{'precision':>11}  truth",
+    ]
+    for name, verdict in (*statistics["filters"].items(), ("chain", statistics["chain"])):
+        recall, precision = (
+            "-" if verdict[key] is None else f"{verdict[key]:.3f}" for key in ("recall", "precision")
+        )
+        lines.append(f"{name:<11}{verdict['rejected']:>9}{recall:>8}{precision:>11}  {verdict['truth']}")
+    return "\n".join(lines)
+
+
+def _filters_of(one: Candidate, manifest: Path) -> set[str]:
+    """Names of the filters that refused a candidate."""
+    names = {part for part in one.reject_reason.split(", ") if part and part != "surplus"}
+    unknown = names - MEANT_FOR.keys() - {NO_FACE}
+    if unknown:
+        raise RecordError(
+            f"Asked for the filters that refused {one.image_id}, attempt {one.attempt} of {manifest}. "
+            f"Found {', '.join(sorted(unknown))}; known are {', '.join(MEANT_FOR)} and {NO_FACE}. "
+            "Make the manifest again."
+        )
+    return {"identity" if name == NO_FACE else name for name in names}
+
+
+def _read_truth(path: Path, candidates: Collection[Key]) -> dict[Key, str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        try:
+            rows = [Truth.model_validate(row) for row in pq.read_table(path).to_pylist()]
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{path} is not a table of defects ({error}). Delete it and rerun.") from error
+    else:
+        rows = read_jsonl(path, Truth)
+    defects = {(row.image_id, row.attempt): row.defect for row in rows}
+    unknown = [key for key in candidates if key not in defects]
+    if unknown:
+        raise RecordError(
+            f"Asked for the planted defect of {len(candidates)} candidates. Found {len(unknown)} without one "
+            f"in {path}, first {unknown[0][0]}, attempt {unknown[0][1]}. Draw pictures and truth in one run."
+        )
+    return {key: defects[key] for key in candidates}
+
+
+def _all_verdicts(reasons: dict[Key, set[str]], defects: dict[Key, str] | None) -> dict[str, Any]:
+    refused = {key for key, names in reasons.items() if names}
+    filters = {
+        name: _verdict({key for key, names in reasons.items() if name in names}, defects, meant)
+        for name, meant in MEANT_FOR.items()
+    }
+    rejected_by_defect = {
+        defect: {"planted": len(planted), "rejected": len(planted & refused)}
+        for defect in DEFECTS
+        if defects is not None and (planted := {key for key, found in defects.items() if found == defect})
+    }
+    clean = {key for key, found in defects.items() if not found} if defects is not None else None
+    return {
+        "filters": filters,
+        "chain": _verdict(refused, defects, DEFECTS),
+        "by_defect": rejected_by_defect,
+        "clean": {
+            "candidates": None if clean is None else len(clean),
+            "rejected": None if clean is None else len(clean & refused),
+        },
+    }
+
+
+def _verdict(refused: set[Key], defects: dict[Key, str] | None, meant: tuple[str, ...]) -> dict[str, Any]:
+    """One filter against the truth: counts of candidates and shares (0 to 1, None for 0 of 0).
+
+    `true_positive`: refused with a defect the filter is meant for; `other_defect`: refused with another
+    defect; `false_positive`: refused though clean; `false_negative`: passed with a defect the filter is
+    meant for. recall = true_positive / (true_positive + false_negative); precision = (true_positive +
+    other_defect) / rejected; clean_rejected_share = false_positive / clean candidates.
+    """
+    if defects is None:
+        keys = ("true_positive", "other_defect", "false_positive", "false_negative")
+        shares = ("recall", "precision", "clean_rejected_share")
+        return {"rejected": len(refused), "truth": "none", **dict.fromkeys((*shares, *keys))}
+    planted = {key for key, defect in defects.items() if defect in meant}
+    clean = {key for key, defect in defects.items() if not defect}
+    false_positive = len(refused & clean)
+    return {
+        "rejected": len(refused),
+        "truth": "planted: " + ", ".join(meant),
+        "recall": _share(len(refused & planted), len(planted)),
+        "precision": _share(len(refused) - false_positive, len(refused)),
+        "clean_rejected_share": _share(false_positive, len(clean)),
+        "true_positive": len(refused & planted),
+        "other_defect": len(refused - planted - clean),
+        "false_positive": false_positive,
+        "false_negative": len(planted - refused),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _insist(cells: list[str], accepted: set[str], least: float) -> None:
+    share = len(accepted) / len(cells) if cells else 0.0
+    if share >= least:
+        return
+    empty = [cell for cell in cells if cell not in accepted]
+    named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
+    raise AcceptanceError(
+        f"Asked for an accepted picture in at least {least:.1%} of the cells. Found one in {len(accepted)} "
+        f"of {len(cells)} ({share:.1%}); none for {named or 'any'}. Draw more candidates a cell, loosen the "
+        "filter that refuses most (see the table above), or lower the least accepted share."
+    )

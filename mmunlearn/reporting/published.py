@@ -1,0 +1,96 @@
+"""Ours beside the published numbers: differences, and whether methods come in the same order.
+
+The table is long, one comparison a row, so that one filter and one pivot make any view of it:
+
+- `kind`: `value` (a cell of Table III), `spearman_unlearning` (rank correlation over the five unlearning
+  methods) or `spearman_all_rows` (over all seven rows, Finetune and Goal included, which correlate almost by
+  construction);
+- `model` is ours, `published_model` the paper's: each of ours stands beside each published model at the same
+  percent (a pocket model has no published twin);
+- `forget_percent`, `target`, `metric`: the cell; `method`: for `value` rows only;
+- `ours`, `published`, `difference` (ours minus published, points of 100): for `value` rows only;
+- `spearman` (-1 to 1, ties share their mean rank, four decimals) and `rows` (how many it rests on): for the
+  other kinds only. It is taken from the two-decimal numbers of the tables, so that a reader gets the same
+  from them;
+- `reason`: why a number is empty: it is missing on either side, or a column is constant and has no ranks.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from mmunlearn.reporting.layout import METHODS, METRICS, TARGETS, UNLEARNING, Row, Table, number, reason_of
+
+VERSUS_COLUMNS = (
+    *("kind", "model", "published_model", "forget_percent", "target", "metric", "method"),
+    *("ours", "published", "difference", "spearman", "rows", "reason"),
+)
+SPEARMAN_KINDS = {"spearman_unlearning": UNLEARNING, "spearman_all_rows": METHODS}
+
+Index = dict[tuple[str, str, str, str], Row]
+
+
+def versus_rows(ours: Table, published: Table) -> Table:
+    """Compare each of our (model, percent) with each published model at that percent.
+
+    Args:
+        ours: rows of Table III, in order.
+        published: the paper's rows; `published_model` keeps the order in which they first come.
+    """
+    ours_at, published_at = _index(ours), _index(published)
+    rows: Table = []
+    runs = dict.fromkeys((row["model"], row["forget_percent"]) for row in ours)
+    twins = dict.fromkeys(row["model"] for row in published)
+    keys = ("model", "published_model", "forget_percent", "target", "metric")
+    for (model, percent), twin, target, metric in product(runs, twins, TARGETS, METRICS):
+        place = dict(zip(keys, (model, twin, percent, target, metric), strict=True))
+        values = _value_rows(place, ours_at, published_at)
+        rows += values + [_spearman_row(kind, place, values) for kind in SPEARMAN_KINDS]
+    return rows
+
+
+def spearman(ours: list[str], published: list[str]) -> tuple[float | None, str]:
+    """Rank correlation of two columns of text cells: the coefficient, or None with the reason."""
+    from scipy.stats import spearmanr
+
+    for name, column in (("ours", ours), ("published", published)):
+        if len(set(column)) < 2:
+            return None, f"{name} is constant ({column[0]})" if column else f"{name} is empty"
+    return float(spearmanr(list(map(float, ours)), list(map(float, published))).statistic), ""
+
+
+def _index(rows: Table) -> Index:
+    return {(row["model"], row["forget_percent"], row["method"], row["target"]): row for row in rows}
+
+
+def _value_rows(place: Row, ours_at: Index, published_at: Index) -> Table:
+    """One row for each method that either side has, in the paper's order, ours without a twin last."""
+    percent, target, metric = place["forget_percent"], place["target"], place["metric"]
+    extra = [key[2] for key in ours_at if key[:2] == (place["model"], percent) and key[2] not in METHODS]
+    rows = []
+    for method in dict.fromkeys([*METHODS, *extra]):
+        mine = ours_at.get((place["model"], percent, method, target))
+        theirs = published_at.get((place["published_model"], percent, method, target))
+        left = mine[metric] if mine else ""
+        right = number(float(theirs[metric])) if theirs and theirs[metric] else ""
+        reasons = []
+        if not left:
+            reasons.append(f"ours: {reason_of(mine, metric) if mine else 'not in this run'}")
+        if not right:
+            reasons.append(f"published: no {method} at {percent}%")
+        difference = "" if reasons else number(float(left) - float(right))
+        rows.append(
+            {"kind": "value", **place, "method": method, "ours": left, "published": right}
+            | {"difference": difference, "reason": ", ".join(reasons)}
+        )
+    return rows
+
+
+def _spearman_row(kind: str, place: Row, values: Table) -> Row:
+    chosen = [row for row in values if row["method"] in SPEARMAN_KINDS[kind]]
+    absent = [row["method"] for row in chosen if not (row["ours"] and row["published"])]
+    row = {"kind": kind, **place, "rows": str(len(chosen) - len(absent))}
+    if absent:
+        return row | {"reason": f"missing values: {', '.join(absent)}"}
+    value, reason = spearman([one["ours"] for one in chosen], [one["published"] for one in chosen])
+    return row | {"spearman": number(value, digits=4), "reason": reason}

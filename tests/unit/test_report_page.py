@@ -1,0 +1,202 @@
+"""The report: self-contained, the same for the same inputs, honest about what is missing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmunlearn.records import Split, read_json, read_manifest, write_json
+from mmunlearn.reporting.page import write_report
+from mmunlearn.reporting.page_pictures import spread
+from mmunlearn.reporting.page_runs import duration, loss_curve, sparkline, time_by_rule
+from tests.unit.report_fixtures import NAMES, report_inputs
+
+SECTIONS = (
+    "about",
+    "pictures",
+    "filters",
+    "table3",
+    "published",
+    "ceiling",
+    "tradeoff",
+    "answers",
+    "training",
+    "time",
+)
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Collects what a test asks about a page, and whether its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.without_alt = 0
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.addresses += [values[name] for name in ("src", "href") if values.get(name)]
+        self.without_alt += tag == "img" and not values.get("alt")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return report_inputs(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def text(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    output = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(**inputs, output=output)
+    return output.read_text(encoding="utf-8")
+
+
+def test_the_page_has_its_sections_and_its_contents_lead_there(text: str) -> None:
+    page = Page(text)
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+    assert set(SECTIONS) <= set(page.ids)
+    assert {f"#{name}" for name in SECTIONS} <= set(page.addresses)
+    assert page.tags.count("h1") == 1
+
+
+def test_the_page_needs_nothing_but_itself(text: str) -> None:
+    page = Page(text)
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert not {"script", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    assert page.without_alt == 0
+
+
+def test_equal_inputs_give_equal_bytes(inputs: dict[str, Any], text: str, tmp_path: Path) -> None:
+    shuffled = {name: value[::-1] if isinstance(value, list) else value for name, value in inputs.items()}
+    write_report(**shuffled, output=tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == text
+
+
+def test_it_shows_accepted_and_refused_pictures(inputs: dict[str, Any], text: str) -> None:
+    rows = read_manifest(inputs["manifest"])
+    refused = [row for row in rows if not row.accepted]
+    grid = text[text.index('<table class="grid">') : text.index("Refused candidates")]
+    assert grid.count("<img") == sum(row.accepted for row in rows) == 15
+    assert "none accepted" in grid
+    assert text.count(", refused: ") == len(refused)
+    assert all(name in grid for name in NAMES[:4])
+
+
+def test_it_explains_the_judge_the_scale_and_the_ceiling(text: str) -> None:
+    words = " ".join(text.split())
+    assert "G-Eval by the local judge is 0 for Finetune and 100 for Goal by construction" in words
+    assert "illustrates the benchmark; it does not reproduce the paper" in words
+    assert "Goal, seed 101" in words
+    assert "training 1; ceiling 101" in words
+
+
+def test_answers_stand_side_by_side(inputs: dict[str, Any], text: str) -> None:
+    answers = text[text.index('<section id="answers"') : text.index('<section id="training"')]
+    assert answers.count("<figure") == 6
+    for method in ("Reference", "Finetune", "PO", "GA", "GD", "KL", "DPO", "Goal"):
+        assert answers.count(f'<th scope="row">{method}</th>') == 6
+    assert answers.count('<small class="forget">') == 4
+    assert "I cannot say who that is." in answers
+    assert "(empty)" in answers
+    test_half = {one for path in inputs["splits"] for one in read_json(path, Split).forget_test}
+    shown = set(re.findall(r"\((p\d+-e\d+)\)", answers))
+    assert len(shown & test_half) == 4
+
+
+def test_missing_parts_are_said(inputs: dict[str, Any], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text(inputs["ceiling"].read_text().splitlines()[0] + "\n")
+    nothing = {"answers": [], "splits": [], "trainings": [], "benchmarks": [], "ceiling": empty}
+    write_report(**(inputs | nothing), output=tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "No ceiling model was trained" in text
+    assert "No answers were passed" in text
+    assert "0 trained recipes" in text
+
+
+def test_text_from_data_is_escaped(inputs: dict[str, Any], tmp_path: Path) -> None:
+    people = tmp_path / "people.jsonl"
+    people.write_text(inputs["people"].read_text().replace(NAMES[1], "<script>alert(1)</script>"))
+    write_report(**(inputs | {"people": people}), output=tmp_path / "report.html")
+    assert "<script>" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_missing_score_is_a_dash_with_its_reason(inputs: dict[str, Any], tmp_path: Path) -> None:
+    lines = inputs["table3"].read_text().splitlines()
+    columns = lines[0].split(",")
+    cells = lines[5].split(",")
+    cells[columns.index("scope")], cells[columns.index("reason")] = "", "scope: no event answers"
+    lines[5] = ",".join(cells)
+    table = tmp_path / "table3.csv"
+    table.write_text("\n".join(lines) + "\n")
+    write_report(**(inputs | {"table3": table}), output=tmp_path / "report.html")
+    assert "GA, person: scope: no event answers" in (tmp_path / "report.html").read_text()
+
+
+def test_another_scale_has_no_pocket_notice(inputs: dict[str, Any], tmp_path: Path) -> None:
+    config = tmp_path / "run_config.yaml"
+    config.write_text("scale: paper\n")
+    write_report(**(inputs | {"run_config": config}), output=tmp_path / "report.html")
+    assert "pocket scale illustrates" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_split_with_the_smallest_percent_speaks(inputs: dict[str, Any], tmp_path: Path) -> None:
+    larger = read_json(inputs["splits"][0], Split).model_copy(update={"percent": 15})
+    write_json(tmp_path / "person15.json", larger)
+    write_report(
+        **(inputs | {"splits": [tmp_path / "person15.json", *inputs["splits"]]}), output=tmp_path / "r.html"
+    )
+    assert "15%: " not in (tmp_path / "r.html").read_text()
+
+
+def test_time_by_rule_adds_up_jobs(inputs: dict[str, Any]) -> None:
+    rows = time_by_rule(inputs["benchmarks"], None)
+    assert [(row["rule"], row["jobs"], row["time"]) for row in rows] == [
+        ("train_finetuned", 1, "2 min 32 s"),
+        ("write_answers", 2, "41 s"),
+        ("draw_images", 1, "8.2 s"),
+        ("check_config", 1, "0.2 s"),
+    ]
+    one = [path for path in inputs["benchmarks"] if path.parent.name == "write_answers"]
+    assert time_by_rule(one, one[0].parents[1])[0]["rule"] == "write_answers"
+
+
+def test_small_helpers() -> None:
+    assert spread(list("abcdef"), 3) == ["a", "c", "e"]
+    assert spread(["a"], 8) == ["a"]
+    assert spread([], 8) == []
+    assert [duration(value) for value in (0.44, 59.6, 187, 7500)] == [
+        "0.4 s",
+        "1 min 00 s",
+        "3 min 07 s",
+        "2 h 05 min",
+    ]
+    assert loss_curve([{"step": 1, "forget": 2.0, "total": 1.0}, {"step": 2, "total": float("nan")}]) == (
+        "total",
+        [1.0],
+    )
+    assert loss_curve([]) == ("", [])
+    assert sparkline([1.0], "x") == ""
+    assert 'aria-label="&lt;x&gt;: from 3 to 1 in 2 records"' in sparkline([3.0, 1.0], "<x>")
