@@ -38,7 +38,7 @@ pocket-models: .venv/.ready  ## rebuild the shipped weights of the pocket world 
 	@$(SNAKEMAKE) $(ARGS) pocket_models
 
 clean:  ## remove what runs have made: results, logs, benchmark figures, intermediate work
-	@rm -rf results logs work benchmarks/*.tsv benchmarks/pocket*/
+	@rm -rf results logs work benchmarks/*/
 	@echo "Removed results, logs, work and the benchmark figures."
 
 distclean: clean  ## also remove .venv, caches and Snakemake's own records
