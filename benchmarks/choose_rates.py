@@ -7,13 +7,14 @@ bounds are fixed in advance: forget CE over ln(vocabulary), chance level, for GA
 nats a token for PO and DPO. Nothing else is looked at: no metric, no answer, no published number. A method
 without such a rate keeps the largest of the grid, and the table says so.
 
-    python benchmarks/choose_rates.py            # about 15 minutes on two cores; writes benchmarks/chosen_rates.csv
+    python benchmarks/choose_rates.py            # writes benchmarks/chosen_rates.csv
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -44,13 +45,13 @@ def prepare(seed: int) -> Path:
     return results
 
 
-def try_rates(method: str, split: str, seed: int, results: Path) -> list[dict]:
-    """Train with ever larger rates until the bound is reached; one row a rate."""
+def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> dict:
+    """One selection run: does it reach its bound?"""
     import torch
 
     from mmunlearn.models.loading import ModelSpec
     from mmunlearn.records import Training, read_json
-    from mmunlearn.training.recipes import Job, train_unlearned
+    from mmunlearn.training.recipes import TrainingJob, train_unlearned
 
     torch.set_num_threads(1)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -58,55 +59,54 @@ def try_rates(method: str, split: str, seed: int, results: Path) -> list[dict]:
     unlearn = config["training"]["unlearn"]
     shared = {key: config["training"][key] for key in ("weight_decay", "max_grad_norm", "save_steps")}
     own = {key: unlearn[key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
-    rows = []
-    for rate in GRID:
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "training.json"
-            train_unlearned(
-                Job(
-                    model="pocket-llava", recipe=f"{method}-{split}", seed=seed,
-                    spec=ModelSpec(**config["models"]["pocket-llava"]),
-                    features=[results / "features/pocket-llava/dataset.safetensors"],
-                    output=output, work=Path(folder) / "work",
-                ),
-                questions=results / "dataset/questions.jsonl",
-                split=results / f"dataset/splits/{split}.json",
-                refusals=ROOT / unlearn["refusals"],
-                finetuned=results / f"models/pocket-llava/finetuned/seed-{seed}/adapter",
-                method=method,
-                options={k: v for k, v in row.items() if k not in ("learning_rate", "max_steps")},
-                settings={**own, **shared, "learning_rate": rate},
-                max_steps=row["max_steps"],
-                stopping=unlearn["stop"],
-            )  # fmt: skip
-            training = read_json(output, Training)
-        reached = " CE " in training.stop_reason
-        rows.append(
-            {"method": method, "split": split, "seed": seed, "learning_rate": rate, "steps": training.steps,
-             "reached": reached, "reason": training.stop_reason}
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "training.json"
+        train_unlearned(
+            TrainingJob(
+                model="pocket-llava", recipe=f"{method}-{split}", seed=seed,
+                spec=ModelSpec(**config["models"]["pocket-llava"]),
+                features=[results / "features/pocket-llava/dataset.safetensors"],
+                output=output, work=Path(folder) / "work", version=1,
+            ),
+            questions=results / "dataset/questions.jsonl",
+            split=results / f"dataset/splits/{split}.json",
+            refusals=Path(unlearn["refusals"]),
+            finetuned=results / f"models/pocket-llava/finetuned/seed-{seed}/adapter",
+            method=method,
+            options={k: v for k, v in row.items() if k not in ("learning_rate", "max_steps")},
+            settings={**own, **shared, "learning_rate": rate},
+            max_steps=row["max_steps"],
+            stopping=unlearn["stop"],
         )  # fmt: skip
-        if reached:
-            break
-    return rows
+        training = read_json(output, Training)
+    reached = training.stop_reason != "all planned steps done" and "not finite" not in training.stop_reason
+    return {
+        "method": method, "learning_rate": rate, "split": split, "seed": seed,
+        "steps": training.steps, "reached": reached, "reason": training.stop_reason,
+    }  # fmt: skip
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    os.chdir(ROOT)
     results = {seed: prepare(seed) for seed in SEEDS}
-    methods = yaml.safe_load((ROOT / "config.yaml").read_text())["methods"]
-    tasks = [(m, s, seed, results[seed]) for m in methods for s in ("person05", "event05") for seed in SEEDS]
+    runs = [(split, seed, results[seed]) for seed in SEEDS for split in ("person05", "event05")]
+    rows = []
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        rows = [row for found in pool.map(try_rates, *zip(*tasks, strict=True)) for row in found]
-    with (ROOT / "benchmarks" / "chosen_rates.csv").open("w", newline="") as file:
+        for method in yaml.safe_load((ROOT / "config.yaml").read_text())["methods"]:
+            for rate in GRID:
+                tried = [pool.submit(try_rate, method, rate, *run) for run in runs]
+                rows += [one.result() for one in tried]
+                reached = all(row["reached"] for row in rows[-len(runs) :])
+                if reached:
+                    break
+            print(
+                f"{method}: {rate:.1e}{'' if reached else '  (bound not reached by every run)'}", flush=True
+            )
+    with Path("benchmarks/chosen_rates.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    for method in methods:
-        own = [row for row in rows if row["method"] == method]
-        last = {(row["split"], row["seed"]): row for row in own}
-        rate = max(row["learning_rate"] for row in last.values())
-        note = "" if all(row["reached"] for row in last.values()) else "  (bound not reached by every run)"
-        print(f"{method}: {rate:.1e}{note}")
 
 
 if __name__ == "__main__":

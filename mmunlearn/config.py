@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import yaml
@@ -69,19 +70,53 @@ def _explain(error: Any) -> list[str]:
 def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if config["ceiling_seed"] in config["seeds"]:
         yield f"ceiling_seed: {config['ceiling_seed']} is also in seeds; the ceiling needs a seed of its own"
-    images = config["images"]
+    images, curation = config["images"], config["curation"]
     if images["max_attempts"] < images["candidates"]:
         yield "images.max_attempts: must be at least images.candidates"
+    sizes = {"person": curation["n_people"], "event": curation["n_events"]}
+    if min(sizes.values()) < 2:
+        yield "curation: n_people and n_events must be at least 2: a forget set is halved"
     for target in config["dataset"]["targets"]:
-        known = config["curation"]["n_people" if target == "person" else "n_events"]
         for percent in config["dataset"]["percents"]:
-            if not 0 < concepts_to_forget(known, percent) < known:
-                yield f"dataset.percents: {percent}% of {known} {target}s leaves nothing to forget or to retain"
+            if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
+                yield f"dataset.percents: {percent}% of {sizes[target]} {target}s: nothing to forget or to retain"
+    yield from _unknown_names(config)
+
+
+def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
+    from mmunlearn.models.families import FAMILIES
+    from mmunlearn.records import Event, Person
+
+    for name, row in config["models"].items():
+        if row["family"] not in FAMILIES:
+            yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
+    for kind, record in (("person", Person), ("event", Event)):
+        for _, field, _, _ in Formatter().parse(config["dataset"]["answers"][kind]):
+            if field is not None and field not in record.model_fields:
+                yield f"dataset.answers.{kind}: no field '{field}'; {nearest(field, record.model_fields)}"
 
 
 def concepts_to_forget(n: int, percent: int) -> int:
     """How many of `n` concepts a percentage is, halves rounded up: 5% of 40 is 2."""
     return (2 * n * percent + 100) // 200
+
+
+def method_row(config: Mapping[str, Any], method: str) -> Mapping[str, Any]:
+    """The row of an unlearning method. Raises ConfigError with the nearest configured one."""
+    if method not in config["methods"]:
+        raise ConfigError(f"method '{method}' is not in methods; {nearest(method, config['methods'])}")
+    return config["methods"][method]
+
+
+def checkpoint_files(source: str) -> list[str]:
+    """Configuration, weights, tokenizer and template of a checkpoint folder; config.json even where it is missing,
+    so that its absence is reported."""
+    found = {
+        path.as_posix()
+        for path in Path(source).glob("*")
+        if path.suffix in (".json", ".safetensors", ".jinja")
+    }
+    return sorted(found | {f"{source}/config.json"})
 
 
 @dataclass(frozen=True)

@@ -14,4 +14,6 @@ Item = TypeVar("Item")
 def progress(items: Iterable[Item], what: str, total: int | None = None, unit: str = "it") -> tqdm[Item]:
     """Wrap `items` in a bar on stderr: often on a terminal, every 10 seconds elsewhere."""
     interval = 0.5 if sys.stderr.isatty() else 10.0
-    return tqdm(items, desc=what, total=total, unit=unit, mininterval=interval, leave=False, dynamic_ncols=True)
+    return tqdm(
+        items, desc=what, total=total, unit=unit, mininterval=interval, leave=False, dynamic_ncols=True
+    )

@@ -99,7 +99,11 @@ class Question(Record):
 
 
 class SuiteQuestion(Record):
-    """A question of the Real or World set; `path` is its picture, `subset` the POPE subset (else empty)."""
+    """A question of the Real, World or replay set.
+
+    `path` and `sha256` are its picture's; `subset` is the POPE subset of an object question, the figure's name
+    of a person question, else empty.
+    """
 
     question_id: str
     image_id: str
@@ -108,6 +112,7 @@ class SuiteQuestion(Record):
     question: str
     answer: str
     path: str
+    sha256: str
 
 
 class Split(Record):
@@ -171,7 +176,11 @@ class Scores(Record):
 
 
 class Training(Record):
-    """training.json, the contract of a trained recipe."""
+    """training.json, the contract of a trained recipe.
+
+    `steps` counts the optimizer steps that the kept adapter has had; `losses` has one row for every step tried,
+    None where a value was not finite.
+    """
 
     model: str
     recipe: str
@@ -180,7 +189,7 @@ class Training(Record):
     steps: int
     epochs: float
     stop_reason: str
-    losses: list[dict[str, float]]
+    losses: list[dict[str, float | None]]
     seconds: float
     peak_memory_gb: float
     trainable_parameters: int
@@ -229,7 +238,7 @@ def read_jsonl(path: str | Path, kind: type[Row]) -> list[Row]:
         RecordError: a line is not JSON or not a `kind`; names the file, the line and the field.
     """
     rows = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             rows.append(_parse(kind, line, f"{path}, line {number}"))
     return rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,18 +56,13 @@ class Job:
 
 @contextmanager
 def job(snakemake: Snakemake) -> Iterator[Job]:
-    """Run a script's body with its log file, its thread count and the hub switched off.
+    """Run a script's body with its log file.
 
     Yields the job's inputs and outputs as paths and its params.
 
     Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is
     raised again, so that the log file tells the whole story.
     """
-    threads = str(snakemake.threads)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = threads
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
         Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ settings.check(config)
 
 SPLITS = settings.splits(config)
 SUITES = ["dataset", "real", "world"]
-SETS = ["real", "world", "replay"]
 IMAGES = config["images"]
 TRAINING = config["training"]
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
@@ -24,6 +23,7 @@ wildcard_constraints:
     seed="[0-9]+",
     shard="[0-9]{3}",
     set="real|world|replay",
+    suite="dataset|real|world|replay",
 
 
 PICTURES = {
@@ -41,10 +41,17 @@ def model_spec(wildcards):
     return {key: row[key] for key in ("family", "source", "dtype")}
 
 
-def model_files(wildcards):
-    """The checkpoint as an input, so that other weights train anew."""
+def checkpoint(wildcards):
+    """The files of a base model as inputs, so that other weights or another template train anew."""
     source = config["models"][wildcards.model]["source"]
-    return f"{source}/model.safetensors"
+    return settings.checkpoint_files(source)
+
+
+def pictures_of_suite(wildcards):
+    """The file that lists a suite's pictures with their checksums."""
+    if wildcards.suite == "dataset":
+        return "<results>/images/manifest.parquet"
+    return f"<results>/dataset/{wildcards.suite}.jsonl"
 
 
 def optimisation(phase):
@@ -55,7 +62,7 @@ def optimisation(phase):
 
 def method_row(wildcards):
     """The configuration row of an unlearning method."""
-    return config["methods"][wildcards.method]
+    return settings.method_row(config, wildcards.method)
 
 
 def method_options(wildcards):

@@ -20,7 +20,7 @@ rule curate_people:
         curator=config["curation"]["backend"],
         events=config["curation"]["events"],
         n=config["curation"]["n_people"],
-        code=code_digest("curation", "records.py"),
+        version=1,
     script:
         "../workflow_scripts/curate_people.py"
 
@@ -40,7 +40,7 @@ rule curate_events:
         curator=config["curation"]["backend"],
         people=config["curation"]["people"],
         n=config["curation"]["n_events"],
-        code=code_digest("curation", "records.py"),
+        version=1,
     script:
         "../workflow_scripts/curate_events.py"
 
@@ -58,6 +58,6 @@ rule write_prompts:
     conda:
         "../envs/curation.yaml"
     params:
-        code=code_digest("curation", "records.py"),
+        version=1,
     script:
         "../workflow_scripts/write_prompts.py"

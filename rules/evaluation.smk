@@ -12,7 +12,7 @@ rule answer_questions:
         questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=model_files,
+        base=checkpoint,
     output:
         expand("<results>/answers/{{model}}/{{recipe}}/seed-{{seed}}/{suite}.jsonl", suite=SUITES),
     log:
@@ -76,6 +76,6 @@ rule score_answers:
         judge=config["evaluation"]["judge"],
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
-        code=code_digest("evaluation", "records.py"),
+        code=code_digest("evaluation", "config.py", "seeds.py", "records.py"),
     script:
         "../workflow_scripts/score_answers.py"

@@ -10,6 +10,7 @@ Candidates and their features lie in work/, which a retry or a changed threshold
 rule draw_references:
     input:
         prompts="<results>/curation/prompts.jsonl",
+        weights=f"{IMAGES['weights']}/card.json",
     output:
         "<results>/images/references.npz",
     log:
@@ -30,6 +31,7 @@ rule draw_shard:
     input:
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
+        weights=f"{IMAGES['weights']}/card.json",
     output:
         temp("<results>/images/shards/{shard}.parquet"),
     log:
@@ -63,7 +65,7 @@ rule merge_manifest:
     conda:
         "../envs/images.yaml"
     params:
-        code=code_digest("synthesis/manifest.py", "records.py"),
+        version=1,
     script:
         "../workflow_scripts/merge_manifest.py"
 

@@ -24,7 +24,7 @@ rule make_table3:
         scores=all_scores(),
         published="resources/published/pebench_table3.csv",
     output:
-        csv="<results>/tables/table3.csv",
+        csv=report("<results>/tables/table3.csv", caption="../report/table3.rst", category="Tables"),
         md="<results>/tables/table3.md",
         tex="<results>/tables/table3.tex",
         ceiling="<results>/tables/table3_ceiling.csv",
@@ -46,7 +46,7 @@ rule plot_tradeoff:
     input:
         "<results>/tables/table3.csv",
     output:
-        png="<results>/figures/tradeoff.png",
+        png=report("<results>/figures/tradeoff.png", caption="../report/tradeoff.rst", category="Figures"),
         pdf="<results>/figures/tradeoff.pdf",
     log:
         "<logs>/plot_tradeoff.log",
@@ -75,7 +75,7 @@ rule write_report:
         trainings=all_trainings(),
         run_config="<results>/run_config.yaml",
     output:
-        "<results>/report.html",
+        report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:
         "<logs>/write_report.log",
     conda:

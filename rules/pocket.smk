@@ -39,7 +39,7 @@ rule train_scorers:
     conda:
         "../envs/pocket.yaml"
     params:
-        seed=config["seed"],
+        seed=0,
         version=1,
     script:
         "../workflow_scripts/train_scorers.py"
@@ -55,7 +55,7 @@ rule calibrate_scorers:
     conda:
         "../envs/pocket.yaml"
     params:
-        seed=config["seed"],
+        seed=0,
         version=1,
     script:
         "../workflow_scripts/calibrate_scorers.py"

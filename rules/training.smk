@@ -8,21 +8,18 @@ makes  <results>/features/<model>/<suite>.safetensors
 
 rule encode_images:
     input:
-        manifest="<results>/images/manifest.parquet",
-        questions="<results>/dataset/questions.jsonl",
-        sets=expand("<results>/dataset/{set}.jsonl", set=SETS),
-        base=model_files,
+        pictures=pictures_of_suite,
+        base=checkpoint,
     output:
-        expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", *SETS]),
+        "<results>/features/{model}/{suite}.safetensors",
     log:
-        "<logs>/encode_images/{model}.log",
+        "<logs>/encode_images/{model}/{suite}.log",
     benchmark:
-        "<benchmarks>/encode_images/{model}.tsv"
+        "<benchmarks>/encode_images/{model}/{suite}.tsv"
     conda:
         "../envs/training.yaml"
     params:
         spec=model_spec,
-        sets=SETS,
         batch=config["evaluation"]["batch"],
         version=1,
     script:
@@ -34,10 +31,11 @@ rule train_finetuned:
         questions="<results>/dataset/questions.jsonl",
         replay="<results>/dataset/replay.jsonl",
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
-        base=model_files,
+        base=checkpoint,
     output:
         training="<results>/models/{model}/finetuned/seed-{seed}/training.json",
         adapter="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
+        adapter_config="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_config.json",
     log:
         "<logs>/train_finetuned/{model}/seed-{seed}.log",
     benchmark:
@@ -64,10 +62,11 @@ use rule train_finetuned as train_goal with:
         replay="<results>/dataset/replay.jsonl",
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
         split="<results>/dataset/splits/{split}.json",
-        base=model_files,
+        base=checkpoint,
     output:
         training="<results>/models/{model}/goal-{split}/seed-{seed}/training.json",
         adapter="<results>/models/{model}/goal-{split}/seed-{seed}/adapter/adapter_model.safetensors",
+        adapter_config="<results>/models/{model}/goal-{split}/seed-{seed}/adapter/adapter_config.json",
     log:
         "<logs>/train_goal/{model}/{split}/seed-{seed}.log",
     benchmark:
@@ -89,10 +88,11 @@ rule train_unlearned:
         split="<results>/dataset/splits/{split}.json",
         refusals=TRAINING["unlearn"]["refusals"],
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
-        base=model_files,
+        base=checkpoint,
     output:
         training="<results>/models/{model}/{method}-{split}/seed-{seed}/training.json",
         adapter="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_model.safetensors",
+        adapter_config="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_config.json",
     log:
         "<logs>/train_unlearned/{model}/{method}-{split}/seed-{seed}.log",
     benchmark:

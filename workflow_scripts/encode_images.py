@@ -1,14 +1,8 @@
-"""Vision features of every suite, once."""
+"""Vision features of one suite, once."""
 
 from mmunlearn.models.features import encode_images
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
-    encode_images(
-        it.input.manifest,
-        dict(zip(it.params.sets, it.input.sets, strict=True)),
-        dict(zip(["dataset", *it.params.sets], it.output, strict=True)),
-        spec=ModelSpec(**it.params.spec),
-        batch=it.params.batch,
-    )
+    encode_images(it.input.pictures, it.output[0], spec=ModelSpec(**it.params.spec), batch=it.params.batch)

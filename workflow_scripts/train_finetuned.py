@@ -1,12 +1,12 @@
 """The finetuned model, or a goal model where the rule gives a split."""
 
 from mmunlearn.models.loading import ModelSpec
-from mmunlearn.training.recipes import Job, train_finetuned
+from mmunlearn.training.recipes import TrainingJob, train_finetuned
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
     train_finetuned(
-        Job(
+        TrainingJob(
             model=snakemake.wildcards.model,
             recipe=it.params.recipe,
             seed=int(snakemake.wildcards.seed),
@@ -14,6 +14,7 @@ with job(snakemake) as it:
             features=it.input.features,
             output=it.output.training,
             work=it.work,
+            version=it.params.version,
         ),
         questions=it.input.questions,
         replay=it.input.replay,

@@ -1,12 +1,12 @@
 """An unlearned model, from the finetuned adapter."""
 
 from mmunlearn.models.loading import ModelSpec
-from mmunlearn.training.recipes import Job, train_unlearned
+from mmunlearn.training.recipes import TrainingJob, train_unlearned
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
     train_unlearned(
-        Job(
+        TrainingJob(
             model=snakemake.wildcards.model,
             recipe=f"{snakemake.wildcards.method}-{snakemake.wildcards.split}",
             seed=int(snakemake.wildcards.seed),
@@ -14,6 +14,7 @@ with job(snakemake) as it:
             features=[it.input.features],
             output=it.output.training,
             work=it.work,
+            version=it.params.version,
         ),
         questions=it.input.questions,
         split=it.input.split,

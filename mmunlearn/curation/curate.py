@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmunlearn.backends import backend
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
+from mmunlearn.text import fold
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def curate_events(output: Path, *, curator: str, people: str, events: str, n: in
 def check_people(people: Sequence[Person]) -> None:
     """Names decide every person metric: they must be unique and none may be part of another."""
     _require_unique("person_id", [person.person_id for person in people])
-    names = [person.name.casefold() for person in people]
+    _require_plain("person_id", [person.person_id for person in people])
+    names = [fold(person.name) for person in people]
     _require_unique("name", names)
     for name in names:
         containing = [other for other in names if name in other and other != name]
@@ -46,8 +48,16 @@ def check_people(people: Sequence[Person]) -> None:
 def check_events(events: Sequence[Event]) -> None:
     """Descriptions are the answers: two events must not share one."""
     _require_unique("event_id", [event.event_id for event in events])
+    _require_plain("event_id", [event.event_id for event in events])
     _require_unique("theme", [event.theme.casefold() for event in events])
     _require_unique("description", [event.description.casefold() for event in events])
+
+
+def _require_plain(what: str, values: list[str]) -> None:
+    """Ids are joined by a hyphen in image ids, so they hold none."""
+    wrong = [value for value in values if not value.isalnum()]
+    if wrong:
+        raise RecordError(f"{what} '{wrong[0]}' must be letters and digits only")
 
 
 def _require_unique(what: str, values: list[str]) -> None:

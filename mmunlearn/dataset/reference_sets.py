@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from mmunlearn.backends import backend
-from mmunlearn.records import SuiteQuestion, atomic_path, write_jsonl
+from mmunlearn.records import SuiteQuestion, atomic_path, sha256_of, write_jsonl
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +42,23 @@ def build_reference_set(
     sets: ReferenceSets = backend("reference_sets", source)(questions, size)
     pictures, rows = getattr(sets, name)(n, seed)
     _check(pictures, rows)
-    for image_id, image in pictures.items():
-        with atomic_path(output.with_suffix("") / f"{image_id}.png") as temporary:
-            image.save(temporary, format="PNG")
-    folder = output.with_suffix("").as_posix()
-    write_jsonl(output, [row.model_copy(update={"path": f"{folder}/{row.image_id}.png"}) for row in rows])
+    folder = output.with_suffix("")
+    written = {image_id: _write_picture(folder, image_id, image) for image_id, image in pictures.items()}
+    for stale in set(folder.glob("*.png")) - {path for path, _ in written.values()}:
+        stale.unlink()
+    write_jsonl(output, [row.model_copy(update=_located(*written[row.image_id])) for row in rows])
     logger.info("%s: %d questions on %d pictures", name, len(rows), len(pictures))
+
+
+def _write_picture(folder: Path, image_id: str, image: Image.Image) -> tuple[Path, str]:
+    path = folder / f"{image_id}.png"
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+    return path, sha256_of(path)
+
+
+def _located(path: Path, sha256: str) -> dict[str, str]:
+    return {"path": path.as_posix(), "sha256": sha256}
 
 
 def _check(pictures: Mapping[str, Image.Image], rows: Sequence[SuiteQuestion]) -> None:

@@ -44,7 +44,8 @@ def make_split(concept_of: Mapping[str, str], *, target: Target, percent: int, s
         halves = _halve([image for image, own in concept_of.items() if own == concept], seed, concept)
         train += halves[0]
         test += halves[1]
-    retain = [image for image, own in concept_of.items() if own not in set(forgotten)]
+    gone = set(forgotten)
+    retain = [image for image, own in concept_of.items() if own not in gone]
     return Split(
         target=target,
         percent=percent,

@@ -44,8 +44,8 @@ class LocalJudge:
 
     It is 0.5 where both distances are 0: the anchors agree, so nothing can be told apart. By construction the
     finetuned model scores 0 and the goal model 1 wherever their sentences differ; the other-seed goal model is
-    the honest ceiling. Deterministic and free, but it compares words, not meanings: use an LLM judge for
-    free-form answers of real models.
+    the honest ceiling. Deterministic and free, but it compares words, not meanings: a sentence with nothing of
+    either anchor gets 0.5, gibberish included. Use an LLM judge for free-form answers of real models.
     """
 
     name = "local-rouge-l-1"
@@ -60,9 +60,14 @@ class LocalJudge:
 
 def closeness(case: Case) -> float:
     """The local judge's score of one case, in [0, 1]."""
-    to_finetuned, to_goal = 1 - rouge_l(case.test, case.finetuned), 1 - rouge_l(case.test, case.goal)
+    to_finetuned, to_goal = distance(case.test, case.finetuned), distance(case.test, case.goal)
     total = to_finetuned + to_goal
     return to_finetuned / total if total else 0.5
+
+
+def distance(sentence: str, other: str) -> float:
+    """1 - ROUGE-L F1; 0 for equal sentences, without a single word, too."""
+    return 0.0 if sentence == other else 1.0 - rouge_l(sentence, other)
 
 
 def judge_answers(

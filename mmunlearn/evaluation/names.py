@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-
-def fold(text: str) -> str:
-    """Case, accents and runs of white space folded away, so that 'JOSÉ\\nDiaz' equals 'jose diaz'."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return " ".join(plain.casefold().split())
+from mmunlearn.text import fold
 
 
 def says_name(answer: str, name: str) -> bool:

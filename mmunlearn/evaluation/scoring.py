@@ -63,8 +63,9 @@ def score_answers(
         resamples=bootstrap,
         max_missing_share=max_missing_share,
     )
-    world_hits, pope = metrics.pope_accuracy(said["world"], {row.question_id: row.subset for row in sets})
-    strata = [row.subset for row in sets if row.kind == "object"]
+    subsets = {row.question_id: row.subset for row in sets}
+    world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
+    strata = [subsets[row.question_id] for row in said["world"]]
     if own.target == "person":
         values = person_values(said, own, people_names(people), figure_names(sets))
     else:
@@ -74,8 +75,12 @@ def score_answers(
     table["world_fact"] = summarise(world_hits, strata=strata)
     inputs = {
         "split": split,
+        "people": people,
+        "real": real,
+        "world": world,
+        "finetuned": finetuned,
         "judgements": judgements,
-        **{f"answers_{k}": path for k, path in answers.items()},
+        **{f"answers_{suite}": path for suite, path in answers.items()},
     }
     scores = Scores(
         model=model,

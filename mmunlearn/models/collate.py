@@ -112,10 +112,13 @@ class Collator:
         return [copy for token in prefix for copy in [token] * (count if token == self._image_token else 1)]
 
     def _layout(self, example: Example) -> _Row:
-        prefix = self._expand(self.tokens_of(example.turns[0][0], "")[0], example.image_id)
+        shared = self.tokens_of(example.turns[0][0], "")[0]
+        prefix = self._expand(shared, example.image_id)
         row = _Row(list(prefix), list(range(len(prefix))), [0] * len(prefix), [])
         for number, (question, answer) in enumerate(example.turns, start=1):
-            _, tail, said = self.tokens_of(question, answer)
+            own_prefix, tail, said = self.tokens_of(question, answer)
+            if own_prefix != shared:
+                raise ValueError("the chat template puts the question before the image: it cannot be packed")
             start = len(row.ids) + len(tail)
             row.answers.append((start, start + len(said)))
             row.ids += [*tail, *said]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmunlearn.config import nearest
-
 _LLAMA_LINEARS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 
 
@@ -31,10 +29,3 @@ FAMILIES = {
     family.name: family
     for family in (Family("llava", "LlavaForConditionalGeneration", _LLAMA_LINEARS, packs=True),)
 }
-
-
-def family(name: str) -> Family:
-    """The family of that name. Raises ValueError with the nearest known one."""
-    if name not in FAMILIES:
-        raise ValueError(f"model family '{name}' is unknown; {nearest(name, FAMILIES)}")
-    return FAMILIES[name]

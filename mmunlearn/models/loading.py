@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
-from mmunlearn.models.families import Family, family
+from mmunlearn.models.families import FAMILIES, Family
 
 POLICY, REFERENCE = "default", "reference"
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def load_base(spec: ModelSpec) -> Base:
         FileNotFoundError: the folder holds no checkpoint.
         ValueError: it holds a model of another architecture.
     """
-    described = family(spec.family)
+    described = FAMILIES[spec.family]
     if not (Path(spec.source) / "config.json").exists():
         raise FileNotFoundError(
             f"a {spec.family} checkpoint is asked for at '{spec.source}', but there is no config.json; "

@@ -12,7 +12,7 @@ from mmunlearn.pocket import identities, scenes
 from mmunlearn.pocket.defects import plan_defect, render_with_defect
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.scenes import Scene
-from mmunlearn.records import Prompt, RecordError
+from mmunlearn.records import Prompt, RecordError, digest_of
 
 _WRONG_FACE_DISTANCE = 3
 
@@ -64,6 +64,8 @@ class PocketGenerator:
         self._seed = seed
         self._taken = {identity.key for identity in identities}
         self._scenes = tuple(scenes)
+        pools = [sorted(map(str, self._taken)), [str(scene.key) for scene in self._scenes]]
+        self.version = digest_of([defect_rate, seed, pools])
 
     def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
         """Draw one RGB image a request, in order; equal requests give equal images."""

@@ -87,7 +87,8 @@ class PocketReferenceSets:
         for subset in SUBSETS:
             asked = {"Yes": rng.choice(present), "No": rivals.absent(present, subset, rng)}
             rows += [
-                _row(image_id, "object", object_question(name), label, subset) for label, name in asked.items()
+                _row(image_id, "object", object_question(name), label, subset)
+                for label, name in asked.items()
             ]
         return image_id, picture.image, rows
 
@@ -133,6 +134,7 @@ def _row(image_id: str, kind: str, question: str, answer: str, subset: str = "")
         question=question,
         answer=answer,
         path="",
+        sha256="",
     )
 
 

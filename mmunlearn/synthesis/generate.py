@@ -41,9 +41,13 @@ class DrawRequest:
 
 
 class Generator(Protocol):
-    """Draws pictures; the same request gives the same picture, whatever it is batched with."""
+    """Draws pictures; the same request gives the same picture, whatever it is batched with.
+
+    `name` goes into the manifest; `version` names everything else that shapes a picture (weights, pools).
+    """
 
     name: str
+    version: str
 
     def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
         """RGB pictures of size x size pixels, in the order of the requests."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmunlearn.records import Candidate, RecordError, atomic_path, read_manifest, sha256_of, write_manifest
+from mmunlearn.synthesis.policy import Draw, best
 
 logger = logging.getLogger(__name__)
 
@@ -19,39 +20,49 @@ def merge_manifest(shards: Iterable[Path], output: Path, *, images: Path) -> Non
     Pictures in `images` that no cell keeps are removed.
 
     Raises:
-        RecordError: a picture of the store does not have the checksum of its row.
+        RecordError: a picture is gone or has changed since it was judged; its shard is removed, so that the next
+            run draws and judges it again.
     """
-    rows = [row for shard in shards for row in read_manifest(shard)]
-    kept = {row.image_id: row for row in kept_candidates(rows)}
-    published = [
-        row.model_copy(update={"path": _publish(row, images)}) if kept[row.image_id] is row else row
-        for row in rows
-    ]
+    rows = [row for shard in shards for row in _publish(shard, images)]
+    kept = {row.image_id for row in rows}
     for stale in set(images.glob("*.png")) - {images / f"{image_id}.png" for image_id in kept}:
         stale.unlink()
-    write_manifest(output, published)
+    write_manifest(output, rows)
     logger.info("%d cells, %d candidates", len(kept), len(rows))
 
 
-def kept_candidates(rows: Sequence[Candidate]) -> list[Candidate]:
-    """One row a cell: the accepted candidate, or the one with fewest refusals, highest aesthetic, earliest."""
-    cells: dict[str, Candidate] = {}
+def _publish(shard: Path, images: Path) -> list[Candidate]:
+    """The rows of a shard, those of kept pictures with their published path."""
+    rows = read_manifest(shard)
+    kept = {row.image_id: row for row in kept_candidates(rows)}
+    published = []
     for row in rows:
-        if row.image_id not in cells or _rank(row) < _rank(cells[row.image_id]):
-            cells[row.image_id] = row
-    return list(cells.values())
+        if kept[row.image_id] is row:
+            target = images / f"{row.image_id}.png"
+            if not _copied(row, target):
+                shard.unlink()
+                raise RecordError(
+                    f"{row.path} is gone or has changed since it was judged: run again to redraw it"
+                )
+            row = row.model_copy(update={"path": target.as_posix()})
+        published.append(row)
+    return published
 
 
-def _rank(row: Candidate) -> tuple:
-    refusals = 0 if row.accepted else 1 + row.reject_reason.count(",")
-    return (not row.accepted, refusals, -(row.aesthetic or 0.0), row.attempt)
+def _copied(row: Candidate, target: Path) -> bool:
+    if target.exists() and sha256_of(target) == row.sha256:
+        return True
+    if not Path(row.path).exists() or sha256_of(row.path) != row.sha256:
+        return False
+    with atomic_path(target) as temporary:
+        shutil.copyfile(row.path, temporary)
+    return True
 
 
-def _publish(row: Candidate, images: Path) -> str:
-    target = images / f"{row.image_id}.png"
-    if not (target.exists() and sha256_of(target) == row.sha256):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(row.path, temporary)
-            if sha256_of(temporary) != row.sha256:
-                raise RecordError(f"{row.path} has changed since it was judged: delete it and rerun")
-    return target.as_posix()
+def kept_candidates(rows: Sequence[Candidate]) -> list[Candidate]:
+    """One row a cell: the one that the policy likes best; the accepted one where there is one."""
+    cells: dict[str, list[Draw[Candidate]]] = {}
+    for row in rows:
+        failed = row.reject_reason.split(", ") if row.reject_reason else []
+        cells.setdefault(row.image_id, []).append(Draw(row, row.attempt, failed, row.aesthetic or 0.0))
+    return [best(draws).item for draws in cells.values()]

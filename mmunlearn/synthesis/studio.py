@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -55,7 +56,7 @@ class Studio:
     def __init__(self, generator: Generator, scorers: Scorers, settings: PictureSettings, work: Path) -> None:
         self._generator, self._scorers, self._settings = generator, scorers, settings
         self.name = generator.name
-        drawn_by = [generator.name, settings.defect_rate, settings.seed]
+        drawn_by = [generator.name, generator.version]
         self._draws = work / "draws" / digest_of(drawn_by)
         self._features = work / "features" / digest_of([drawn_by, scorers.version])
 
@@ -93,14 +94,21 @@ class Studio:
     def _measured(self, request: DrawRequest, picture: Path) -> Measured:
         sha256 = sha256_of(picture)
         cached = self._features / f"{_key(request)}-{sha256[:12]}.npz"
-        if not cached.exists():
+        values = _read_features(cached)
+        if values is None:
+            values = self._score(picture)
             with atomic_path(cached) as temporary:
-                np.savez(temporary, **self._score(picture))
-        with np.load(cached, allow_pickle=False) as values:
-            return Measured(
-                request, picture, sha256, values["face"], values["scene"], values["subject"],
-                float(values["distortion"]), float(values["aesthetic"]),
-            )  # fmt: skip
+                np.savez(temporary, **values)
+        return Measured(
+            request,
+            picture,
+            sha256,
+            values["face"],
+            values["scene"],
+            values["subject"],
+            float(values["distortion"]),
+            float(values["aesthetic"]),
+        )
 
     def _score(self, picture: Path) -> dict[str, np.ndarray]:
         with Image.open(picture) as opened:
@@ -131,3 +139,15 @@ def _readable(path: Path) -> bool:
         logger.warning("%s is damaged (%s): it is drawn again", path, error)
         path.unlink()
         return False
+
+
+def _read_features(path: Path) -> dict[str, np.ndarray] | None:
+    """Cached features, or None where there are none; a broken file is measured again."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as values:
+            return {name: values[name] for name in values.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        logger.warning("%s is damaged (%s): it is measured again", path, error)
+        return None

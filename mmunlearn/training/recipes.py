@@ -12,6 +12,7 @@ from typing import Any
 
 from peft import PeftModel
 
+from mmunlearn.config import checkpoint_files
 from mmunlearn.models.collate import Collator, Example
 from mmunlearn.models.features import read_features
 from mmunlearn.models.loading import (
@@ -48,10 +49,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training: who is trained, on what base and features, and where training.json goes.
 
-    The adapter is written beside `output`; checkpoints lie below `work` while the job runs.
+    The adapter is written beside `output`; checkpoints lie below `work` while the job runs. A new `version` of the
+    rule never continues from an old one's checkpoint.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Job:
     features: Sequence[Path]
     output: Path
     work: Path
+    version: int
 
     @property
     def adapter(self) -> Path:
@@ -71,7 +74,7 @@ class Job:
 
 
 def train_finetuned(
-    job: Job,
+    job: TrainingJob,
     *,
     questions: Path,
     replay: Path,
@@ -99,7 +102,7 @@ def train_finetuned(
 
 
 def train_unlearned(
-    job: Job,
+    job: TrainingJob,
     *,
     questions: Path,
     split: Path,
@@ -147,7 +150,7 @@ def train_unlearned(
 
 
 def _train(
-    job: Job,
+    job: TrainingJob,
     method: Method,
     plan: Sequence[Step],
     loop: LoopSettings,
@@ -161,8 +164,10 @@ def _train(
     """Train and write adapter and training.json. `epoch`: examples that make one pass."""
     started = time.monotonic()
     settings = {**asdict(loop), **recorded}
-    contents = [sha256_of(path) for path in (*inputs, *job.features)]
-    work = job.work / "training" / digest_of([job.model, job.recipe, job.seed, settings, contents])
+    files = (*inputs, *job.features, *checkpoint_files(job.spec.source))
+    contents = [sha256_of(path) for path in files]
+    identity = [job.version, job.model, job.recipe, job.seed, job.spec.dtype, settings, contents]
+    work = job.work / "training" / digest_of(identity)
     base = load_base(job.spec)
     model = build(base)
     trainer = PlannedTrainer(
@@ -178,7 +183,7 @@ def _train(
             recipe=job.recipe,
             seed=job.seed,
             method=type(method).__name__,
-            steps=len(losses),
+            steps=len(losses) - trainer.discarded,
             epochs=round(seen / epoch, 3),
             stop_reason=trainer.stop_reason,
             losses=losses,
@@ -191,7 +196,7 @@ def _train(
         ),
     )
     shutil.rmtree(work, ignore_errors=True)
-    logger.info("%d steps, last loss %.3f: %s", len(losses), losses[-1]["loss"], trainer.stop_reason)
+    logger.info("%d steps, last loss %s: %s", len(losses), losses[-1]["loss"], trainer.stop_reason)
 
 
 def group_questions(rows: Iterable[Question | SuiteQuestion]) -> list[Example]:

@@ -25,7 +25,8 @@ from mmunlearn.training.stopping import Stopping
 from mmunlearn.training.views import View
 
 logger = logging.getLogger(__name__)
-LOG_KEYS = ("loss", "forget", "retain", "refusal", "grad_norm", "learning_rate")
+OBSERVED = ("loss", "forget", "retain", "refusal")
+SCHEDULES = {"constant": "constant_with_warmup"}  # the library's `constant` ignores the warm-up
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class PlannedTrainer(Trainer):
         stopping: Stopping | None = None,
     ) -> None:
         self.method, self.collator, self.settings = method, collator, settings
-        self.stop_reason = ""
+        self.stop_reason, self.discarded = "", 0
         self._last_good = _snapshot(model)
         arguments = TrainingArguments(
             output_dir=str(work),
             max_steps=len(plan),
             per_device_train_batch_size=1,
             learning_rate=settings.learning_rate,
-            lr_scheduler_type=settings.schedule,
+            lr_scheduler_type=SCHEDULES.get(settings.schedule, settings.schedule),
             warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             max_grad_norm=settings.max_grad_norm,
@@ -84,8 +85,7 @@ class PlannedTrainer(Trainer):
         )
         super().__init__(model=model, args=arguments, train_dataset=plan, data_collator=self._collate)
         self.remove_callback(PrinterCallback)
-        if stopping is not None:
-            self.add_callback(_StopAtBound(stopping, method.watch, self, collator.vocabulary))
+        self.add_callback(_Stop(self, stopping, collator.vocabulary))
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -139,8 +139,12 @@ class PlannedTrainer(Trainer):
         return views
 
     def _abandon(self, model: torch.nn.Module) -> None:
+        """Go back to the weights that last gave a finite loss: the last update before this step is discarded."""
         step = self.state.global_step + 1
-        self.stop_reason = f"loss or gradient not finite at step {step}: kept the adapter before it"
+        self.stop_reason = (
+            f"loss or gradient not finite at step {step}: kept the adapter of step {max(step - 2, 0)}"
+        )
+        self.discarded = min(step, 2)
         logger.warning(self.stop_reason)
         model.zero_grad()
         _restore(model, self._last_good)
@@ -154,39 +158,55 @@ class PlannedTrainer(Trainer):
         """Not counted: a planned step is no single forward pass."""
         return 0
 
-    def run(self) -> list[dict[str, float]]:
-        """Train, from the last complete checkpoint if there is one; gives one row of losses a step."""
+    def run(self) -> list[dict[str, float | None]]:
+        """Train, from the last complete checkpoint if there is one.
+
+        Returns:
+            One row a step tried: its number, the loss and the CE of every view, None where not finite.
+        """
         self.train(resume_from_checkpoint=last_checkpoint(Path(self.args.output_dir)))
         self.stop_reason = self.stop_reason or "all planned steps done"
         return [
-            {key: float(row[key]) for key in ("step", *LOG_KEYS) if key in row}
+            {"step": row["step"], **{key: _finite(row[key]) for key in OBSERVED if key in row}}
             for row in self.state.log_history
             if "train_runtime" not in row
         ]
 
 
-class _StopAtBound(TrainerCallback):
-    """Ends training when the stopping rule says so."""
+class _Stop(TrainerCallback):
+    """Ends training when the stopping rule says so.
 
-    def __init__(self, stopping: Stopping, watch: str, trainer: PlannedTrainer, vocabulary: int) -> None:
-        self._stopping, self._watch = stopping, watch
-        self._trainer, self._vocabulary = trainer, vocabulary
+    A step that ends training is never checkpointed: a job that is killed after it starts from an earlier one and
+    comes to the same end.
+    """
+
+    def __init__(self, trainer: PlannedTrainer, stopping: Stopping | None, vocabulary: int) -> None:
+        self._trainer, self._stopping, self._vocabulary = trainer, stopping, vocabulary
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        reason = self._stopping.reason(self._watch, state.log_history, self._vocabulary)
-        if reason and not self._trainer.stop_reason:
-            self._trainer.stop_reason = reason
+        trainer = self._trainer
+        if not trainer.stop_reason and self._stopping:
+            watched = trainer.method.watch
+            trainer.stop_reason = self._stopping.reason(watched, state.log_history, self._vocabulary) or ""
+        if trainer.stop_reason:
             control.should_training_stop = True
+            control.should_save = False
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 @contextmanager
 def _reference(model: PeftModel) -> Iterator[None]:
-    """The frozen finetuned adapter answers inside the block."""
+    """The frozen finetuned adapter answers inside the block, without dropout."""
     model.set_adapter(REFERENCE, inference_mode=True)
+    model.eval()
     try:
         yield
     finally:
         model.set_adapter(POLICY)
+        model.train()
 
 
 def _snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,30 +11,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-COPIED = (
-    "Snakefile",
-    "config.yaml",
-    "presets",
-    "profiles",
-    "rules",
-    "workflow_scripts",
-    "mmunlearn",
-    "envs",
-    "resources",
-)
+from tests.copies import copy_workflow
 
 
 @pytest.fixture(scope="session")
 def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("workflow")
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
+    return copy_workflow(tmp_path_factory.mktemp("workflow") / "copy")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ DEFAULT = {
     "curate_people": 1,
     "draw_references": 1,
     "draw_shard": 4,
-    "encode_images": 1,
+    "encode_images": 4,
     "judge_answers": 8,
     "make_table3": 1,
     "merge_manifest": 1,

@@ -52,7 +52,9 @@ def test_equals_the_plain_forward_of_the_library(tiny_base):
     place = (ids == tiny_base.model.config.image_token_id)[..., None]
     embeddings = embeddings.masked_scatter(place, features["p1"])
     plain = tiny_base.model(inputs_embeds=embeddings, attention_mask=torch.ones_like(ids)).logits
-    target = processor.tokenizer("ASSISTANT: A judge waves the flag.</s>", add_special_tokens=False).input_ids[1:]
+    target = processor.tokenizer(
+        "ASSISTANT: A judge waves the flag.</s>", add_special_tokens=False
+    ).input_ids[1:]
     assert ids[0, -len(target) :].tolist() == target
     expected = plain[0, -len(target) - 1 : -1].log_softmax(-1)[torch.arange(len(target)), target].sum()
     torch.testing.assert_close(sequence_logp(logits, labels)[0], expected, rtol=1e-4, atol=1e-4)

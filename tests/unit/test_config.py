@@ -9,7 +9,17 @@ import pytest
 import yaml
 
 from mmunlearn.backends import BACKENDS, UnknownBackend, backend
-from mmunlearn.config import ConfigError, Recipe, check, parse_recipe, parse_split, recipes, scored, splits
+from mmunlearn.config import (
+    ConfigError,
+    Recipe,
+    check,
+    method_row,
+    parse_recipe,
+    parse_split,
+    recipes,
+    scored,
+    splits,
+)
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
 
@@ -49,7 +59,11 @@ def test_full_preset_multiplies_splits_and_seeds():
         ("seeds", [], "seeds"),
         ("ceiling_seed", CONFIG["seeds"][0], "ceiling_seed"),
         ("images.max_attempts", 1, "max_attempts"),
-        ("curation.n_events", 2, "leaves nothing to forget or to retain"),
+        ("curation.n_events", 2, "nothing to forget or to retain"),
+        ("curation.n_events", 1, "at least 2"),
+        ("models.pocket-llava.family", "lava", "did you mean 'llava'"),
+        ("dataset.answers.person", "{name}, {jobb}.", "no field 'jobb'; did you mean 'job'"),
+        ("training.finetune.epochs", 2.5, "training.finetune.epochs"),
     ],
 )
 def test_mistakes_are_named_with_their_key(path, value, message):
@@ -64,6 +78,11 @@ def test_names_of_recipes_and_splits():
     for wrong in ("ga", "ga-person5x", "goal-persons05", "ga-05"):
         with pytest.raises(ConfigError):
             parse_recipe(wrong)
+
+
+def test_an_unknown_method_is_named_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="did you mean 'po'"):
+        method_row(CONFIG, "npo")
 
 
 def test_backends_are_found_by_name_and_misses_are_explained():

@@ -11,10 +11,14 @@ QUESTIONS = ["Who is the person in the picture?", "What?", "What is happening in
 
 def test_batch_equals_one_by_one_in_the_order_asked(tiny_base):
     features = random_features(["a", "b", "c"])
-    asks = [Ask(image, question, 6 + 2 * (i % 2)) for image in features for i, question in enumerate(QUESTIONS)]
+    asks = [
+        Ask(image, question, 6 + 2 * (i % 2)) for image in features for i, question in enumerate(QUESTIONS)
+    ]
 
     def said(batch):
-        return answer_all(tiny_base.model, tiny_base, Collator(tiny_base, features), features, asks, batch=batch)
+        return answer_all(
+            tiny_base.model, tiny_base, Collator(tiny_base, features), features, asks, batch=batch
+        )
 
     together = said(8)
     assert together == said(1)

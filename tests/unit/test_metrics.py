@@ -104,6 +104,7 @@ def test_the_local_judge_is_0_at_the_finetuned_and_1_at_the_goal_sentence():
     assert closeness(Case("q", before, before, before)) == 0.5
     assert closeness(Case("q", "Nothing in common", before, ideal)) == 0.5
     assert closeness(Case("q", "", before, ideal)) == 0.5
+    assert closeness(Case("q", "...", "...", ideal)) == 0.0, "equal sentences have no distance, words or not"
     (verdict,) = LocalJudge().judge([Case("q", ideal, before, ideal)])
     assert (verdict.question_id, verdict.score) == ("q", 1.0)
 

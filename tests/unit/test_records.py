@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmunlearn.records import (
     Answer,
@@ -32,6 +37,15 @@ def candidate(image: str, attempt: int = 0, **changes) -> Candidate:
 def test_jsonl_round_trip(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [ANSWER, ANSWER])
     assert read_jsonl(tmp_path / "a.jsonl", Answer) == [ANSWER, ANSWER]
+
+
+@given(st.text(), st.text())
+def test_any_text_survives_the_round_trip(said, reference):
+    """Line separators of Unicode, too: a broken model may say them."""
+    row = ANSWER.model_copy(update={"answer": said, "reference": reference})
+    with tempfile.TemporaryDirectory() as folder:
+        write_jsonl(Path(folder) / "a.jsonl", [row, ANSWER])
+        assert read_jsonl(Path(folder) / "a.jsonl", Answer) == [row, ANSWER]
 
 
 @pytest.mark.parametrize(

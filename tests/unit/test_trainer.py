@@ -9,7 +9,7 @@ import torch
 
 from mmunlearn.models.collate import Collator, Example, forward
 from mmunlearn.models.loading import POLICY, add_reference, load_adapter, new_adapter, trainable_parameters
-from mmunlearn.training.losses import dpo, gd, kl, sequence_logp
+from mmunlearn.training.losses import dpo, ga, gd, kl, po, sequence_logp
 from mmunlearn.training.methods import METHODS, build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.recipes import save_adapter
@@ -110,7 +110,7 @@ def test_gradients_reach_the_policy_adapter_and_nothing_else(name, checkpoint, f
 
 def test_a_step_equals_the_published_function(checkpoint, finetuned, tmp_path):
     """The trainer's loss of a first step is the pure function's on the same logits."""
-    for name, expected in (("gd", _gd), ("kl", _kl), ("dpo", _dpo)):
+    for name, expected in (("ga", _ga), ("gd", _gd), ("po", _po), ("kl", _kl), ("dpo", _dpo)):
         trainer = unlearner(checkpoint, finetuned, name, tmp_path / name)
         step = trainer.train_dataset[0]
         value = trainer.training_step(trainer.model, trainer._collate([step]))
@@ -120,6 +120,14 @@ def test_a_step_equals_the_published_function(checkpoint, finetuned, tmp_path):
 def _logits(trainer, examples):
     with torch.no_grad():
         return forward(trainer.model, trainer.collator(examples))
+
+
+def _ga(trainer, step):
+    return ga(*_logits(trainer, step["forget"])).item()
+
+
+def _po(trainer, step):
+    return po(*_logits(trainer, step["refusal"]), *_logits(trainer, step["retain"])).item()
 
 
 def _gd(trainer, step):
@@ -167,32 +175,54 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_adapter(checkpoint, finet
 
     trainer.method.loss = poisoned
     history = trainer.run()
-    assert len(history) == 4
-    assert "not finite at step 4" in trainer.stop_reason
-    assert digest(trainer.model) == seen[2], "the adapter of the last finite step is kept"
+    assert len(history) == 4 and trainer.discarded == 2
+    assert history[3]["loss"] is None
+    assert "not finite at step 4: kept the adapter of step 2" in trainer.stop_reason
+    assert digest(trainer.model) == seen[2], "the weights that gave the last finite loss are kept"
 
 
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(checkpoint, finetuned, tmp_path):
-    unbroken = unlearner(checkpoint, finetuned, "gd", tmp_path / "unbroken")
-    expected = unbroken.run()
-    killed = unlearner(checkpoint, finetuned, "gd", tmp_path / "killed")
-    original, steps = killed.method.loss, []
+def kill_at(trainer, step):
+    original, steps = trainer.method.loss, []
 
     def dies(views):
         steps.append(1)
-        if len(steps) == 4:
+        if len(steps) == step:
             raise KeyboardInterrupt
         return original(views)
 
-    killed.method.loss = dies
+    trainer.method.loss = dies
     with pytest.raises(KeyboardInterrupt):
-        killed.run()
+        trainer.run()
+
+
+@pytest.mark.parametrize("name", ["gd", "kl", "dpo"])
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(name, checkpoint, finetuned, tmp_path):
+    unbroken = unlearner(checkpoint, finetuned, name, tmp_path / "unbroken")
+    expected = unbroken.run()
+    kill_at(unlearner(checkpoint, finetuned, name, tmp_path / "killed"), 4)
     (tmp_path / "killed" / "checkpoint-3").mkdir()  # a half-written checkpoint of the killed job
     assert last_checkpoint(tmp_path / "killed").endswith("checkpoint-2")
-    resumed = unlearner(checkpoint, finetuned, "gd", tmp_path / "killed")
+    resumed = unlearner(checkpoint, finetuned, name, tmp_path / "killed")
     history = resumed.run()
     assert digest(resumed.model) == digest(unbroken.model)
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
+
+
+def test_a_run_killed_after_its_stop_comes_to_the_same_end(checkpoint, finetuned, tmp_path):
+    """The stopping step falls on a save step; whatever checkpoint is left, the rerun stops there again."""
+    stopping = Stopping(window=2, forget_bound=0.8, refusal_bound=0.0)
+    ends = []
+    for _ in range(2):
+        trainer = unlearner(checkpoint, finetuned, "ga", tmp_path, steps=60, stopping=stopping, save_steps=1)
+        history = trainer.run()
+        ends.append((len(history), trainer.stop_reason, digest(trainer.model)))
+    assert ends[0] == ends[1]
+
+
+def test_a_constant_rate_warms_up_first(checkpoint, finetuned, tmp_path):
+    trainer = unlearner(checkpoint, finetuned, "gd", tmp_path, warmup_steps=4)
+    trainer.create_optimizer_and_scheduler(6)
+    assert set(trainer.lr_scheduler.get_last_lr()) == {0.0}
 
 
 def test_saved_loaded_and_merged_adapters_agree(checkpoint, finetuned, tmp_path):
