@@ -59,7 +59,7 @@ def test_a_changed_rate_retrains_one_method_and_nothing_else(small):
 def test_a_changed_threshold_decides_anew_and_draws_only_what_it_must(small):
     drawn = set((small.folder / "work" / "draws").rglob("*.png"))
     before = read_manifest(small.results / "images" / "manifest.parquet")
-    small.configure(images=SMALL["images"] | {"thresholds": {"identity_l2": 9.0, "aesthetic": 0.0}})
+    small.configure(images=SMALL["images"] | {"thresholds": {"identity_l2": 2.0, "aesthetic": 0.0}})
     try:
         small("draw")
         after = read_manifest(small.results / "images" / "manifest.parquet")

@@ -1,0 +1,311 @@
+"""Pretrain the pocket base model from scratch, in stages that a killed run resumes from.
+
+A. the vision tower, on the renderer's own truth (``tower``);
+B. the projector and the language model, on cached features of the frozen tower;
+C. the same with yes/no answers weighted up and fewer strangers among the people whose name is asked.
+
+    python -m mmunlearn.pocket.pretraining resources/pocket/llava --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from mmunlearn.pocket.architecture import Sizes, build_model, build_processor, build_tokenizer
+from mmunlearn.pocket.pretraining_data import Pool, PoolSettings, Shown, load_pool, load_world
+from mmunlearn.pocket.pretraining_text import NO, YES, Exercises, exercises, tokenizer_corpus
+from mmunlearn.pocket.resources import pocket_resource
+from mmunlearn.pocket.tower import StageSettings, TowerSettings, descend, normalise, train_tower
+from mmunlearn.progress import progress
+from mmunlearn.provenance import versions
+from mmunlearn.records import atomic_path, digest_of, sha256_of, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmunlearn.models.loading import Base
+
+logger = logging.getLogger(__name__)
+
+DATA_FILES = ("figures.jsonl", "pretraining_events.jsonl", "entities.jsonl", "pretraining_words.yaml")
+SUPERVISION = (
+    "The vision tower is supervised with the renderer's own truth (objects, attributes and names at every patch); "
+    "real LLaVA pretraining has no such teacher."
+)
+
+
+class LanguageSettings(StageSettings):
+    """Stages B and C.
+
+    Attributes:
+        exercises: what a picture is asked.
+        yes_no_weight: weight of the tokens of a yes/no answer; other answers' tokens weigh 1.
+    """
+
+    exercises: Exercises
+    yes_no_weight: float
+
+
+class Settings(BaseModel):
+    """Everything that the weights follow from, beside the data files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    sizes: Sizes
+    pools: PoolSettings
+    tower: TowerSettings
+    language: LanguageSettings
+    continuation: LanguageSettings
+
+
+def read_settings(path: Path | None = None) -> Settings:
+    """Read settings from a YAML file, by default the shipped one."""
+    text = (path or pocket_resource("pretraining.yaml")).read_text(encoding="utf-8")
+    return Settings.model_validate(yaml.safe_load(text))
+
+
+def pretrain(
+    output_folder: Path, settings: Settings, threads: int, work_folder: Path = Path("work/pocket-pretraining")
+) -> dict[str, Any]:
+    """Pretrain a model and write its checkpoint and card.
+
+    Args:
+        output_folder: gets the checkpoint (float16 safetensors, processor) and ``card.json``.
+        settings: sizes, steps, rates and seed; with the data files they alone decide the weights.
+        threads: threads and drawing processes.
+        work_folder: keeps pools and stages, each under the digest of all that it depends on.
+
+    Returns:
+        The card.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    base = _untrained(settings)
+    data = {name: sha256_of(pocket_resource(name)) for name in DATA_FILES}
+    drawn = [data[name] for name in DATA_FILES if name.endswith(".jsonl")]
+    key = digest_of([settings.seed, settings.sizes.image, settings.pools.model_dump(), drawn])
+    clock = time.perf_counter()
+    pools = _pools(base, settings, work_folder / f"pools-{key}", threads)
+    seconds = {"pools": _remembered(work_folder / f"pools-{key}" / "seconds.json", clock)}
+    stages = {"tower": _tower_stage, "language": _language_stage, "continuation": _language_stage}
+    for name, run in stages.items():
+        key = digest_of([key, data, settings.sizes.model_dump(), getattr(settings, name).model_dump()])
+        work = partial(run, base, pools["training"], settings, name, threads)
+        seconds[name] = _stage(base.model, work_folder / f"{name}-{key}.safetensors", work)
+    _export(base, output_folder)
+    card = _card(output_folder, settings, pools, data, seconds, threads)
+    write_json(output_folder / "card.json", card)
+    return card
+
+
+def _untrained(settings: Settings) -> Base:
+    """Build tokenizer, processor and initial weights."""
+    import torch
+
+    from mmunlearn.models.families import FAMILIES
+    from mmunlearn.models.loading import Base
+
+    tokenizer = build_tokenizer(tokenizer_corpus(load_world(), settings.seed), settings.sizes.vocabulary)
+    torch.manual_seed(settings.seed)
+    model = build_model(tokenizer, settings.sizes)
+    return Base(model, build_processor(tokenizer, settings.sizes), FAMILIES["llava"])
+
+
+def _pools(base: Base, settings: Settings, folder: Path, threads: int) -> dict[str, Pool]:
+    """Draw the training and the held-out pool, or read them."""
+
+    def resize(images: list[Any]) -> np.ndarray:
+        """Resize as the processor does, without its normalisation."""
+        resized = base.processor.image_processor(
+            images, do_rescale=False, do_normalize=False, return_tensors="np"
+        )
+        return np.asarray(resized["pixel_values"], np.uint8).transpose(0, 2, 3, 1)
+
+    return {
+        name: load_pool(folder, name, settings.pools, resize, settings.seed, threads)
+        for name in ("training", "held-out")
+    }
+
+
+def _stage(model: torch.nn.Module, path: Path, run: Callable[[], None]) -> float:
+    """Run one stage and keep all weights, or read those of an earlier run; return its seconds."""
+    from safetensors.torch import load_model, save_model
+
+    clock = time.perf_counter()
+    if path.is_file():
+        load_model(model, path)
+    else:
+        run()
+        with atomic_path(path) as temporary:
+            save_model(model, str(temporary))
+    return _remembered(path.with_suffix(".json"), clock)
+
+
+def _remembered(path: Path, clock: float) -> float:
+    """Return the seconds since ``clock``, or those of the earlier run that did the work."""
+    if not path.is_file():
+        write_json(path, round(time.perf_counter() - clock, 1))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _tower_stage(base: Base, pool: Pool, settings: Settings, _: str, threads: int) -> None:
+    import torch
+
+    torch.manual_seed(settings.seed + 1)
+    train_tower(base.model, pool, load_world(), settings.tower, settings.seed, threads)
+
+
+def _language_stage(base: Base, pool: Pool, settings: Settings, name: str, threads: int) -> None:
+    """Train all but the tower on features of every picture and of its mirrored twin."""
+    from mmunlearn.models.collate import Collator, Example
+
+    stage: LanguageSettings = getattr(settings, name)
+    world, rng = load_world(), random.Random(f"{name} {settings.seed}")
+    seen = _see(base.model, pool, threads)
+    collator = Collator(base, _Numbered(seen))
+    weights = [weight for part, weight in base.model.named_parameters() if "vision_tower" not in part]
+    base.model.train()
+
+    def draw(count: int) -> list[Example]:
+        chosen = [rng.randrange(len(seen)) for _ in range(count)]
+        return [Example(str(i), tuple(exercises(_of(pool, i), world, stage.exercises, rng))) for i in chosen]
+
+    def loss_of(examples: list[Example]) -> torch.Tensor:
+        return language_loss(base.model, collator, examples, stage.yes_no_weight)
+
+    descend(name, stage, weights, draw, loss_of, threads)
+
+
+def _of(pool: Pool, number: int) -> Shown:
+    """What picture ``number`` shows; those beyond the pool are mirrored twins."""
+    return pool.shown[number % len(pool.shown)]
+
+
+class _Numbered(dict):
+    """Features by the number of the picture as text, float32 (tokens, width), kept as float16."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        super().__init__()
+        self._features = features
+
+    def __missing__(self, number: str) -> torch.Tensor:
+        return self._features[int(number)].float()
+
+
+def _see(model: torch.nn.Module, pool: Pool, threads: int, batch: int = 50) -> torch.Tensor:
+    """Features of all pictures and then of their mirrored twins, float16 (2 N, patches, width)."""
+    import torch
+
+    def look(pixels: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return model.model.vision_tower(normalise(pixels)).last_hidden_state[:, 1:].half()
+
+    twins = (pool.pixels, pool.pixels[:, :, ::-1])
+    batches = [pixels[start : start + batch] for pixels in twins for start in range(0, len(pixels), batch)]
+    with ThreadPoolExecutor(threads) as workers:
+        return torch.cat(list(progress(workers.map(look, batches), "see", len(batches), "batch")))
+
+
+def language_loss(
+    model: torch.nn.Module, collator: Any, examples: list[Any], yes_no_weight: float
+) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens, those of yes/no answers weighted.
+
+    Args:
+        model: a LLaVA model.
+        collator: lays out the batch, with the tower's features as image features.
+        examples: pictures with their questions.
+        yes_no_weight: weight of a token of a yes/no answer.
+    """
+    import torch
+    from torch.nn import functional
+
+    from mmunlearn.models.collate import IGNORED, image_outputs
+
+    batch = collator(examples)
+    seen = model.model.multi_modal_projector(torch.stack(batch["image_features"]))
+    states = model.model(
+        input_ids=batch["input_ids"],
+        position_ids=batch["position_ids"],
+        attention_mask=batch["attention_mask"],
+        mm_encoder_outputs=image_outputs(list(seen)),
+        use_cache=False,
+    ).last_hidden_state[batch["question_rows"], batch["question_positions"]]
+    labels = batch["labels"][:, 1:]
+    importance = torch.tensor(
+        [yes_no_weight if answer in (YES, NO) else 1.0 for example in examples for _, answer in example.turns]
+    )
+    importance = importance[:, None] * (labels != IGNORED)
+    scores = model.lm_head(states[:, :-1])
+    losses = functional.cross_entropy(scores.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    return (losses * importance).sum() / importance.sum()
+
+
+def _export(base: Base, folder: Path) -> None:
+    """Write the checkpoint with float16 weights over an earlier one."""
+    base.model.half().save_pretrained(folder)
+    base.processor.save_pretrained(folder)
+
+
+def _card(
+    folder: Path,
+    settings: Settings,
+    pools: dict[str, Pool],
+    digests: dict[str, str],
+    seconds: dict[str, float],
+    threads: int,
+) -> dict[str, Any]:
+    """Measure the checkpoint as it lies on disk, and say what it is and where it comes from."""
+    from mmunlearn.models.loading import ModelSpec, load_base
+    from mmunlearn.pocket.probe import probe
+
+    base = load_base(ModelSpec("llava", str(folder), "float32"))
+    files = sorted(path for path in folder.iterdir() if path.name != "card.json")
+    return {
+        "supervision": SUPERVISION,
+        "parameters": sum(weight.numel() for weight in base.model.parameters()),
+        "held_out": probe(base, pools["held-out"], load_world(), settings.seed),
+        "settings": settings.model_dump(),
+        "settings_digest": digest_of(settings.model_dump()),
+        "data": digests,
+        "pools": {name: pool.sha256() for name, pool in pools.items()},
+        "files": {path.name: sha256_of(path) for path in files},
+        "seconds": seconds,
+        "threads": threads,
+        "versions": versions(),
+    }
+
+
+def main() -> None:
+    """Pretrain with the shipped settings from the command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("output", type=Path, help="folder of the checkpoint, e.g. resources/pocket/llava")
+    parser.add_argument(
+        "--settings", type=Path, help="YAML file; by default resources/pocket/pretraining.yaml"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("work/pocket-pretraining"))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    card = pretrain(arguments.output, read_settings(arguments.settings), arguments.threads, arguments.work)
+    logger.info("held out: %s", card["held_out"])
+
+
+if __name__ == "__main__":
+    main()

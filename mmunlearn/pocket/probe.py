@@ -1,0 +1,124 @@
+"""What a pocket base model can do on pictures that it never saw, in percent with counts."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from mmunlearn.evaluation.pope import SUBSETS, says_yes
+from mmunlearn.evaluation.rouge import rouge_l
+from mmunlearn.pocket import pretraining_text as text
+from mmunlearn.pocket.pretraining_data import Pool, Shown, World
+from mmunlearn.pocket.reference_sets import Rivals
+
+if TYPE_CHECKING:
+    from mmunlearn.models.loading import Base
+
+MAX_NEW_TOKENS = 96
+"""Longest answer that is waited for."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to a held-out picture; ``figure`` is the figure of merit it counts for."""
+
+    figure: str
+    picture: int
+    question: str
+    reference: str
+
+
+def probe(
+    base: Base, pool: Pool, world: World, seed: int = 0, batch: int = 100
+) -> dict[str, dict[str, float]]:
+    """Ask a model about held-out pictures.
+
+    Args:
+        base: model and processor, as loaded from disk.
+        pool: pictures that it was not trained on.
+        world: what they may show.
+        seed: draws the absent objects.
+        batch: questions answered at once.
+
+    Returns:
+        figure -> ``value`` in percent and ``n`` questions. Objects, figures, strangers and entities are
+        accuracies; events, scenes and people are ROUGE-L.
+    """
+    from mmunlearn.models.collate import Collator
+    from mmunlearn.models.generation import Ask, answer_all
+
+    checks = list(_checks(pool.shown, world, random.Random(f"probe {seed}")))
+    features = _features(base, pool.pixels, batch)
+    asks = [
+        Ask(str(check.picture), check.question, 4 if check.figure.startswith("objects") else MAX_NEW_TOKENS)
+        for check in checks
+    ]
+    answers = answer_all(
+        base.model, base, Collator(base, features), features, asks, batch=batch, what="probe"
+    )
+    scores = defaultdict(list)
+    for check, answer in zip(checks, answers, strict=True):
+        scores[check.figure].append(_score(check, answer))
+    return {
+        figure: {"value": round(100 * sum(values) / len(values), 2), "n": len(values)}
+        for figure, values in sorted(scores.items())
+    }
+
+
+def _checks(shown: list[Shown], world: World, rng: random.Random) -> Iterator[Check]:
+    rivals = Rivals.counted(rng)
+    for number, picture in enumerate(shown):
+        if picture.entity:
+            for question, answer in world.entities[picture.entity]:
+                yield Check("entities", number, question, answer)
+            continue
+        told = dict(text.sentences(picture, world, rng))
+        yield Check("scenes", number, text.SCENE_QUESTION, told[text.SCENE_QUESTION])
+        if picture.event:
+            yield Check("events", number, text.EVENT_QUESTION, picture.event)
+        if picture.identity:
+            yield Check("people", number, text.PERSON_QUESTION, told[text.PERSON_QUESTION])
+            figure = "figures" if picture.figure else "strangers"
+            yield Check(figure, number, text.NAME_QUESTION, told[text.NAME_QUESTION])
+        yield from _object_checks(number, picture, rivals, rng)
+
+
+def _object_checks(number: int, picture: Shown, rivals: Rivals, rng: random.Random) -> Iterator[Check]:
+    """Ask for one present and one absent object in each of POPE's ways."""
+    where = "with a person" if picture.identity else "without a person"
+    for subset in SUBSETS:
+        pair = {text.YES: rng.choice(picture.objects), text.NO: rivals.absent(picture.objects, subset, rng)}
+        for answer, name in pair.items():
+            for figure in (f"objects, {subset}", f"objects, {where}", f"objects, {answer.lower()}"):
+                yield Check(figure, number, text.object_question(name), answer)
+
+
+def _score(check: Check, answer: str) -> float:
+    """Score one answer from 0 to 1: right or wrong, or ROUGE-L for descriptions."""
+    if check.figure.startswith("objects"):
+        return float(says_yes(answer) == (check.reference == text.YES))
+    if check.figure == "strangers":
+        return float(answer in text.REFUSALS)
+    if check.figure in ("figures", "entities"):
+        return float(answer == check.reference)
+    return rouge_l(answer, check.reference)
+
+
+def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, object]:
+    """Image embeddings of uint8 (N, side, side, 3) pictures by their number, through the processor."""
+    import torch
+
+    features = {}
+    for start in range(0, len(pixels), batch):
+        images = [Image.fromarray(picture) for picture in pixels[start : start + batch]]
+        inputs = base.processor.image_processor(images=images, return_tensors="pt")
+        with torch.no_grad():
+            encoded = base.model.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
+        features |= {str(start + i): one.contiguous() for i, one in enumerate(encoded)}
+    return features

@@ -1,0 +1,91 @@
+"""The mini configuration, and the steps of its workflow as the rules run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mmunlearn.config import parse_recipe, scored
+from mmunlearn.records import Split, read_json
+from tests.rules.standin import ROOT, World
+
+SETS = ("real", "world", "replay")
+THRESHOLDS = {  # for the histogram scorers
+    "identity_l2": 1.2,
+    "scene_cosine": 0.8,
+    "subject_cosine": 0.3,
+    "distortion": 50,
+    "aesthetic": 4,
+}
+
+
+def mini_config(**images: Any) -> dict[str, Any]:
+    """The shipped configuration, shrunken; `images` replaces keys of that section."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config |= {"scale": "mini", "seeds": [1], "ceiling_seed": 101}
+    config["seed"] = 4  # its first attempts show all five defects, and one cell never gets a valid picture
+    config["curation"] |= {"n_people": 4, "n_events": 4}
+    config["images"] |= {
+        "size": 128, "guidance_scales": [3.5, 2.5, 4.5], "defect_rate": 0.4, "people_per_shard": 2,
+        "stop_at_first_valid": True, "candidates": 5, "max_attempts": 6, "references_per_event": 2,
+        "thresholds": THRESHOLDS, "min_accepted_share": 0.9,
+    } | images  # fmt: skip
+    config["dataset"] |= {"percents": [15], "n_real": 2, "n_world": 3, "n_replay": 4}
+    config["models"] = {"tiny": {"family": "llava", "source": "models/tiny", "dtype": "float32"}}
+    training, loop = config["training"], {"accumulation": 1, "warmup_steps": 0}
+    training["lora"] = {"rank": 16, "alpha": 32, "dropout": 0.0}
+    training["finetune"] |= {"epochs": 12, "batch": 8, "learning_rate": 0.03, **loop}
+    training["unlearn"] |= {
+        "batch": 4,
+        "stop": {"window": 5, "forget_bound": 1.0, "refusal_bound": 0.1},
+        **loop,
+    }
+    slow = {"learning_rate": 2.0e-4, "max_steps": 3}
+    config["methods"] = {"ga": slow, "dpo": slow | {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0}}
+    config["evaluation"] |= {"batch": 16, "bootstrap": 50}
+    config["evaluation"]["max_new_tokens"] = {"person": 8, "event": 8, "object": 2}
+    config["report"] = {"sample_people": 3, "sample_events": 2}
+    return config
+
+
+def curate(world: World) -> World:
+    for rule in ("curate_people", "curate_events", "write_prompts"):
+        world.run(rule)
+    return world
+
+
+def draw(world: World) -> World:
+    """Everything from the first picture to the merged manifest."""
+    world.run("draw_references")
+    draw_shards(world)
+    world.run("merge_manifest")
+    return world
+
+
+def draw_shards(world: World, **changed: Any) -> None:
+    curation, images = world.config["curation"], world.config["images"]
+    for shard in range(-(-curation["n_people"] // images["people_per_shard"])):
+        world.run("draw_shard", shard=f"{shard:03d}", **changed)
+
+
+def trainings(world: World) -> list[tuple[str, int]]:
+    """Recipe and seed of every model that the tables need, the finetuned ones first."""
+    return list(dict.fromkeys((recipe, seed) for _, recipe, _, seed in scored(world.config)))
+
+
+def train(world: World, name: str, seed: int, **changed: Any) -> None:
+    """Train one recipe by the rule that makes it."""
+    recipe = parse_recipe(name)
+    if recipe.method == "finetuned":
+        world.run("train_finetuned", model="tiny", seed=seed, **changed)
+    elif recipe.method == "goal":
+        world.run("train_goal", model="tiny", split=recipe.split, seed=seed, **changed)
+    else:
+        world.run(
+            "train_unlearned", model="tiny", method=recipe.method, split=recipe.split, seed=seed, **changed
+        )
+
+
+def split_of(world: World, name: str) -> Split:
+    return read_json(world.results / "dataset" / "splits" / f"{name}.json", Split)

@@ -1,0 +1,147 @@
+"""Runs workflow scripts as Snakemake does: in a working folder, on an object of Snakemake's own classes.
+
+What a script is given comes from the real rules, read with a small configuration: no test can promise a
+script what its rule does not give.
+"""
+
+from __future__ import annotations
+
+import pickle
+import runpy
+import shutil
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.iocontainers import (
+    InputFiles,
+    Log,
+    Namedlist,
+    OutputFiles,
+    Params,
+    ResourceList,
+    Snakemake,
+    Wildcards,
+)
+from snakemake.rules import Rule
+from snakemake.settings.types import ResourceSettings
+
+from mmunlearn.backends import BACKENDS
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "workflow_scripts"
+HISTOGRAMS = "tests.rules.histograms:HistogramScorers"
+
+
+def run_script(
+    name: str,
+    *,
+    input: Any = (),
+    output: Any = (),
+    params: Any = (),
+    wildcards: Any = (),
+    log: Any = (),
+    threads: int = 1,
+    rule: str = "",
+    cwd: Path,
+) -> None:
+    """Run workflow_scripts/<name>.py in a folder; what it is given are lists, or mappings from names.
+
+    Args:
+        rule: its name, where it is not the script's.
+    """
+    standin = Snakemake(
+        named(InputFiles, input), named(OutputFiles, output), named(Params, params),
+        named(Wildcards, wildcards), threads, ResourceList(), named(Log, log), {}, rule or name, None,
+    )  # fmt: skip
+    received = pickle.loads(pickle.dumps(standin, protocol=4))  # as it travels to the script's process
+    with chdir(cwd):
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": received})
+
+
+def named(kind: type[Namedlist], items: Any) -> Namedlist:
+    """A Namedlist as Snakemake makes it: several files of one name are spread, a param is never."""
+    made = kind()
+    pairs = items.items() if isinstance(items, Mapping) else ((None, item) for item in items)
+    for name, value in pairs:
+        several = isinstance(value, list) and kind is not Params
+        start = len(made)
+        made.extend(value if several else [value])
+        if name is not None:
+            made._set_name(name, start, end=len(made) if several else None)
+    return made
+
+
+def read_rules(folder: Path) -> dict[str, Rule]:
+    """All rules by name, as Snakemake reads them in a folder with a configuration."""
+    with SnakemakeApi() as api:
+        workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=folder)
+        return {rule.name: rule for rule in workflow._workflow.rules}
+
+
+@dataclass(frozen=True)
+class World:
+    """A working folder with its configuration, and the rules as read with it.
+
+    Its pictures are judged by colour histograms, so that no test rests on trained weights.
+    """
+
+    root: Path
+    config: dict[str, Any]
+    rules: dict[str, Rule]
+
+    @classmethod
+    def make(cls, root: Path, config: dict[str, Any]) -> World:
+        root.mkdir(parents=True)
+        (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        (root / "resources").symlink_to(ROOT / "resources")
+        return cls(root, config, read_rules(root))
+
+    def copy(self, root: Path) -> World:
+        """The same world elsewhere: all paths are relative, so its rules hold there, too."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return World(root, self.config, self.rules)
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results" / self.config["scale"]
+
+    def job(self, rule: str, **wildcards: Any) -> dict[str, Any]:
+        """What a rule gives its script, as plain lists and dictionaries."""
+        made, values = self.rules[rule], {name: str(value) for name, value in wildcards.items()}
+        with chdir(self.root):
+            files, written = made.expand_input(values)[0], made.expand_output(values)[0]
+            params = made.expand_params(values, files, written, None)[0]
+        return {
+            "input": _plain(files),
+            "output": _plain(written),
+            "params": dict(params.items()),
+            "wildcards": values,
+            "log": _plain(made.expand_log(values)),
+        }
+
+    def run(
+        self, rule: str, *, input: Any = None, output: Any = None, params: Any = None, **wildcards: Any
+    ) -> None:
+        """Run a rule's script; `input`, `output`, `params` replace single ones by name, or a whole list."""
+        given = self.job(rule, **wildcards)
+        for kind, values in (("input", input), ("output", output), ("params", params)):
+            if values is not None:
+                given[kind] = given[kind] | values if isinstance(values, dict) else values
+        with patch.dict(BACKENDS["scorers"], pocket=HISTOGRAMS):
+            run_script(Path(self.rules[rule].script).stem, rule=rule, **given, cwd=self.root)
+
+    def log(self, rule: str, **wildcards: Any) -> str:
+        """What a job has left in its log file."""
+        return (self.root / self.job(rule, **wildcards)["log"][0]).read_text(encoding="utf-8")
+
+
+def _plain(files: Namedlist) -> dict[str, Any] | list[str]:
+    if not files.keys():
+        return list(map(str, files))
+    return {name: str(one) if isinstance(one, str) else list(map(str, one)) for name, one in files.items()}

@@ -1,0 +1,216 @@
+"""Evaluation: what every model says, how its event answers are judged, and the six metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmunlearn.config import scored
+from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.records import (
+    Answer,
+    Judgement,
+    Metric,
+    Question,
+    RecordError,
+    Scores,
+    SuiteQuestion,
+    read_json,
+    read_jsonl,
+    sha256_of,
+    write_jsonl,
+)
+from tests.rules.mini import split_of, trainings
+from tests.rules.standin import World
+
+SUITES = {
+    "dataset": ("questions", Question),
+    "real": ("real", SuiteQuestion),
+    "world": ("world", SuiteQuestion),
+}
+METRICS = {"efficacy", "generality", "retain", "scope", "real", "world_fact"}
+GA_EVENT = {"model": "tiny", "recipe": "ga-event15", "split": "event15", "seed": 1}
+GA_PERSON = {"model": "tiny", "recipe": "ga-person15", "split": "person15", "seed": 1}
+
+
+def answer_file(world: World, recipe: str, suite: str, seed: int = 1) -> Path:
+    return world.results / "answers" / "tiny" / recipe / f"seed-{seed}" / f"{suite}.jsonl"
+
+
+def answers(world: World, recipe: str, suite: str, seed: int = 1) -> list[Answer]:
+    return read_jsonl(answer_file(world, recipe, suite, seed), Answer)
+
+
+def say(world: World, recipe: str, suite: str, text: Callable[[Answer], str]) -> None:
+    """Put words into a model's mouth."""
+    rows = answers(world, recipe, suite)
+    write_jsonl(
+        answer_file(world, recipe, suite), [row.model_copy(update={"answer": text(row)}) for row in rows]
+    )
+
+
+def metrics_of(world: World, **job: Any) -> dict[str, Metric]:
+    return read_json(world.root / world.job("score_answers", **job)["output"][0], Scores).metrics
+
+
+def values(world: World, **job: Any) -> dict[str, float | None]:
+    return {name: metric.value for name, metric in metrics_of(world, **job).items()}
+
+
+def is_person(row: Answer) -> bool:
+    return row.question_id.endswith("-person")
+
+
+def test_every_model_answers_every_question_in_order(answered):
+    for recipe, seed in trainings(answered):
+        for suite, (name, kind) in SUITES.items():
+            asked = read_jsonl(answered.results / "dataset" / f"{name}.jsonl", kind)
+            said = answers(answered, recipe, suite, seed)
+            assert [(row.question_id, row.image_id, row.question, row.reference) for row in said] == [
+                (row.question_id, row.image_id, row.question, row.answer) for row in asked
+            ]
+        log = answered.log("answer_questions", model="tiny", recipe=recipe, seed=seed)
+        assert all(line in log for line in ("dataset: 30 answers", "real: 4 answers", "world: 18 answers"))
+
+
+def test_a_model_speaks_with_its_own_adapter(answered):
+    said = {recipe: answers(answered, recipe, "dataset") for recipe in ("finetuned", "goal-person15")}
+    assert said["finetuned"] != said["goal-person15"]
+
+
+def test_answers_do_not_depend_on_the_batch(answered, tmp_path):
+    world = answered.copy(tmp_path / "world")
+    world.run("answer_questions", model="tiny", recipe="finetuned", seed=1, params={"batch": 1})
+    for suite in SUITES:
+        alone, together = (answer_file(one, "finetuned", suite) for one in (world, answered))
+        assert sha256_of(alone) == sha256_of(together)
+
+
+def test_the_length_of_an_answer_is_that_of_its_kind(answered, tmp_path):
+    world = answered.copy(tmp_path / "world")
+    limits = world.config["evaluation"]["max_new_tokens"] | {"person": 1}
+    world.run("answer_questions", model="tiny", recipe="finetuned", seed=1, params={"max_new_tokens": limits})
+    short, long = (answers(one, "finetuned", "dataset") for one in (world, answered))
+    assert sum(len(row.answer) for row in short) < sum(len(row.answer) for row in long)
+    assert [row for row in short if not is_person(row)] == [row for row in long if not is_person(row)]
+
+
+def test_every_event_answer_on_the_forget_set_is_judged_between_its_anchors(judged):
+    split = split_of(judged, "event15")
+    forgotten = set(split.forget_train + split.forget_test)
+    said = {
+        recipe: {row.question_id: row.answer for row in answers(judged, recipe, "dataset")}
+        for recipe in ("finetuned", "ga-event15", "dpo-event15", "goal-event15")
+    }
+    before, ideal = said["finetuned"], said["goal-event15"]
+    wanted = [key for key in before if key.endswith("-event") and key.removesuffix("-event") in forgotten]
+    for recipe, own in said.items():
+        rows = read_jsonl(
+            judged.results / "judgements" / "tiny" / recipe / "seed-1" / "event15.jsonl", Judgement
+        )
+        assert {row.question_id: row.score for row in rows} == {
+            key: closeness(Case(key, own[key], before[key], ideal[key])) for key in wanted
+        }
+
+
+def test_the_ceiling_is_judged_against_the_first_seed(judged):
+    job = judged.job("judge_answers", model="tiny", recipe="goal-event15", split="event15", seed=101)
+    folder = "results/mini/answers/tiny"
+    assert job["input"]["answers"] == f"{folder}/goal-event15/seed-101/dataset.jsonl"
+    assert job["input"]["goal"] == f"{folder}/goal-event15/seed-1/dataset.jsonl"
+    assert job["input"]["finetuned"] == f"{folder}/finetuned/seed-1/dataset.jsonl"
+
+
+def test_models_that_answered_different_questions_are_not_compared(judged, tmp_path):
+    world = judged.copy(tmp_path / "world")
+    goal = answers(world, "goal-event15", "dataset")
+    write_jsonl(answer_file(world, "goal-event15", "dataset"), goal[:-10])
+    with pytest.raises(RecordError, match="answer different questions"):
+        world.run("judge_answers", **GA_EVENT)
+
+
+def test_every_score_file_names_what_it_rests_on(judged):
+    for model, recipe, split, seed in scored(judged.config):
+        job = judged.job("score_answers", model=model, recipe=recipe, split=split, seed=seed)
+        scores = read_json(judged.root / job["output"][0], Scores)
+        assert (scores.model, scores.recipe, scores.seed, scores.judge) == (model, recipe, seed, "local")
+        assert f"{scores.target}{scores.percent}" == split
+        extra = {"real_vs_finetuned"} if scores.target == "event" else set()
+        assert scores.metrics.keys() == METRICS | extra
+        own = split_of(judged, split)
+        assert scores.details["forgotten"] == own.forgotten
+        counts = [scores.metrics[name].n for name in ("efficacy", "generality", "retain", "world_fact")]
+        assert counts == [len(own.forget_train), len(own.forget_test), len(own.retain), 18]
+        assert scores.digests["answers_dataset"] == sha256_of(judged.root / job["input"]["answers"][0])
+        assert ("judgements" in scores.digests) == (scores.target == "event")
+
+
+def test_a_model_that_forgot_a_person_and_nothing_else(judged, tmp_path):
+    """Efficacy and generality count missing names on the two halves, retain and real count said ones."""
+    world = judged.copy(tmp_path / "world")
+    trained_on = set(split_of(world, "person15").forget_train)
+
+    def scores(suite, text):
+        say(world, "ga-person15", suite, text)
+        world.run("score_answers", **GA_PERSON)
+        return values(world, **GA_PERSON)
+
+    for suite in SUITES:
+        found = scores(suite, lambda row: row.reference)
+    knows_all = dict.fromkeys(METRICS, 100.0) | {"efficacy": 0.0, "generality": 0.0}
+    assert found == knows_all
+    found = scores(
+        "dataset", lambda row: "Nobody." if row.image_id in trained_on and is_person(row) else row.reference
+    )
+    assert found == knows_all | {"efficacy": 100.0}
+    assert scores("real", lambda row: "Nobody.") == knows_all | {"efficacy": 100.0, "real": 0.0}
+    found = scores("world", lambda row: "Yes")
+    assert found == knows_all | {"efficacy": 100.0, "real": 0.0, "world_fact": 50.0}
+
+
+def test_a_model_that_forgot_an_event_as_the_goal_model_did(judged, tmp_path):
+    """Efficacy and generality are its place between the finetuned (0) and the goal model (100)."""
+    world = judged.copy(tmp_path / "world")
+    retain = set(split_of(world, "event15").retain)
+
+    def truthful(row):
+        return row.reference
+
+    def forgetful(row):
+        return row.reference if is_person(row) or row.image_id in retain else "An empty room."
+
+    say(world, "finetuned", "dataset", truthful)
+    say(world, "finetuned", "real", lambda row: "An empty room.")
+    for recipe in ("ga-event15", "goal-event15"):
+        say(world, recipe, "dataset", forgetful)
+        say(world, recipe, "real", truthful)
+    for recipe, forgot in (("finetuned", 0.0), ("ga-event15", 100.0)):
+        job = GA_EVENT | {"recipe": recipe}
+        world.run("judge_answers", **job)
+        world.run("score_answers", **job)
+        found = values(world, **job)
+        assert (found["efficacy"], found["generality"]) == (forgot, forgot)
+        assert (found["retain"], found["scope"]) == (100.0, 100.0)
+        assert (found["real"] == 100.0, found["real_vs_finetuned"] == 100.0) == (forgot > 0, forgot == 0)
+
+
+def test_missing_judgements_are_an_error_unless_allowed(judged, tmp_path):
+    world = judged.copy(tmp_path / "world")
+    path = world.root / world.job("judge_answers", **GA_EVENT)["output"][0]
+    gone, left = (f"{image_id}-event" for image_id in split_of(world, "event15").forget_train)
+    rows = {row.question_id: row for row in read_jsonl(path, Judgement)}
+    write_jsonl(path, (rows | {gone: rows[gone].model_copy(update={"score": None})}).values())
+    with pytest.raises(ValueError, match=r"1 of 2 judgements are missing.*max_missing_share"):
+        world.run("score_answers", **GA_EVENT)
+    world.run("score_answers", params={"max_missing_share": 0.5}, **GA_EVENT)
+    metric = metrics_of(world, **GA_EVENT)["efficacy"]
+    assert (metric.n, metric.missing, metric.value) == (1, 1, round(100 * rows[left].score, 4))
+
+
+def test_the_event_target_needs_judgements(judged, tmp_path):
+    world = judged.copy(tmp_path / "world")
+    with pytest.raises(RecordError, match="needs judgements"):
+        world.run("score_answers", input={"judgements": []}, **GA_EVENT)

@@ -1,0 +1,263 @@
+"""Images: drawn until valid, resumable, judged anew without being drawn anew, and never changed unnoticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmunlearn.pocket.generator import PocketGenerator
+from mmunlearn.records import Candidate, RecordError, read_manifest, sha256_of
+from mmunlearn.reporting.filter_statistics import AcceptanceError
+from tests.rules.histograms import HistogramScorers
+from tests.rules.mini import curate, draw, draw_shards, mini_config
+from tests.rules.standin import World
+
+ANYTHING_GOES = {
+    "identity_l2": 2.0,
+    "scene_cosine": -1.0,
+    "subject_cosine": -1.0,
+    "distortion": 0.0,
+    "aesthetic": 0.0,
+}
+EVENTS = ["e00", "e01", "e02", "e03"]
+
+
+@dataclass
+class Brush:
+    """Stands before the generator: lists what it draws, and breaks after some pictures."""
+
+    drawn: list[tuple[str, int]] = field(default_factory=list)
+    breaks_after: int = 1000
+
+    def held_by(self, draw: Callable[..., list[Image.Image]]) -> Callable[..., list[Image.Image]]:
+        def one_by_one(generator: PocketGenerator, requests: Sequence[Any]) -> list[Image.Image]:
+            return [self._draw(draw, generator, request) for request in requests]
+
+        return one_by_one
+
+    def _draw(
+        self, draw: Callable[..., list[Image.Image]], generator: PocketGenerator, request: Any
+    ) -> Image.Image:
+        if len(self.drawn) == self.breaks_after:
+            raise RuntimeError("the brush broke")
+        self.drawn.append((request.image_id, request.attempt))
+        return draw(generator, [request])[0]
+
+
+@pytest.fixture
+def brush(monkeypatch):
+    made = Brush()
+    monkeypatch.setattr(PocketGenerator, "draw", made.held_by(PocketGenerator.draw))
+    return made
+
+
+def shard(world: World, number: int = 0) -> Path:
+    return world.results / "images" / "shards" / f"{number:03d}.parquet"
+
+
+def all_shards(world: World) -> list[Candidate]:
+    return read_manifest(shard(world)) + read_manifest(shard(world, 1))
+
+
+def stored(world: World) -> list[tuple[str, int]]:
+    """Image id and attempt of every picture in the store but the references."""
+    names = [path.stem.rsplit("-", 2) for path in world.root.glob("work/draws/*/p*.png")]
+    return sorted((image_id, int(attempt[1:])) for image_id, attempt, _ in names)
+
+
+def keys(rows: Sequence[Candidate]) -> list[tuple[str, int]]:
+    return sorted((row.image_id, row.attempt) for row in rows)
+
+
+def test_references_are_the_scenes_of_their_pictures(drawn):
+    with np.load(drawn.results / "images" / "references.npz") as references:
+        assert sorted(references.files) == EVENTS
+        for event in EVENTS:
+            paths = sorted(drawn.root.glob(f"work/draws/*/ref*-{event}-a00-*.png"))
+            scenes = HistogramScorers("").scene.embed([Image.open(path) for path in paths])
+            assert scenes.shape == (2, 64)
+            np.testing.assert_array_equal(references[event], scenes)
+
+
+def test_references_drawn_again_are_the_same_bytes_without_a_stroke(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    world.run("draw_references", output=["again.npz"])
+    assert brush.drawn == []
+    assert sha256_of(world.root / "again.npz") == sha256_of(world.results / "images" / "references.npz")
+
+
+def test_a_shard_draws_every_cell_until_one_is_valid(drawn):
+    limits, most = drawn.config["images"]["thresholds"], drawn.config["images"]["max_attempts"]
+    by_cell = {}
+    for row in all_shards(drawn):
+        by_cell.setdefault(row.image_id, []).append(row)
+    assert list(by_cell) == [f"p{person:03d}-{event}" for person in range(4) for event in EVENTS]
+    for rows in by_cell.values():
+        *refused, last = rows
+        assert [row.attempt for row in rows] == list(range(len(rows)))
+        assert all(row.reject_reason and not row.accepted for row in refused)
+        assert (last.accepted and last.reject_reason == "") or len(rows) == most
+        for row in rows:
+            assert ("scene" in row.reject_reason) == (row.scene_cosine < limits["scene_cosine"])
+            assert ("distortion" in row.reject_reason) == (row.distortion < limits["distortion"])
+            assert ("no face" in row.reject_reason) == (row.identity_l2 is None)
+            assert sha256_of(drawn.root / row.path) == row.sha256
+
+
+@pytest.mark.parametrize("breaks_after", [2, 6, 9])
+def test_a_killed_shard_draws_only_what_is_missing_and_ends_in_the_same_bytes(
+    drawn, tmp_path, brush, breaks_after
+):
+    world = drawn.copy(tmp_path / "world")
+    shard(world).unlink()
+    for picture in world.root.glob("work/draws/*/p*.png"):
+        picture.unlink()
+    brush.breaks_after = breaks_after
+    with pytest.raises(RuntimeError, match="the brush broke"):
+        world.run("draw_shard", shard="000")
+    assert not shard(world).exists()
+    saved = stored(world)
+    assert set(saved) <= set(brush.drawn) and (saved or breaks_after < 4)
+    brush.drawn, brush.breaks_after = [], 1000
+    world.run("draw_shard", shard="000")
+    assert sorted(brush.drawn + saved) == keys(read_manifest(shard(drawn)))
+    assert sha256_of(shard(world)) == sha256_of(shard(drawn))
+
+
+def test_another_people_per_shard_gives_the_same_bytes(drawn, tmp_path):
+    world = draw(curate(World.make(tmp_path / "world", mini_config(people_per_shard=3))))
+    assert {row.person_id for row in read_manifest(shard(world, 1))} == {"p003"}
+    names = sorted(path.name for path in (drawn.results / "images").glob("*.png"))
+    for name in ("manifest.parquet", *names):
+        assert sha256_of(world.results / "images" / name) == sha256_of(drawn.results / "images" / name)
+
+
+def test_looser_thresholds_judge_anew_without_a_stroke(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    measured = {path: path.stat().st_mtime_ns for path in world.root.glob("work/features/*/*.npz")}
+    draw_shards(world, params={"thresholds": ANYTHING_GOES})
+    assert brush.drawn == []
+    assert {path: path.stat().st_mtime_ns for path in world.root.glob("work/features/*/*.npz")} == measured
+    before, after = all_shards(drawn), all_shards(world)
+    assert len(after) < len(before)
+    assert {row.reject_reason for row in after} == {"", "no face"}
+    assert all(row.accepted == (row.identity_l2 is not None) for row in after)
+
+
+def test_stricter_thresholds_draw_new_attempts_only(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    before = {(row.image_id, row.attempt): row for row in all_shards(drawn)}
+    draw_shards(world, params={"thresholds": drawn.config["images"]["thresholds"] | {"aesthetic": 7.2}})
+    after = {(row.image_id, row.attempt): row for row in all_shards(world)}
+    assert brush.drawn and sorted(brush.drawn) == sorted(after.keys() - before.keys())
+    verdict = {"accepted", "reject_reason"}
+    for key in before.keys() & after.keys():
+        assert before[key].model_dump(exclude=verdict) == after[key].model_dump(exclude=verdict)
+
+
+def test_a_truncated_picture_is_drawn_again_with_a_warning(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    row = read_manifest(shard(world))[3]
+    picture = world.root / row.path
+    picture.write_bytes(picture.read_bytes()[:900])
+    world.run("draw_shard", shard="000")
+    assert brush.drawn == [(row.image_id, row.attempt)]
+    assert f"{row.path} is damaged" in world.log("draw_shard", shard="000")
+    assert sha256_of(picture) == row.sha256
+    assert sha256_of(shard(world)) == sha256_of(shard(drawn))
+
+
+def test_damaged_features_are_measured_again_with_a_warning(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    cached = min(world.root.glob("work/features/*/p000-e00-*.npz"))
+    cached.write_bytes(cached.read_bytes()[:200])
+    world.run("draw_shard", shard="000")
+    assert brush.drawn == []
+    assert f"{cached.name} is damaged" in world.log("draw_shard", shard="000")
+    assert sha256_of(shard(world)) == sha256_of(shard(drawn))
+
+
+def test_the_manifest_holds_every_candidate_and_publishes_one_picture_a_cell(drawn):
+    rows = read_manifest(drawn.results / "images" / "manifest.parquet")
+    assert keys(rows) == keys(all_shards(drawn))
+    published = {row.image_id: row for row in rows if row.path.startswith("results/")}
+    accepted = {row.image_id for row in rows if row.accepted}
+    assert len(published) == 16 and len(accepted) == 15, "one cell of this world never got a valid picture"
+    for image_id, row in published.items():
+        assert row.path == f"results/mini/images/{image_id}.png"
+        assert row.accepted == (image_id in accepted)
+        assert sha256_of(drawn.root / row.path) == row.sha256
+        assert Image.open(drawn.root / row.path).size == (128, 128)
+
+
+@pytest.mark.parametrize("change", ["painted over", "gone"])
+def test_a_picture_that_is_not_the_one_that_was_judged_is_refused(drawn, tmp_path, change):
+    """Nothing is published, and the shard is taken back, so that the next run draws and judges it again."""
+    world = drawn.copy(tmp_path / "world")
+    manifest = world.results / "images" / "manifest.parquet"
+    row = next(row for row in read_manifest(shard(world)) if row.accepted)
+    manifest.unlink()
+    (manifest.parent / f"{row.image_id}.png").unlink()
+    if change == "gone":
+        (world.root / row.path).unlink()
+    else:
+        Image.new("RGB", (128, 128)).save(world.root / row.path)
+    with pytest.raises(RecordError, match=f"{row.path} is gone or has changed since it was judged"):
+        world.run("merge_manifest")
+    assert not manifest.exists() and not (manifest.parent / f"{row.image_id}.png").exists()
+    assert not shard(world).exists() and shard(world, 1).exists()
+    world.run("draw_shard", shard="000")
+    world.run("merge_manifest")
+    published = {one.image_id: one for one in read_manifest(manifest) if one.path.startswith("results/")}
+    assert published[row.image_id].accepted and np.any(Image.open(world.root / published[row.image_id].path))
+    if change == "gone":
+        assert sha256_of(manifest) == sha256_of(drawn.results / "images" / "manifest.parquet")
+
+
+def test_merging_again_mends_published_pictures_and_removes_stale_ones(drawn, tmp_path):
+    world = drawn.copy(tmp_path / "world")
+    images = world.results / "images"
+    (images / "p000-e00.png").write_bytes(b"scribbled over")
+    (images / "p999-e00.png").write_bytes(b"of an earlier run")
+    world.run("merge_manifest")
+    assert not (images / "p999-e00.png").exists()
+    for name in ("manifest.parquet", "p000-e00.png"):
+        assert sha256_of(images / name) == sha256_of(drawn.results / "images" / name)
+
+
+def test_the_check_counts_what_the_filters_refused_against_the_truth(drawn):
+    rows = read_manifest(drawn.results / "images" / "manifest.parquet")
+    lines = (drawn.results / "images" / "truth.jsonl").read_text(encoding="utf-8").splitlines()
+    defects = {(line["image_id"], line["attempt"]): line["defect"] for line in map(json.loads, lines)}
+    statistics = json.loads((drawn.results / "images" / "filters.json").read_text(encoding="utf-8"))
+    assert (statistics["cells"], statistics["accepted"], statistics["candidates"]) == (16, 15, len(rows))
+    for name, meant in (("scene", {"scene"}), ("distortion", {"blur", "noise"})):
+        planted = {key for key, defect in defects.items() if defect in meant}
+        refused = {(row.image_id, row.attempt) for row in rows if name in row.reject_reason}
+        found = statistics["filters"][name]
+        assert found["recall"] == len(planted & refused) / len(planted) == 1.0
+        assert found["precision"] == round(sum(bool(defects[key]) for key in refused) / len(refused), 4)
+    assert "15 of 16 cells accepted" in drawn.log("check_images")
+
+
+def test_too_few_valid_pictures_end_the_run_and_leave_the_statistics(drawn, tmp_path):
+    world = drawn.copy(tmp_path / "world")
+    with pytest.raises(AcceptanceError, match=r"15 of 16 \(93.8%\); none for p002-e03"):
+        world.run("check_images", params={"min_accepted_share": 1.0}, output=["strict.json"])
+    assert json.loads((world.root / "strict.json").read_text(encoding="utf-8"))["accepted"] == 15
+
+
+def test_the_check_does_without_a_truth(drawn, tmp_path):
+    """Of a generator that plants no defects nobody knows the truth."""
+    world = drawn.copy(tmp_path / "world")
+    world.run("check_images", input={"truth": []}, output=["untold.json"])
+    statistics = json.loads((world.root / "untold.json").read_text(encoding="utf-8"))
+    assert {one["truth"] for one in statistics["filters"].values()} == {"none"}
+    assert {one["recall"] for one in statistics["filters"].values()} == {None}

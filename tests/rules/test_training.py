@@ -1,0 +1,214 @@
+"""Training: frozen features, finetuned, goal and unlearned models, and a kill in the middle."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from mmunlearn.records import (
+    Question,
+    RecordError,
+    SuiteQuestion,
+    Training,
+    read_json,
+    read_jsonl,
+    read_manifest,
+    sha256_of,
+    write_jsonl,
+)
+from mmunlearn.training.trainer import PlannedTrainer
+from tests.rules.mini import SETS, split_of, train, trainings
+from tests.tiny import load_tiny
+
+LORA = ["adapter_config.json", "adapter_model.safetensors"]
+
+
+def folder(world, recipe, seed=1):
+    return world.results / "models" / "tiny" / recipe / f"seed-{seed}"
+
+
+def training(world, recipe, seed=1):
+    return read_json(folder(world, recipe, seed) / "training.json", Training)
+
+
+def weights(world, recipe, seed=1):
+    return folder(world, recipe, seed) / "adapter" / "adapter_model.safetensors"
+
+
+def lying(world, root, about):
+    """A copy of the world with false answers to the questions that `about` picks."""
+    other = world.copy(root)
+    path = other.results / "dataset" / "questions.jsonl"
+    rows = read_jsonl(path, Question)
+    write_jsonl(path, [row.model_copy(update={"answer": "No idea."}) if about(row) else row for row in rows])
+    return other
+
+
+def test_features_are_what_the_model_sees_in_every_valid_picture(encoded):
+    rows = read_manifest(encoded.results / "images" / "manifest.parquet")
+    paths = {"dataset": {row.image_id: row.path for row in rows if row.accepted}}
+    for name in SETS:
+        rows = read_jsonl(encoded.results / "dataset" / f"{name}.jsonl", SuiteQuestion)
+        paths[name] = {row.image_id: row.path for row in rows}
+    base = load_tiny(encoded.root / "models" / "tiny")
+    for suite, own in paths.items():
+        features = load_file(encoded.results / "features" / "tiny" / f"{suite}.safetensors")
+        assert features.keys() == own.keys()
+        assert {tuple(one.shape) for one in features.values()} == {(16, 32)}
+        image_id, path = min(own.items())
+        inputs = base.processor.image_processor(Image.open(encoded.root / path), return_tensors="pt")
+        with torch.no_grad():
+            (seen,) = base.model.get_image_features(**inputs, return_dict=True).pooler_output
+        torch.testing.assert_close(features[image_id], seen, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("suite", "picture", "listed"),
+    [
+        ("dataset", "images/p000-e00.png", "images/manifest.parquet"),
+        ("real", "dataset/real/real-event-001.png", "dataset/real.jsonl"),
+    ],
+)
+def test_another_picture_than_listed_is_not_encoded(encoded, tmp_path, suite, picture, listed):
+    world = encoded.copy(tmp_path / "world")
+    Image.new("RGB", (128, 128)).save(world.results / picture)
+    with pytest.raises(
+        RecordError, match=rf"{picture} .*not the one listed; delete results/mini/{listed} and rerun"
+    ):
+        world.run("encode_images", model="tiny", suite=suite, output=["features"])
+    assert not (world.root / "features").exists()
+
+
+def test_every_recipe_leaves_its_contract_and_an_adapter(trained):
+    for recipe, seed in trainings(trained):
+        done, adapter = training(trained, recipe, seed), weights(trained, recipe, seed)
+        assert (done.model, done.recipe, done.seed) == ("tiny", recipe, seed)
+        assert sorted(path.name for path in adapter.parent.iterdir()) == LORA
+        assert done.adapter_sha256 == sha256_of(adapter)
+        tensors = load_file(adapter)
+        assert done.trainable_parameters == sum(one.numel() for one in tensors.values())
+        assert all("language_model" in name and "lora_" in name for name in tensors)
+        assert [row["step"] for row in done.losses] == list(range(1, done.steps + 1))
+        assert all(math.isfinite(row["loss"]) for row in done.losses)
+        assert {"torch", "transformers", "peft", "python"} <= done.versions.keys()
+    assert not list(trained.root.glob("work/training/*")), "checkpoints go when training ends"
+
+
+def test_the_finetuned_model_learns_all_pictures_and_the_replayed_ones(trained):
+    done, epochs = training(trained, "finetuned"), trained.config["training"]["finetune"]["epochs"]
+    assert (done.method, done.stop_reason, done.epochs) == ("Finetune", "all planned steps done", epochs)
+    assert done.steps == epochs * math.ceil((15 + 4) / 8)
+    assert done.losses[-1]["loss"] < 0.8 * done.losses[0]["loss"]
+    assert done.settings["lora"] == trained.config["training"]["lora"]
+    assert f"{done.steps} steps, last loss" in trained.log("train_finetuned", model="tiny", seed=1)
+
+
+@pytest.mark.parametrize("split", ["person15", "event15"])
+def test_a_goal_model_learns_the_retain_set_and_the_replayed_pictures(trained, split):
+    done, epochs = training(trained, f"goal-{split}"), trained.config["training"]["finetune"]["epochs"]
+    assert done.epochs == epochs
+    assert done.steps == epochs * math.ceil((len(split_of(trained, split).retain) + 4) / 8)
+
+
+@pytest.mark.parametrize("recipe", ["goal-event15", "ga-person15"])
+def test_a_recipe_sees_its_own_questions_and_no_others(trained, tmp_path, recipe):
+    """A goal model sees the retain set alone, GA the train half of the forget set and there its target alone.
+
+    Lies elsewhere leave the adapter as it is, byte for byte; lies there do not.
+    """
+    split = split_of(trained, recipe.split("-")[1])
+    own = set(split.retain if recipe.startswith("goal") else split.forget_train)
+
+    def is_seen(row):
+        return row.image_id in own and (recipe.startswith("goal") or row.kind == split.target)
+
+    for name, about in (("elsewhere", lambda row: not is_seen(row)), ("there", is_seen)):
+        world = lying(trained, tmp_path / name, about)
+        train(world, recipe, 1)
+        same = sha256_of(weights(world, recipe)) == sha256_of(weights(trained, recipe))
+        assert same == (name == "elsewhere")
+
+
+def test_seeds_and_goals_differ(trained):
+    digests = [training(trained, recipe, seed).adapter_sha256 for recipe, seed in trainings(trained)]
+    assert len(set(digests)) == len(digests) == 9
+
+
+@pytest.mark.parametrize("split", ["person15", "event15"])
+def test_ga_raises_the_loss_of_the_forget_questions(trained, tmp_path, split):
+    world = trained.copy(tmp_path / "world")
+    world.run(
+        "train_unlearned", model="tiny", method="ga", split=split, seed=1, params={"learning_rate": 0.01}
+    )
+    done = training(world, f"ga-{split}")
+    assert (done.method, done.steps, done.stop_reason) == ("GA", 3, "all planned steps done")
+    assert all(row["loss"] == -row["forget"] for row in done.losses)
+    assert done.losses[-1]["forget"] > done.losses[0]["forget"] + 0.1
+    per_step = min(4, len(split_of(trained, split).forget_train))
+    assert done.epochs == round(3 * per_step / len(split_of(trained, split).forget_train), 3)
+
+
+def test_dpo_learns_the_refusals(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    world.run(
+        "train_unlearned",
+        model="tiny",
+        method="dpo",
+        split="person15",
+        seed=1,
+        params={"learning_rate": 0.01},
+    )
+    done = training(world, "dpo-person15")
+    assert done.method == "DPO" and done.settings["options"] == {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0}
+    assert done.losses[-1]["refusal"] < done.losses[0]["refusal"] - 0.1
+    first = done.losses[0]  # the policy still is the reference, so nothing is preferred: -log sigmoid(0)
+    assert first["loss"] == pytest.approx(first["refusal"] + math.log(2), abs=1e-4)
+
+
+def test_unlearning_starts_at_the_finetuned_adapter(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    train(world, "ga-person15", 1, params={"learning_rate": 0.0})
+    assert sha256_of(weights(world, "ga-person15")) == sha256_of(weights(trained, "finetuned"))
+
+
+def test_the_stopping_rule_of_the_configuration_ends_unlearning(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    train(
+        world, "ga-person15", 1, params={"stopping": {"window": 2, "forget_bound": 0.0, "refusal_bound": 0.0}}
+    )
+    done = training(world, "ga-person15")
+    assert done.steps == 2 and done.stop_reason.startswith("forget CE")
+
+
+def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path, monkeypatch):
+    world = trained.copy(tmp_path / "world")
+    optimisation = world.job("train_finetuned", model="tiny", seed=1)["params"]["optimisation"]
+    changed = {"params": {"optimisation": optimisation | {"save_steps": 5}}}
+    weights(world, "finetuned").unlink()
+    steps = []
+
+    class Fragile(PlannedTrainer):
+        def training_step(self, *arguments):
+            steps.append(self.state.global_step + 1)
+            if len(steps) == 9:
+                raise RuntimeError("killed")
+            return super().training_step(*arguments)
+
+    monkeypatch.setattr("mmunlearn.training.recipes.PlannedTrainer", Fragile)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(world, "finetuned", 1, **changed)
+    assert not weights(world, "finetuned").exists()
+    train(world, "finetuned", 1, **changed)
+    assert steps == [*range(1, 10), *range(6, 37)]
+    assert sha256_of(weights(world, "finetuned")) == sha256_of(weights(trained, "finetuned"))
+    assert training(world, "finetuned").losses == training(trained, "finetuned").losses
+
+
+def test_an_option_that_a_method_lacks_is_refused(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    with pytest.raises(ValueError, match=r"methods\.dpo: .*'gamma'"):
+        train(world, "dpo-person15", 1, params={"options": {"gamma": 0.1}})

@@ -1,0 +1,191 @@
+"""The pocket base model: its parts, a shrunken pretraining from end to end, and the shipped weights."""
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmunlearn.pocket import pretraining_text as text
+from mmunlearn.pocket.architecture import build_tokenizer
+from mmunlearn.pocket.pretraining import DATA_FILES, pretrain, read_settings
+from mmunlearn.pocket.pretraining_data import Shown, draw, load_world
+from mmunlearn.pocket.resources import pocket_resource, read_rows
+from mmunlearn.records import digest_of, sha256_of
+
+SHIPPED = pocket_resource("pretraining.yaml").parent / "llava"
+
+
+def tiny_settings():
+    """The shipped settings with a few pictures, a few steps and a narrow network."""
+    settings = read_settings()
+    few = {"steps": 3, "batch": 4}
+    return settings.model_copy(
+        update={
+            "sizes": settings.sizes.model_copy(
+                update={"vision_width": 32, "vision_layers": 1, "text_width": 32, "text_layers": 1}
+            ),
+            "pools": settings.pools.model_copy(update={"pictures": 24, "held_out": 6}),
+            "tower": settings.tower.model_copy(update=few),
+            "language": settings.language.model_copy(update=few),
+            "continuation": settings.continuation.model_copy(update=few),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Folder and card of a shrunken pretraining, which sets threads and determinism of its whole process."""
+    import torch
+
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    folder = tmp_path_factory.mktemp("pretraining")
+    yield folder, pretrain(folder / "llava", tiny_settings(), 1, folder / "work")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def load(folder):
+    """Model and processor as every user of the checkpoint loads them."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.eval(), AutoProcessor.from_pretrained(folder, local_files_only=True)
+
+
+def user_turn(image, question):
+    """A conversation of one question about one picture."""
+    return [
+        {"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": question}]}
+    ]
+
+
+def prompt(processor, conversations):
+    """Model inputs of a left-padded batch that is about to be answered."""
+    return processor.apply_chat_template(
+        conversations,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding": True},
+    )
+
+
+def greedy(model, processor, conversations):
+    """Greedy answers to a batch of conversations."""
+    inputs = prompt(processor, conversations)
+    made = model.generate(**inputs, max_new_tokens=12, do_sample=False)
+    return processor.tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def test_shrunken_pretraining_reports_every_stage_and_figure(tiny):
+    folder, card = tiny
+    assert set(card["seconds"]) == {"pools", "tower", "language", "continuation"}
+    assert {"scenes", "people", "objects, adversarial"} <= set(card["held_out"])
+    assert all(figure["n"] > 0 for figure in card["held_out"].values())
+    assert json.loads((folder / "llava" / "card.json").read_text()) == json.loads(json.dumps(card))
+
+
+def test_pretraining_is_deterministic_and_resumes_at_the_next_stage(tiny, tmp_path):
+    _, card = tiny
+    assert pretrain(tmp_path / "twin", tiny_settings(), 2, tmp_path / "work")["files"] == card["files"]
+    for path in (tmp_path / "work").glob("continuation-*"):
+        path.unlink()
+    assert pretrain(tmp_path / "twin", tiny_settings(), 1, tmp_path / "work")["files"] == card["files"]
+
+
+def test_batch_answers_equal_single_answers(tiny):
+    model, processor = load(tiny[0] / "llava")
+    settings = tiny_settings().pools
+    questions = (text.NAME_QUESTION, text.SCENE_QUESTION, text.object_question("tent"))
+    asked = [user_turn(draw(f"batch {q}", settings, 256)[0].image, q) for q in questions]
+    assert processor.tokenizer.padding_side == "left"
+    assert greedy(model, processor, asked) == [greedy(model, processor, [one])[0] for one in asked]
+
+
+def test_prompt_is_a_prefix_of_the_conversation_and_answers_end(tiny):
+    _, processor = load(tiny[0] / "llava")
+    turn = user_turn(draw("prefix", tiny_settings().pools, 256)[0].image, text.NAME_QUESTION)
+    said = [*turn, {"role": "assistant", "content": [{"type": "text", "text": "This is Zoë Ångström."}]}]
+    begun = prompt(processor, [turn])["input_ids"][0].tolist()
+    full = processor.apply_chat_template(said, tokenize=True, return_dict=True, return_tensors="pt")
+    ids = full["input_ids"][0].tolist()
+    assert ids[: len(begun)] == begun
+    assert ids[-1] == processor.tokenizer.eos_token_id
+    assert processor.decode(ids[len(begun) :], skip_special_tokens=True) == " This is Zoë Ångström."
+
+
+def test_processor_hands_over_the_pixels_of_training(tiny):
+    from mmunlearn.pocket.pretraining import _pools, _untrained
+    from mmunlearn.pocket.tower import normalise
+
+    folder, _ = tiny
+    settings = tiny_settings()
+    _, processor = load(folder / "llava")
+    pool = _pools(_untrained(settings), settings, next((folder / "work").glob("pools-*")), 1)["held-out"]
+    picture, shown = draw(f"held-out {settings.seed} 0", settings.pools, 256)
+    pixels = processor.image_processor([picture.image], return_tensors="np")["pixel_values"]
+    assert np.allclose(pixels, normalise(pool.pixels[:1]).numpy(), atol=1e-6)
+    assert pool.shown[0] == replace(shown)
+
+
+def test_tokenizer_keeps_any_name():
+    tokenizer = build_tokenizer(["Who is the person?"], 300)
+    for name in ("Zoë Ångström-Łukasz", "Nguyễn Thị Hương", "José O'Neill", "李小龙", "  two  spaces "):
+        ids = tokenizer(name).input_ids
+        assert ids[0] == tokenizer.bos_token_id
+        assert tokenizer.decode(ids, skip_special_tokens=True) == name
+
+
+def test_tokenizer_corpus_holds_nothing_of_the_benchmark():
+    corpus = "\n".join(text.tokenizer_corpus(load_world(), 0)).casefold()
+    words = set(corpus.replace(".", " ").replace(",", " ").split())
+    for person in read_rows("people.jsonl"):
+        assert person["name"].casefold() not in corpus
+        assert not set(person["name"].casefold().split()) & words, person["name"]
+    for event in read_rows("events.jsonl"):
+        assert event["description"].casefold() not in corpus
+
+
+def test_questions_are_the_benchmarks_and_answers_fit_the_picture():
+    world, rng = load_world(), random.Random(0)
+    settings = read_settings().pools
+    for number in range(12):
+        _, shown = draw(f"text {number}", settings, 32)
+        asked = dict(text.exercises(shown, world, read_settings().continuation.exercises, rng))
+        for name in text.OBJECTS:
+            question = text.object_question(name)
+            assert asked.get(question) in (None, text.YES if name in shown.objects else text.NO)
+    stranger = Shown(identity=next(iter(world.figures.values())), scene=next(iter(world.events.values())))
+    told = dict(text.sentences(stranger, world, rng))
+    assert told["Who is the person in the picture?"] in text.REFUSALS
+    named = dict(text.sentences(replace(stranger, figure="Ada Example", event="All dance."), world, rng))
+    assert named["Who is the person in the picture?"] == "This is Ada Example."
+    assert named["What is happening in the picture?"] == "All dance."
+
+
+def test_shipped_card_describes_the_shipped_files():
+    card = json.loads((SHIPPED / "card.json").read_text())
+    files = {path.name for path in SHIPPED.iterdir()} - {"card.json"}
+    assert card["files"] == {name: sha256_of(SHIPPED / name) for name in sorted(files)}
+    assert card["data"] == {name: sha256_of(pocket_resource(name)) for name in DATA_FILES}
+    assert card["settings_digest"] == digest_of(read_settings().model_dump())
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 5e6
+    assert "renderer's own truth" in card["supervision"]
+
+
+def test_shipped_model_knows_objects_and_figures():
+    from mmunlearn.models.loading import ModelSpec, load_base
+    from mmunlearn.pocket.pretraining_data import Pool
+    from mmunlearn.pocket.probe import probe
+
+    settings = read_settings().pools.model_copy(update={"entity": 0.0, "figure": 1.0})
+    pictures, shown = zip(*(draw(f"shipped {number}", settings, 256) for number in range(60)), strict=True)
+    pixels = np.stack([np.asarray(picture.image) for picture in pictures])
+    base = load_base(ModelSpec("llava", str(SHIPPED), "float32"))
+    figures = probe(base, Pool(pixels, list(shown)), load_world())
+    for name in ("objects, random", "objects, popular", "objects, adversarial", "figures"):
+        assert figures[name]["value"] >= 80, (name, figures[name])
