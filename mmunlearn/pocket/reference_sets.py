@@ -1,7 +1,8 @@
 """The pocket Real, World and replay sets: fresh renders of the pretraining world.
 
 Real asks for its public figures and its events, World for objects in scenes in POPE's manner, replay for a mix
-of all three. Their render seeds carry the name of the set, so no picture is in two sets or in pretraining.
+of all three. Their render seeds carry the name of the set, so no picture is in two sets or in pretraining; the
+base seed decides scenes and people, while the questions of the Real set are the same for every seed.
 """
 
 from __future__ import annotations

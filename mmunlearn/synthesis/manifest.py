@@ -20,8 +20,8 @@ def merge_manifest(shards: Iterable[Path], output: Path, *, images: Path) -> Non
     Pictures in `images` that no cell keeps are removed.
 
     Raises:
-        RecordError: a picture is gone or has changed since it was judged; its shard is removed, so that the next
-            run draws and judges it again.
+        RecordError: a picture is gone or has changed since it was judged; it and its shard are removed, so that
+            the next run draws and judges it again.
     """
     rows = [row for shard in shards for row in _publish(shard, images)]
     kept = {row.image_id for row in rows}
@@ -40,6 +40,7 @@ def _publish(shard: Path, images: Path) -> list[Candidate]:
         if kept[row.image_id] is row:
             target = images / f"{row.image_id}.png"
             if not _copied(row, target):
+                Path(row.path).unlink(missing_ok=True)
                 shard.unlink()
                 raise RecordError(
                     f"{row.path} is gone or has changed since it was judged: run again to redraw it"

@@ -20,6 +20,7 @@ from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
 from mmunlearn.scorers.protocol import Scorers
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 
+AT_RISK = 8  # pictures that are drawn before any is saved: what a killed job may lose
 logger = logging.getLogger(__name__)
 
 
@@ -75,10 +76,12 @@ class Studio:
         missing = [
             (request, path) for request, path in zip(requests, pictures, strict=True) if not _readable(path)
         ]
-        drawn = self._generator.draw([request for request, _ in missing])
-        for image, (_, path) in zip(drawn, missing, strict=True):
-            with atomic_path(path) as temporary:
-                image.save(temporary, format="PNG")
+        for start in range(0, len(missing), AT_RISK):
+            part = missing[start : start + AT_RISK]
+            drawn = self._generator.draw([request for request, _ in part])
+            for image, (_, path) in zip(drawn, part, strict=True):
+                with atomic_path(path) as temporary:
+                    image.save(temporary, format="PNG")
         return [self._measured(*pair) for pair in zip(requests, pictures, strict=True)]
 
     def _request(self, prompt: Prompt, attempt: int) -> DrawRequest:

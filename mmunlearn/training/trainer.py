@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.loading import POLICY, REFERENCE, trainable_parameters
+from mmunlearn.progress import progress
 from mmunlearn.training.methods.base import Method
 from mmunlearn.training.schedule import Step
 from mmunlearn.training.stopping import Stopping
@@ -84,7 +85,9 @@ class PlannedTrainer(Trainer):
             use_cpu=not torch.cuda.is_available(),
         )
         super().__init__(model=model, args=arguments, train_dataset=plan, data_collator=self._collate)
-        self.remove_callback(PrinterCallback)
+        for loud in (PrinterCallback, ProgressCallback):
+            self.remove_callback(loud)
+        self.add_callback(_Progress())
         self.add_callback(_Stop(self, stopping, collator.vocabulary))
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
@@ -191,6 +194,21 @@ class _Stop(TrainerCallback):
         if trainer.stop_reason:
             control.should_training_stop = True
             control.should_save = False
+
+
+class _Progress(TrainerCallback):
+    """A bar over the planned steps with the last loss."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar = progress(None, "training", total=state.max_steps, unit="step")
+        self._bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.set_postfix(loss=f"{state.log_history[-1]['loss']:.3f}", refresh=False)
+        self._bar.update(1)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.close()
 
 
 def _finite(value: float) -> float | None:
