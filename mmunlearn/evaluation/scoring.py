@@ -65,36 +65,22 @@ def score_answers(
     )
     subsets = {row.question_id: row.subset for row in sets}
     world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
-    strata = [subsets[row.question_id] for row in said["world"]]
     if own.target == "person":
         values = person_values(said, own, people_names(people), figure_names(sets))
     else:
         verdicts = {row.question_id: row.score for row in read_jsonl(_required(judgements), Judgement)}
         values = event_values(said, own, people_names(people), verdicts, read_jsonl(finetuned, Answer))
     table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
-    table["world_fact"] = summarise(world_hits, strata=strata)
-    inputs = {
-        "split": split,
-        "people": people,
-        "real": real,
-        "world": world,
-        "finetuned": finetuned,
-        "judgements": judgements,
-        **{f"answers_{suite}": path for suite, path in answers.items()},
-    }
+    table["world_fact"] = summarise(world_hits, strata=[subsets[row.question_id] for row in said["world"]])
+    inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
+    inputs |= {"judgements": judgements} if judgements else {}
+    inputs |= {f"answers_{suite}": path for suite, path in answers.items()}
     scores = Scores(
-        model=model,
-        recipe=recipe,
-        method=PUBLISHED[parse_recipe(recipe).method],
-        target=own.target,
-        percent=own.percent,
-        seed=seed,
-        judge=judge,
-        metrics=table,
+        model=model, recipe=recipe, method=PUBLISHED[parse_recipe(recipe).method], target=own.target,
+        percent=own.percent, seed=seed, judge=judge, metrics=table,
         details={"pope": pope, "forgotten": own.forgotten},
-        digests={name: sha256_of(path) for name, path in inputs.items() if path is not None},
-        versions=versions(),
-    )
+        digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
+    )  # fmt: skip
     write_json(output, scores)
     logger.info(", ".join(f"{name} {metric.value}" for name, metric in table.items()))
 

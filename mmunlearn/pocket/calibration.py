@@ -20,7 +20,7 @@ from mmunlearn.pocket.scorers import PocketScorers
 from mmunlearn.pocket.worlds import calibration_world
 from mmunlearn.records import digest_of
 from mmunlearn.scorers.protocol import Scorers
-from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine
+from mmunlearn.synthesis.references import cosine, l2, scene_cosine, typical
 
 FILTERS = ("identity_l2", "scene_cosine", "subject_cosine", "distortion", "aesthetic")
 """The filters' scores; `identity_l2` is good when low, the others when high."""
@@ -100,7 +100,7 @@ def score(features: dict[str, np.ndarray], people: np.ndarray, events: np.ndarra
     for person in np.unique(people):
         own = people == person
         face, subject = features["face"][own], features["subject"][own]
-        reference = medoid(face)
+        reference = typical(face, subject)
         scores["identity_l2"][own] = l2(face, face[reference])
         scores["subject_cosine"][own] = cosine(subject, subject[reference])
     for event in np.unique(events):

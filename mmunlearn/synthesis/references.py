@@ -2,7 +2,7 @@
 
 PEBench (section III-A) compares every picture with a reference picture. Here the references come from the
 candidates themselves, of which some are defective, so each choice withstands a minority of bad ones: a person's
-reference is the medoid of the faces, an event's reference is several pictures of which the median cosine counts.
+reference is the medoid of the first pictures, an event's reference is several pictures of which the median cosine counts.
 
 All functions take float arrays of one feature a row; a row of NaN means that there was nothing to embed, and
 its score is NaN.
@@ -34,6 +34,21 @@ def medoid(features: np.ndarray) -> int:
     kept = features[present]
     total = [np.linalg.norm(kept - row, axis=1).sum() for row in kept]
     return int(present[np.argmin(np.round(total, 9))])
+
+
+def typical(faces: np.ndarray, subjects: np.ndarray) -> int:
+    """Index of the picture that stands for a person: the medoid over face and subject features together.
+
+    The faces' medoid alone may, by bad luck, be a picture with an odd subject feature, which would then refuse
+    all others.
+
+    Args:
+        faces, subjects: (N, D) each, L2-normalised rows; pictures with a row of NaN in either are ignored.
+
+    Raises:
+        ValueError: as `medoid`.
+    """
+    return medoid(np.hstack([faces, subjects]))
 
 
 def l2(features: np.ndarray, reference: np.ndarray) -> np.ndarray:

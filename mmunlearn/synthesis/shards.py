@@ -12,7 +12,7 @@ from mmunlearn.progress import progress
 from mmunlearn.records import Candidate, Prompt, read_jsonl, write_manifest
 from mmunlearn.synthesis.event_references import read_references
 from mmunlearn.synthesis.policy import Draw, RawScores, Thresholds, best, failed_filters, until_accepted
-from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine
+from mmunlearn.synthesis.references import cosine, l2, scene_cosine, typical
 from mmunlearn.synthesis.studio import Measured, PictureSettings, Studio
 
 logger = logging.getLogger(__name__)
@@ -89,13 +89,14 @@ def draw_person(
 
 
 def person_references(first: Sequence[Measured]) -> tuple[np.ndarray, np.ndarray]:
-    """Identity and subject reference of a person: the medoid of the first attempts' faces, and that picture's
-    subject feature. Both are (D,) float32; NaN where no first attempt shows a face."""
-    faces = np.stack([one.face for one in first])
-    if np.isnan(faces).any(axis=1).all():
-        return faces[0], np.full_like(first[0].subject, np.nan)
-    chosen = first[medoid(faces)]
-    return chosen.face, chosen.subject
+    """Identity and subject reference of a person, (D,) float32: the features of the first attempt that is most
+    typical of the person, NaN where no first attempt shows a face."""
+    faces, subjects = np.stack([one.face for one in first]), np.stack([one.subject for one in first])
+    try:
+        chosen = typical(faces, subjects)
+    except ValueError:
+        return np.full_like(faces[0], np.nan), np.full_like(subjects[0], np.nan)
+    return faces[chosen], subjects[chosen]
 
 
 def raw_scores(one: Measured, face: np.ndarray, subject: np.ndarray, scene: np.ndarray) -> RawScores:

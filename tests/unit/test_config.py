@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,8 @@ def test_backends_are_found_by_name_and_misses_are_explained():
             assert callable(backend(kind, name))
     with pytest.raises(UnknownBackend, match="did you mean 'pocket'"):
         backend("generator", "poket")
+
+
+def test_the_thresholds_are_the_shipped_calibration():
+    shipped = Path(__file__).parents[2] / "resources" / "pocket" / "scorers" / "calibration.json"
+    assert CONFIG["images"]["thresholds"] == json.loads(shipped.read_text())["thresholds"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine
+from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine, typical
 
 values = st.floats(-10, 10, width=32)
 tables = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 6)), elements=values)
@@ -99,3 +99,11 @@ def test_scene_cosine_ignores_references_of_nan(seed):
 def test_scene_cosine_without_a_reference_says_so():
     with pytest.raises(ValueError, match=r"scene cosine: an event needs at least one reference.*Draw more"):
         scene_cosine(np.ones((2, 3)), np.full((2, 3), np.nan))
+
+
+def test_a_person_is_not_represented_by_a_picture_with_an_odd_subject():
+    """Faces are all alike, and the one in the middle has a subject feature like no other."""
+    faces = np.array([[np.cos(t), np.sin(t)] for t in (-0.02, -0.01, 0.0, 0.01, 0.02)])
+    subjects = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    assert medoid(faces) == 2
+    assert typical(faces, subjects) in (1, 3)
