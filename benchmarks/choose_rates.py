@@ -1,11 +1,15 @@
 """How the pocket unlearning rates in config.yaml are chosen: by a rule written down before any result was seen.
 
-The rule. For each method, take the smallest learning rate of the grid (2.5e-5 doubled up to 3.2e-3) with which
+The rule. For each method, take the smallest learning rate of the grid (1.0e-4 doubled up to 3.2e-3) with which
 every selection run reaches its stopping bound within its step cap. A selection run is one of two base seeds (11
 and 12: other pictures, other splits, other training seeds than any table reports) and one of both targets. The
-bounds are fixed in advance: forget CE over ln(vocabulary), chance level, for GA, GD and KL; refusal CE under 0.7
+bounds are fixed in advance: forget CE over ln(vocabulary), chance level, for GA, GD and KL; refusal CE under 1.0
 nats a token for PO and DPO. Nothing else is looked at: no metric, no answer, no published number. A method
 without such a rate keeps the largest of the grid, and the table says so.
+
+What was changed on the way, before any metric was looked at: the first bound for refusals, 0.7 within 120 steps,
+was reached at no rate. The choice among 105 refusals alone costs 0.35 nats a token, and learning them all takes
+this model some 200 steps. Bound and cap became 1.0 and 160. The grid began at 2.5e-5; no method stopped under 2e-4.
 
     python benchmarks/choose_rates.py            # writes benchmarks/chosen_rates.csv
 """
@@ -25,7 +29,7 @@ from pathlib import Path
 import yaml
 
 SEEDS = (11, 12)
-GRID = [2.5e-5 * 2**k for k in range(8)]
+GRID = [1.0e-4 * 2**k for k in range(6)]
 ROOT = Path(__file__).resolve().parents[1]
 
 
