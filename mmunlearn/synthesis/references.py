@@ -2,7 +2,7 @@
 
 PEBench (section III-A) compares every picture with a reference picture. Here the references come from the
 candidates themselves, of which some are defective, so each choice withstands a minority of bad ones: a person's
-reference is the medoid of the first pictures, an event's reference is several pictures of which the median cosine counts.
+reference is the medoid of the first pictures, an event's is several pictures of which the median cosine counts.
 
 All functions take float arrays of one feature a row; a row of NaN means that there was nothing to embed, and
 its score is NaN.
