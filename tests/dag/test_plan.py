@@ -44,7 +44,15 @@ FULL = DEFAULT | {
     "train_goal": 3 * 6 + 6,
     "train_unlearned": 3 * 6 * 5,
 }
-PRESETS = {"presets/pocket-full.yaml": FULL}
+SEEDS = DEFAULT | {
+    "answer_questions": 3 * 13 + 2,
+    "judge_answers": 3 * 7 + 1,
+    "score_answers": 3 * 14 + 2,
+    "train_finetuned": 3,
+    "train_goal": 3 * 2 + 2,
+    "train_unlearned": 3 * 10,
+}
+PRESETS = {"presets/pocket-full.yaml": FULL, "presets/pocket-seeds.yaml": SEEDS}
 
 
 def jobs(table: dict[str, int]) -> dict[str, int]:
