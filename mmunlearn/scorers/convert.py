@@ -1,0 +1,95 @@
+"""Published weights are pickles; scorers read safetensors. Rule fetch_weights turns one into the other."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mmunlearn.records import atomic_path
+from mmunlearn.scorers.files import ScorerWeightsError, brief
+
+FACENET_DROPPED = ("logits.",)
+"""The published FaceNet's classifier of its training set's people, which no feature needs."""
+
+WRAPPERS = ("params", "params_ema", "state_dict")
+"""Keys under which some publishers put the state dict."""
+
+
+def convert_pickled(
+    source: Path,
+    target: Path,
+    *,
+    drop_prefixes: Collection[str] = (),
+    rename: Mapping[str, str] | None = None,
+) -> None:
+    """Write a pickled state dict as safetensors; nothing but tensors is unpickled (`weights_only`).
+
+    Args:
+        source: .pt, .pth or .bin: a state dict, or a dict with one under a key of `WRAPPERS`.
+        target: safetensors file, written whole or not at all.
+        drop_prefixes: tensors whose names start so are left out (FaceNet: `FACENET_DROPPED`).
+        rename: prefix of a name -> what replaces it, after dropping; the first that fits counts.
+
+    Raises:
+        ScorerWeightsError: no such file, it holds other things than tensors, or two names become one.
+    """
+    state = _state_dict(_unpickle(source), source)
+    kept: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name.startswith(tuple(drop_prefixes)):
+            continue
+        new = _renamed(name, rename or {})
+        if new in kept:
+            raise _refusal(source, f"two tensors that are both renamed to {new}", "correct `rename`")
+        # A copy each: safetensors takes neither shared nor strided memory.
+        kept[new] = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if not kept:
+        raise _refusal(source, "no tensor to keep", "correct `drop_prefixes` or fetch the right file")
+    with atomic_path(target) as temporary:
+        save_file(kept, temporary, metadata={"format": "pt"})
+
+
+def _unpickle(source: Path) -> Any:
+    if not Path(source).is_file():
+        raise _refusal(source, "no such file", "run rule fetch_weights, which fetches it")
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refusal(
+            source,
+            f"more than tensors or no torch file ({brief(error)})",
+            "do not load it otherwise: it may run code; fetch the published file again",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        found = f"no whole torch file ({brief(error)})"
+        raise _refusal(source, found, "delete it and run rule fetch_weights again") from error
+
+
+def _state_dict(content: Any, source: Path) -> dict[str, Tensor]:
+    """The state dict itself, out of its wrapper."""
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content:
+        raise _refusal(source, f"a {type(content).__name__}, no state dict", "fetch the right file")
+    others = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise _refusal(source, f"entries that are no tensors: {others[:5]}", "fetch the right file")
+    return content
+
+
+def _renamed(name: str, rename: Mapping[str, str]) -> str:
+    for prefix, new in rename.items():
+        if name.startswith(prefix):
+            return new + name.removeprefix(prefix)
+    return name
+
+
+def _refusal(source: Path, found: str, remedy: str) -> ScorerWeightsError:
+    return ScorerWeightsError(f"asked to convert the weights in {source}; found: {found}; {remedy}")

@@ -1,0 +1,134 @@
+"""Brings a preset's weights: a folder that the user names, files that lie there, or, if allowed, a download."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mmunlearn.records import digest_of, write_json
+from mmunlearn.weights.entries import Conversion, Entry, WeightsError, entry
+from mmunlearn.weights.files import check_sound, described, link_files, measure, missing_files, refuse_missing
+from mmunlearn.weights.hub import download as fetch_missing
+from mmunlearn.weights.hub import note_path
+from mmunlearn.weights.lock import Converted, Fact, Lock, listing, lock_path, read_lock
+
+logger = logging.getLogger("mmunlearn")
+
+
+def fetch_weights(name: str, receipt: Path, *, folder: Path, source: str | None, download: bool) -> None:
+    """Make <folder>/<name>/ hold whole, known files and write what they are to `receipt`.
+
+    Every file is compared with the pins of resources/weights.yaml and with <folder>/<name>.lock.json, which the
+    first fetch writes. Pickled files are turned into safetensors beside them.
+
+    Args:
+        name: key of resources/weights.yaml.
+        receipt: JSON, the lock without time and user's folder: equal weights from one place give equal bytes.
+        folder: where all weights lie.
+        source: a folder of the user with the files, which are linked, never copied or changed; None: none.
+        download: whether missing files may be fetched; never where a source is given.
+
+    Raises:
+        WeightsError: no such weights; a file is missing or wrong; the hub refuses.
+        ScorerWeightsError: a pickled file holds other things than tensors.
+    """
+    row = entry(name)
+    home = Path(folder) / name
+    lock = read_lock(home)
+    recorded = list(lock.files) if lock else []
+    if lock and row.revision and lock.revision not in (None, row.revision):
+        raise WeightsError(
+            f"asked for '{name}' at revision {row.revision}, which resources/weights.yaml pins; found files of "
+            f"{lock.revision}, as {lock_path(home)} recorded; delete {home} and the lock to fetch them anew"
+        )
+    origin, address, revision = "placed", row.repo or row.url, None
+    home.mkdir(parents=True, exist_ok=True)
+    if source is not None:
+        origin, address = "folder", source
+        link_files(row, Path(source).expanduser(), home)
+    elif download and missing_files(row, home, recorded):
+        origin = "hub" if row.repo else "url"
+        revision = fetch_missing(row, home, lock.revision if lock else None)
+    refuse_missing(home, missing_files(row, home, recorded))
+
+    files = {}
+    for file in row.select(listing(home), whole=recorded):
+        check_sound(home / file, row.origin)
+        files[file] = measure(home / file)
+        _compare(row, home, file, files[file], lock)
+    converted = {one.target: _convert(one, home, files, lock) for one in row.convert if one.source in files}
+    if lock is None or lock.files != files or lock.converted != converted:
+        lock = _record(row, home, lock, files, converted, (origin, address, revision))
+    hidden = {"time": None, "address": None if lock.origin == "folder" else lock.address}
+    write_json(receipt, lock.model_copy(update=hidden).model_dump(exclude={"time"}))
+
+
+def _compare(row: Entry, home: Path, file: str, found: Fact, lock: Lock | None) -> None:
+    """Refuse a file whose checksum is neither pinned nor recorded."""
+    pin, recorded = row.pin(file), lock.files.get(file) if lock else None
+    if pin and not found.sha256.startswith(pin):
+        expected, says = pin, "resources/weights.yaml pins"
+        todo = f"delete the file and get it anew from {row.origin}"
+    elif recorded and recorded != found:
+        expected, says = f"{recorded.sha256} ({recorded.size} bytes)", f"{lock_path(home)} recorded"
+        todo = f"delete the file and get it anew from {row.origin}, or delete the lock if the change is meant"
+    else:
+        return
+    raise WeightsError(
+        f"asked for {described(home / file)} with the SHA-256 {expected} that {says}; "
+        f"found {found.sha256} ({found.size} bytes); {todo}"
+    )
+
+
+def _convert(one: Conversion, home: Path, files: dict[str, Fact], lock: Lock | None) -> Converted:
+    """Make the safetensors file, unless it lies there as recorded for this very source."""
+    target, source = home / one.target, files[one.source]
+    options = digest_of([one.drop_prefixes, one.rename])
+    recorded = lock.converted.get(one.target) if lock else None
+    if recorded and (recorded.source_sha256, recorded.options) != (source.sha256, options):
+        recorded = None
+    if recorded is None or not target.is_file():
+        from mmunlearn.scorers.convert import convert_pickled
+
+        logger.info("converting %s to %s", one.source, one.target)
+        convert_pickled(home / one.source, target, drop_prefixes=one.drop_prefixes, rename=one.rename)
+    made = measure(target)
+    if recorded and (recorded.sha256, recorded.size) != (made.sha256, made.size):
+        raise WeightsError(
+            f"asked for {target}, made of {one.source}, with the SHA-256 {recorded.sha256} that {lock_path(home)} "
+            f"recorded; found {made.sha256} ({made.size} bytes); delete the file to have it made again, "
+            "or delete the lock if the change is meant"
+        )
+    return Converted(**made.model_dump(), source=one.source, source_sha256=source.sha256, options=options)
+
+
+def _record(
+    row: Entry,
+    home: Path,
+    lock: Lock | None,
+    files: dict[str, Fact],
+    converted: dict[str, Converted],
+    came: tuple[str, str | None, str | None],
+) -> Lock:
+    """Write the first lock, or the earlier one with the files that are new."""
+    if lock is None:
+        origin, address, revision = came
+        lock = Lock(
+            name=row.name,
+            origin=origin,
+            address=address,
+            revision=revision,
+            files=files,
+            converted=converted,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        logger.info("recorded the checksums of %d files in %s", len(files), lock_path(home))
+    else:
+        old = {**lock.files, **lock.converted}
+        new = [name for name, fact in {**files, **converted}.items() if old.get(name) != fact]
+        logger.warning("recorded further files in %s: %s", lock_path(home), ", ".join(new) or "none")
+        lock = lock.model_copy(update={"files": files, "converted": converted})
+    write_json(lock_path(home), lock)
+    note_path(home).unlink(missing_ok=True)
+    return lock

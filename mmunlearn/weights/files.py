@@ -1,0 +1,140 @@
+"""Files of a folder of weights: what is missing, links to the user's own, soundness and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+from mmunlearn.progress import progress
+from mmunlearn.weights.entries import Entry, WeightsError
+from mmunlearn.weights.lock import Fact, listing, missing_message
+
+MEGABYTE = 10**6
+LARGE = 256  # megabytes from which a checksum shows its progress
+POINTER = b"version https://git-lfs"
+
+
+def missing_files(entry: Entry, folder: Path, recorded: list[str]) -> list[str]:
+    """Names and patterns that a folder lacks: of the entry, of the recorded files, and shards of an index.
+
+    Raises:
+        WeightsError: an index is not JSON.
+    """
+    found = listing(folder)
+    shards = [
+        shard
+        for name in entry.select(found)
+        if name.endswith(".index.json")
+        for shard in _shards(folder, name)
+    ]
+    lacking = {name for name in [*recorded, *shards] if name not in found}
+    return sorted(lacking | set(entry.unmatched(found)))
+
+
+def _shards(folder: Path, index: str) -> set[str]:
+    content = _read_json(folder / index)
+    weight_map = content.get("weight_map", {}) if isinstance(content, dict) else {}
+    parent = Path(index).parent
+    return {(parent / str(shard)).as_posix() for shard in weight_map.values()}
+
+
+def link_files(entry: Entry, source: Path, folder: Path) -> None:
+    """Make a folder of links to the files of the user's own folder.
+
+    Links of an earlier source are replaced; files that are no links are never touched.
+
+    Raises:
+        WeightsError: the user's folder is missing or incomplete, or a file of the same name lies in the way.
+    """
+    asked = f"asked for '{entry.name}' in {source}, as weights.sources.{entry.name} says"
+    if not source.is_dir():
+        raise WeightsError(f"{asked}; found no such folder; correct the path, or remove the key")
+    missing = missing_files(entry, source, [])
+    if missing:
+        raise WeightsError(
+            f"{asked}; found none of: {', '.join(missing)}; they come from {entry.origin}: put them into that folder, "
+            "or remove the key"
+        )
+    if folder.is_dir() and folder.samefile(source):
+        return
+    offered = listing(source)
+    chosen = entry.select(offered, whole=offered)
+    for name in entry.select(listing(folder) if folder.is_dir() else []):
+        if name not in chosen and (folder / name).is_symlink():
+            (folder / name).unlink()
+    for name in chosen:
+        link, target = folder / name, (source / name).absolute()
+        if link.is_symlink():
+            if link.readlink() == target:
+                continue
+            link.unlink()
+        elif link.exists() and link.samefile(target):
+            continue
+        elif link.exists():
+            raise WeightsError(f"{asked}; found another file at {link}; move it away, or remove the key")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+
+def check_sound(path: Path, origin: str) -> None:
+    """Refuse a file that is visibly cut off or no such file at all.
+
+    Safetensors must be as long as their header says, JSON must parse; nothing may be empty or a Git LFS pointer.
+
+    Raises:
+        WeightsError: names the file, what is wrong with it and where it comes from.
+    """
+    with path.open("rb") as handle:
+        head = handle.read(len(POINTER))
+    if not head:
+        raise _unsound(path, "an empty file", origin)
+    if head == POINTER:
+        raise _unsound(path, "a Git LFS pointer (`git lfs pull` brings the file itself)", origin)
+    if path.suffix == ".json":
+        _read_json(path, origin)
+    elif path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise _unsound(path, f"no whole safetensors file ({error})", origin) from error
+
+
+def _read_json(path: Path, origin: str = "") -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _unsound(path, f"no whole JSON file ({error})", origin) from error
+
+
+def _unsound(path: Path, found: str, origin: str) -> WeightsError:
+    come = f" from {origin}" if origin else ""
+    return WeightsError(f"asked for {described(path)}; found {found}; delete it and get it anew{come}")
+
+
+def described(path: Path) -> str:
+    """A path, and where it leads to."""
+    return f"{path} (a link to {path.readlink()})" if path.is_symlink() else str(path)
+
+
+def measure(path: Path) -> Fact:
+    """SHA-256 and size of a file, with a progress bar for large ones."""
+    size = path.stat().st_size
+    megabytes, digest = -(-size // MEGABYTE), hashlib.sha256()
+    shown = progress(None, f"sha256 {path.name}", megabytes, "MB") if megabytes >= LARGE else nullcontext()
+    with path.open("rb") as handle, shown as bar:
+        while block := handle.read(MEGABYTE):
+            digest.update(block)
+            if bar is not None:
+                bar.update()
+    return Fact(sha256=digest.hexdigest(), size=size)
+
+
+def refuse_missing(folder: Path, missing: list[str]) -> None:
+    """Raise WeightsError where anything is missing."""
+    if missing:
+        raise WeightsError(missing_message(folder, missing))

@@ -1,0 +1,166 @@
+"""Downloads: from the model hub by its own client, from a plain address by a stream. Whole files or none."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+
+from mmunlearn.progress import progress
+from mmunlearn.records import atomic_path, write_text
+from mmunlearn.weights.entries import Entry, WeightsError
+from mmunlearn.weights.files import MEGABYTE, measure
+from mmunlearn.weights.lock import Fact, acceptance
+
+TIMEOUT = 60  # seconds without an answer
+logger = logging.getLogger("mmunlearn")
+
+
+def download(entry: Entry, folder: Path, revision: str | None) -> str | None:
+    """Fetch what a folder lacks.
+
+    Args:
+        entry: of the weights.
+        folder: where the files go, below their names in the repository.
+        revision: commit of the repository; None: the entry's, or the one that a broken-off fetch began with,
+            or the newest.
+
+    Returns:
+        The commit that the files are from; None for a plain address.
+
+    Raises:
+        WeightsError: refused, not found, broken off or not what the hub lists; no such file is left.
+    """
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.exists():
+            path.unlink()
+    if entry.url is not None:
+        _download_url(entry, folder)
+        return None
+    return _download_repository(entry, folder, revision)
+
+
+def note_path(folder: Path) -> Path:
+    """Holds the commit of a fetch that has begun, so that one that broke off goes on with the same commit."""
+    return folder.with_name(f".{folder.name}.revision")
+
+
+def _download_repository(entry: Entry, folder: Path, revision: str | None) -> str:
+    from huggingface_hub import HfApi
+
+    note = note_path(folder)
+    if revision is None:
+        revision = entry.revision or (note.read_text(encoding="utf-8") if note.exists() else None)
+    with _explained(entry, f"the files of {entry.repo}"):
+        info = HfApi().model_info(entry.repo, revision=revision, files_metadata=True)
+    offered = {one.rfilename: one for one in info.siblings or []}
+    lacking = entry.unmatched(sorted(offered))
+    if lacking:
+        raise WeightsError(
+            f"asked {entry.repo} at revision {info.sha} for '{entry.name}'; found no {', '.join(lacking)} in it; "
+            f"name a revision that has them in resources/weights.yaml, or a folder in weights.sources.{entry.name}"
+        )
+    commit = str(info.sha)
+    write_text(note, commit)
+    names = entry.select(sorted(offered), whole=offered)
+    missing = [name for name in names if not (folder / name).is_file()]
+    for number, name in enumerate(missing, start=1):
+        size = offered[name].size
+        logger.info("%s (%d of %d, %s bytes) from %s", name, number, len(missing), size, entry.repo)
+        lfs = offered[name].lfs
+        _download_file(entry, folder, name, commit, lfs.sha256 if lfs else None)
+    return commit
+
+
+def _download_file(entry: Entry, folder: Path, name: str, commit: str, expected: str | None) -> None:
+    """One file of a repository, compared with the checksum that the hub lists for large ones."""
+    from huggingface_hub import hf_hub_download
+
+    with _explained(entry, name):
+        hf_hub_download(entry.repo, name, revision=commit, local_dir=folder)
+    if expected is not None:
+        found = measure(folder / name)
+        if found.sha256 != expected:
+            (folder / name).unlink()
+            raise WeightsError(
+                f"asked {entry.repo} at {commit} for {name} with the SHA-256 {expected} that the hub lists; "
+                f"received {found.size} bytes with {found.sha256}; nothing was kept: run the rule again"
+            )
+
+
+@contextmanager
+def _explained(entry: Entry, what: str) -> Iterator[None]:
+    """Say what to do about the client's errors, without what they were asked with: no token gets into a log."""
+    from huggingface_hub import errors, get_token
+
+    try:
+        yield
+    except Exception as error:
+        asked = f"asked {entry.repo} on the model hub for {what}"
+        token = get_token()
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, errors.GatedRepoError) or (status in (401, 403)):
+            held = "it was set" if token else "none was set"
+            gated = entry.gated or isinstance(error, errors.GatedRepoError)
+            todo = "check that the repository exists and that HF_TOKEN, where set, is valid"
+            todo = acceptance(str(entry.repo)) if gated else todo
+            raise WeightsError(f"{asked}; found it refused ({status}; HF_TOKEN: {held}); {todo}") from None
+        text = " ".join(str(error).split())[:300]
+        if token:
+            text = text.replace(token, "***")
+        todo = "check the connection, HF_ENDPOINT and the disk, then run the rule again; whole files are kept"
+        if isinstance(error, errors.OfflineModeIsEnabled):
+            todo = "unset HF_HUB_OFFLINE, or put the files there by hand"
+        raise WeightsError(f"{asked}; found {type(error).__name__}: {text}; {todo}") from None
+
+
+def _download_url(entry: Entry, folder: Path) -> None:
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    (name,) = entry.files
+    asked = f"asked {entry.url} for {name}"
+    again = f"run the rule again, or put the file at {folder / name} by hand"
+    logger.info("%s from %s", name, entry.url)
+    try:
+        with (
+            urlopen(Request(str(entry.url), headers={"User-Agent": "mmunlearn"}), timeout=TIMEOUT) as answer,
+            atomic_path(folder / name) as temporary,
+        ):
+            length = answer.headers.get("Content-Length")
+            total = int(length) if length else None
+            found = _stream(answer, temporary, name, total)
+            if total is not None and found.size != total:
+                raise WeightsError(
+                    f"{asked}, {total} bytes; received {found.size}; nothing was kept: {again}"
+                )
+            pin = entry.pin(name)
+            if pin and not found.sha256.startswith(pin):
+                raise WeightsError(
+                    f"{asked} with the SHA-256 {pin} that resources/weights.yaml pins; received {found.size} bytes "
+                    f"with {found.sha256}; nothing was kept: {again}"
+                )
+    except HTTPError as error:
+        raise WeightsError(f"{asked}; found it refused ({error.code} {error.reason}); {again}") from error
+    except (OSError, HTTPException) as error:
+        raise WeightsError(f"{asked}; broken off ({error}); nothing was kept: {again}") from error
+
+
+def _stream(answer: BinaryIO, target: Path, name: str, total: int | None) -> Fact:
+    """Write an answer's body to a file and to the disk."""
+    digest, size = hashlib.sha256(), 0
+    megabytes = None if total is None else -(-total // MEGABYTE)
+    with target.open("wb") as handle, progress(None, name, megabytes, "MB") as bar:
+        while block := answer.read(MEGABYTE):
+            handle.write(block)
+            digest.update(block)
+            size += len(block)
+            bar.update()
+        handle.flush()
+        os.fsync(handle.fileno())
+    return Fact(sha256=digest.hexdigest(), size=size)

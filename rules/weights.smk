@@ -1,0 +1,24 @@
+"""Weights: what presets beyond pocket load, checked against pins and locks.
+
+needs  files in <weights.folder>/<name>/, a folder of yours in weights.sources, or weights.download: true
+makes  <results>/weights/<name>.json; beside it, undeclared because never made anew: <weights.folder>/<name>/ and
+       its lock <weights.folder>/<name>.lock.json
+"""
+
+
+rule fetch_weights:
+    output:
+        "<results>/weights/{weights}.json",
+    log:
+        "<logs>/fetch_weights/{weights}.log",
+    benchmark:
+        "<benchmarks>/fetch_weights/{weights}.tsv"
+    conda:
+        "../envs/weights.yaml"
+    params:
+        folder=WEIGHTS["folder"],
+        download=WEIGHTS["download"],
+        source=lambda wildcards: WEIGHTS["sources"].get(wildcards.weights),
+        version=1,
+    script:
+        "../workflow_scripts/fetch_weights.py"

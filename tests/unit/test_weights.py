@@ -1,0 +1,383 @@
+"""Fetching weights: locks, pins, links, downloads from a loopback hub, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mmunlearn.scorers.files import ScorerWeightsError
+from mmunlearn.weights import WeightsError, entries
+from mmunlearn.weights.lock import listing, lock_path
+from tests.rules.standin import run_script
+from tests.unit.hub_standin import COMMIT, FILES, REPO, TENSORS, TINY, Fetch, Hub, place
+
+TOKEN = "hf_ThisIsTheSecretOfTheTests"
+
+
+@pytest.fixture
+def resource(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replaces resources/weights.yaml by one with given rows; at first `tiny`."""
+    path = tmp_path / "weights.yaml"
+    monkeypatch.setattr(entries, "RESOURCE", path)
+
+    def write(**rows: Any) -> None:
+        path.write_text(yaml.safe_dump(rows), encoding="utf-8")
+
+    write(tiny=TINY)
+    return write
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    from huggingface_hub import constants
+
+    server = Hub(REPO, dict(FILES))
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    for name, value in {
+        "ENDPOINT": server.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": template,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_TOKEN_PATH": str(tmp_path / "token"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def fetch(tmp_path: Path, resource: Callable[..., None]) -> Fetch:
+    return Fetch(tmp_path / "run")
+
+
+def pickled(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+    return path
+
+
+def test_the_first_fetch_writes_lock_and_receipt_and_the_second_asks_nothing(fetch: Fetch, hub: Hub) -> None:
+    receipt = fetch(download=True)
+    home, lock = fetch.folder / "tiny", fetch.lock()
+    assert listing(home) == ["config.json", "part/model.safetensors"]
+    assert (home / "part/model.safetensors").read_bytes() == TENSORS
+    assert (lock["origin"], lock["address"], lock["revision"]) == ("hub", REPO, COMMIT)
+    assert lock["files"]["config.json"]["size"] == len(FILES["config.json"])
+    time = lock.pop("time")
+    assert time and receipt == lock
+    hub.requests.clear()
+    before = fetch.receipt.read_bytes()
+    fetch(download=True)
+    assert hub.requests == []
+    assert fetch.receipt.read_bytes() == before and fetch.lock()["time"] == time
+
+
+def test_without_leave_to_download_nothing_is_asked_and_the_error_says_all(fetch: Fetch, hub: Hub) -> None:
+    with pytest.raises(WeightsError) as caught:
+        fetch()
+    assert hub.requests == []
+    home = fetch.folder / "tiny"
+    for words in (
+        f"{home}/config.json",
+        f"{home}/part/*.safetensors",
+        f"They come from {REPO} on the model hub, licence: of the tests",
+        f"accept the licence at https://huggingface.co/{REPO} and set HF_TOKEN",
+        "weights.sources.tiny",
+        "weights.download to true",
+    ):
+        assert words in str(caught.value)
+    assert not lock_path(home).exists() and not fetch.receipt.exists()
+
+
+def test_a_lost_file_is_fetched_again_at_the_recorded_commit(fetch: Fetch, hub: Hub) -> None:
+    fetch(download=True)
+    (fetch.folder / "tiny/config.json").unlink()
+    hub.requests.clear()
+    fetch(download=True)
+    assert f"GET /api/models/{REPO}/revision/{COMMIT}" in hub.requests
+    assert not any("model.safetensors" in request for request in hub.requests)
+
+
+def test_a_tampered_file_is_refused(fetch: Fetch) -> None:
+    home = place(fetch.folder / "tiny")
+    fetch()
+    (home / "config.json").write_bytes(b'{"hidden_size": 61}')
+    with pytest.raises(
+        WeightsError, match=r"config\.json with the SHA-256 .*tiny\.lock\.json recorded; found"
+    ) as e:
+        fetch()
+    assert "delete the lock if the change is meant" in str(e.value)
+    lock_path(home).unlink()
+    fetch()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("part/model.safetensors", TENSORS[:-5], "no whole safetensors file"),
+        ("part/model.safetensors", b"<html>not found</html>", "no whole safetensors file"),
+        ("part/model.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("config.json", b'{"hidden_si', "no whole JSON file"),
+        ("config.json", b"", "an empty file"),
+    ],
+)
+def test_a_cut_off_file_is_refused_at_the_first_fetch(
+    fetch: Fetch, tmp_path: Path, name: str, content: bytes, found: str
+) -> None:
+    mine = place(tmp_path / "mine", {**FILES, name: content})
+    with pytest.raises(WeightsError, match=found) as caught:
+        fetch(source=mine)
+    assert str(mine / name) in str(caught.value) and REPO in str(caught.value)
+    assert not lock_path(fetch.folder / "tiny").exists()
+
+
+def test_a_users_folder_is_linked(fetch: Fetch, tmp_path: Path, hub: Hub) -> None:
+    mine, home = place(tmp_path / "mine"), fetch.folder / "tiny"
+    receipt = fetch(source=mine, download=True)
+    assert hub.requests == []
+    assert (home / "part/model.safetensors").readlink() == mine / "part/model.safetensors"
+    assert not (home / "notes.txt").exists()
+    assert fetch.lock()["address"] == str(mine)
+    other = mine.rename(tmp_path / "elsewhere")
+    assert fetch(source=other) == receipt
+    assert (home / "config.json").readlink() == other / "config.json"
+    assert str(tmp_path) not in fetch.receipt.read_text()
+
+
+def test_a_users_folder_must_be_there_and_complete(fetch: Fetch, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"as weights\.sources\.tiny says; found no such folder"):
+        fetch(source=tmp_path / "nowhere", download=True)
+    mine = place(tmp_path / "mine", {"config.json": b"{}"})
+    with pytest.raises(
+        WeightsError, match=r"found none of: part/\*\.safetensors; they come from someone/tiny"
+    ):
+        fetch(source=mine, download=True)
+
+
+def test_a_file_in_the_way_of_a_link_is_left_alone(fetch: Fetch, tmp_path: Path) -> None:
+    own = place(fetch.folder / "tiny") / "config.json"
+    with pytest.raises(WeightsError, match="found another file at"):
+        fetch(source=place(tmp_path / "mine"))
+    assert own.read_bytes() == FILES["config.json"] and not own.is_symlink()
+
+
+def test_a_missing_shard_is_named(fetch: Fetch) -> None:
+    index = json.dumps({"weight_map": {"layer": "model.safetensors", "more": "model-2.safetensors"}}).encode()
+    row = {**TINY, "files": ["part/*"], "sha256": {}}
+    entries.RESOURCE.write_text(yaml.safe_dump({"tiny": row}))
+    place(fetch.folder / "tiny", {**FILES, "part/model.safetensors.index.json": index})
+    with pytest.raises(WeightsError, match=r"tiny/part/model-2\.safetensors"):
+        fetch()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_repository_asks_for_licence_and_token(
+    fetch: Fetch, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    hub.refuse = status
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with caplog.at_level(logging.DEBUG), pytest.raises(WeightsError) as caught:
+        fetch(download=True)
+    assert f"refused ({status}; HF_TOKEN: it was set)" in str(caught.value)
+    assert f"accept the licence at https://huggingface.co/{REPO} and set HF_TOKEN" in str(caught.value)
+    assert f"Bearer {TOKEN}" in hub.authorizations
+    assert TOKEN not in caplog.text + str(caught.value) and caught.value.__suppress_context__
+    assert listing(fetch.folder / "tiny") == []
+
+
+def test_an_interrupted_download_leaves_no_half_file_and_goes_on_with_the_same_commit(
+    fetch: Fetch, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.cut = 40  # the configuration is shorter
+    with pytest.raises(
+        WeightsError, match=r"asked someone/tiny on the model hub for part/model\.safetensors; found"
+    ):
+        fetch(download=True)
+    assert listing(fetch.folder / "tiny") == ["config.json"]
+    hub.cut = None
+    hub.requests.clear()
+    fetch(download=True)
+    assert f"GET /api/models/{REPO}/revision/{COMMIT}" in hub.requests
+    assert not any("config.json" in request for request in hub.requests)
+    assert sorted(path.name for path in fetch.folder.iterdir()) == ["tiny", "tiny.lock.json"]
+
+
+def test_a_download_that_is_not_what_the_hub_lists_is_not_kept(fetch: Fetch, hub: Hub) -> None:
+    hub.claimed["part/model.safetensors"] = "0" * 64
+    with pytest.raises(WeightsError, match=r"that the hub lists; received .* nothing was kept"):
+        fetch(download=True)
+    assert listing(fetch.folder / "tiny") == ["config.json"]
+
+
+def test_offline_mode_is_named(fetch: Fetch, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="unset HF_HUB_OFFLINE"):
+        fetch(download=True)
+
+
+def test_the_hub_is_the_one_of_the_environment(fetch: Fetch, hub: Hub, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mmunlearn.weights import entries, fetch\n"
+        "entries.RESOURCE = Path(sys.argv[1])\n"
+        "fetch.fetch_weights('tiny', Path(sys.argv[2]), folder=Path(sys.argv[3]), source=None, download=True)\n"
+    )
+    env = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp_path),
+    }
+    paths = map(str, (entries.RESOURCE, fetch.receipt, fetch.folder))
+    run = subprocess.run([sys.executable, "-c", code, *paths], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert fetch.lock()["revision"] == COMMIT and f"Bearer {TOKEN}" in hub.authorizations
+    written = "".join(path.read_text(errors="replace") for path in fetch.folder.rglob("*") if path.is_file())
+    assert TOKEN not in run.stderr + run.stdout + written
+
+
+def plain(hub: Hub, **more: Any) -> dict[str, Any]:
+    url = f"{hub.url}/plain/config.json"
+    row = {key: TINY[key] for key in ("licence", "gated")}
+    return {"url": url, "files": ["config.json"], "sha256": {"config.json": None}, **row, **more}
+
+
+def test_a_plain_address(fetch: Fetch, hub: Hub, resource: Callable[..., None]) -> None:
+    resource(tiny=plain(hub))
+    assert fetch(download=True)["origin"] == "url"
+    fetch(download=True)
+    assert hub.requests == ["GET /plain/config.json"]
+
+
+@pytest.mark.parametrize(("what", "found"), [("cut", "19 bytes; received 7"), ("refuse", r"refused \(403")])
+def test_a_plain_address_that_fails_leaves_nothing(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None], what: str, found: str
+) -> None:
+    resource(tiny=plain(hub))
+    setattr(hub, what, {"cut": 7, "refuse": 403}[what])
+    with pytest.raises(WeightsError, match=found):
+        fetch(download=True)
+    assert list((fetch.folder / "tiny").iterdir()) == []
+
+
+@pytest.mark.parametrize("download", [True, False])
+@pytest.mark.parametrize("digits", [64, 8])
+def test_pins_are_respected(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None], digits: int, download: bool
+) -> None:
+    right = hashlib.sha256(FILES["config.json"]).hexdigest()[:digits]
+    for pin in (right, "0" * digits):
+        full = {"sha256": {"config.json": pin}}
+        resource(tiny=plain(hub, **(full if digits == 64 else {"sha256_prefix": {"config.json": pin}})))
+        if not download:
+            place(fetch.folder / "tiny", {"config.json": FILES["config.json"]})
+        if pin == right:
+            fetch(download=download)
+            (fetch.folder / "tiny/config.json").unlink()
+            lock_path(fetch.folder / "tiny").unlink()
+            continue
+        with pytest.raises(WeightsError, match=rf"SHA-256 {pin} that resources/weights\.yaml pins"):
+            fetch(download=download)
+
+
+def test_a_pinned_revision_is_asked_for_and_compared(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None]
+) -> None:
+    resource(tiny={**TINY, "revision": COMMIT})
+    fetch(download=True)
+    assert f"GET /api/models/{REPO}/revision/{COMMIT}" in hub.requests
+    resource(tiny={**TINY, "revision": "b" * 40})
+    with pytest.raises(WeightsError, match=r"at revision bbb.*found files of aaa"):
+        fetch(download=True)
+
+
+PICKLED = {
+    **{key: TINY[key] for key in ("repo", "licence", "gated")},
+    "files": ["weights.pth"],
+    "sha256": {"weights.pth": None},
+    "convert": [{"from": "weights.pth", "to": "model.safetensors", "drop_prefixes": ["head."]}],
+}
+
+
+def test_pickled_weights_are_converted_beside_their_source(
+    fetch: Fetch, resource: Callable[..., None], tmp_path: Path
+) -> None:
+    resource(tiny=PICKLED)
+    source = pickled(tmp_path / "mine/weights.pth", {"body": torch.ones(3), "head.bias": torch.ones(2)})
+    receipt = fetch(source=source.parent)
+    made = fetch.folder / "tiny/model.safetensors"
+    assert list(load_file(made)) == ["body"] and not made.is_symlink()
+    assert list(source.parent.iterdir()) == [source]
+    row = receipt["converted"]["model.safetensors"]
+    assert (row["source"], row["source_sha256"]) == ("weights.pth", receipt["files"]["weights.pth"]["sha256"])
+    stamp = made.stat().st_mtime_ns
+    assert fetch(source=source.parent) == receipt and made.stat().st_mtime_ns == stamp
+
+    made.write_bytes(TENSORS)
+    with pytest.raises(WeightsError, match=r"made of weights\.pth, .*delete the file to have it made again"):
+        fetch(source=source.parent)
+    pickled(source, {"body": torch.zeros(3)})
+    lock_path(made.parent).unlink()
+    assert fetch(source=source.parent) != receipt
+    assert load_file(made)["body"].tolist() == [0, 0, 0]
+
+
+def test_offered_safetensors_are_taken_instead_of_the_pickle(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None], tmp_path: Path
+) -> None:
+    resource(tiny=PICKLED)
+    hub.files = {"weights.pth": b"never read", "model.safetensors": TENSORS}
+    receipt = fetch(download=True)
+    assert list(receipt["files"]) == ["model.safetensors"] and receipt["converted"] == {}
+    fetch.folder = tmp_path / "other"
+    again = fetch(source=place(tmp_path / "mine", hub.files))
+    assert again["files"] == receipt["files"]
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_malicious_pickle_is_refused(
+    fetch: Fetch, resource: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resource(tiny=PICKLED)
+    monkeypatch.chdir(tmp_path)
+    path = fetch.folder / "tiny/weights.pth"
+    pickled(path, {"body": Malicious()})
+    with pytest.raises(ScorerWeightsError, match="more than tensors"):
+        fetch()
+    path.write_bytes(pickle.dumps(Malicious(), protocol=2))
+    with pytest.raises(ScorerWeightsError):
+        fetch()
+    assert not (tmp_path / "ran").exists() and listing(path.parent) == ["weights.pth"]
+    assert not lock_path(path.parent).exists()
+
+
+def test_the_script_fetches_what_its_rule_names(fetch: Fetch, tmp_path: Path) -> None:
+    mine = place(tmp_path / "mine")
+    run_script(
+        "fetch_weights",
+        output=["results/weights/tiny.json"],
+        params={"folder": "weights", "download": False, "source": str(mine), "version": 1},
+        wildcards={"weights": "tiny"},
+        cwd=tmp_path,
+    )
+    assert listing(tmp_path / "weights/tiny") == ["config.json", "part/model.safetensors"]
+    assert json.loads((tmp_path / "results/weights/tiny.json").read_text())["name"] == "tiny"
