@@ -1,4 +1,4 @@
-"""Thresholds of the five filters, from faultless pictures of people and events that occur nowhere else.
+"""Thresholds of the filters, from faultless pictures of people and events that occur nowhere else.
 
 Each threshold starts as a quantile of the scores of faultless pictures, which the share `QUANTILE` of them misses,
 and is moved further out by the part `MARGIN` of its distance from their median: other people and other events
@@ -21,9 +21,11 @@ from mmunlearn.pocket.worlds import calibration_world
 from mmunlearn.records import digest_of
 from mmunlearn.scorers.protocol import Scorers
 from mmunlearn.synthesis.references import cosine, l2, scene_cosine, typical
+from mmunlearn.synthesis.scene_pairs import lowest_pair, pair_cosines
 
-FILTERS = ("identity_l2", "scene_cosine", "subject_cosine", "distortion", "aesthetic")
-"""The filters' scores; `identity_l2` is good when low, the others when high."""
+FILTERS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
+"""The filters' scores; `identity_l2` is good when low, the others when high. `scene_pair` is the lowest scene cosine
+with another picture of the event."""
 
 QUANTILE, MARGIN = 0.005, 0.5
 """Share of faultless pictures beyond each filter's quantile; how much further out its threshold lies."""
@@ -84,19 +86,18 @@ def extract(scorers: Scorers, pictures: Iterable[Image.Image]) -> dict[str, np.n
     """Features and ratings of pictures, one row each: face, scene, subject, distortion, aesthetic."""
     rows: dict[str, list[np.ndarray]] = {}
     for picture in pictures:
-        for name in ("face", "scene", "subject"):
-            rows.setdefault(name, []).append(getattr(scorers, name).embed([picture])[0])
-        for name in ("distortion", "aesthetic"):
-            rows.setdefault(name, []).append(getattr(scorers, name).rate([picture])[0])
+        sight = scorers.look(picture)
+        for name in ("face", "scene", "subject", "distortion", "aesthetic"):
+            rows.setdefault(name, []).append(getattr(sight, name))
     return {name: np.stack(values) for name, values in rows.items()}
 
 
 def score(features: dict[str, np.ndarray], people: np.ndarray, events: np.ndarray) -> dict[str, np.ndarray]:
-    """The five scores (N,) of pictures by who (N,) and what event (N,) each should show, 4 decimals.
+    """The scores (N,) of pictures by who (N,) and what event (N,) each should show, 4 decimals.
 
     A person's reference picture is the medoid of the faces; an event's are its first `REFERENCES` pictures.
     """
-    scores = {name: np.empty(len(people)) for name in FILTERS[:3]}
+    scores = {name: np.empty(len(people)) for name in FILTERS[:4]}
     for person in np.unique(people):
         own = people == person
         face, subject = features["face"][own], features["subject"][own]
@@ -107,7 +108,8 @@ def score(features: dict[str, np.ndarray], people: np.ndarray, events: np.ndarra
         own = events == event
         scene = features["scene"][own]
         scores["scene_cosine"][own] = scene_cosine(scene, scene[:REFERENCES])
-    scores |= {name: features[name].astype(float) for name in FILTERS[3:]}
+        scores["scene_pair"][own] = lowest_pair(pair_cosines(scene))
+    scores |= {name: features[name].astype(float) for name in FILTERS[4:]}
     return {name: np.round(values, 4) for name, values in scores.items()}
 
 

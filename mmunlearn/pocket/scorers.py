@@ -17,11 +17,12 @@ them one at a time on one thread, so that a score never depends on its batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
+from mmunlearn.scorers.protocol import Sight
 
 CODE_VERSION = 1
 """Counts changes of this file that change a score."""
@@ -165,6 +167,23 @@ class PocketScorers:
         self.subject = _SubjectScorer(finder)
         self.distortion = _DistortionScorer()
         self.aesthetic = _AestheticScorer(finder)
+
+    def look(self, image: Image.Image) -> Sight:
+        """The features and ratings of an RGB picture."""
+        face = self.face.embed([image])[0]
+        return Sight(
+            faces=int(not np.isnan(face).any()),
+            face=face,
+            scene=self.scene.embed([image])[0],
+            subject=self.subject.embed([image])[0],
+            distortion=float(self.distortion.rate([image])[0]),
+            aesthetic=float(self.aesthetic.rate([image])[0]),
+        )
+
+
+def build_scorers(options: Mapping[str, Any]) -> PocketScorers:
+    """The scorers of the folder `options["weights"]`."""
+    return PocketScorers(options["weights"])
 
 
 class _Finder:

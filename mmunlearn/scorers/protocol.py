@@ -1,39 +1,38 @@
-"""What a picture scorer is: the one protocol of the paper's networks and the pocket world's."""
+"""What picture scorers are: the one protocol of the paper's networks and the pocket world's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 
-class EmbeddingScorer(Protocol):
-    """Turns pictures into features that are compared with a reference's."""
+@dataclass(frozen=True)
+class Sight:
+    """What the five scorers see in one picture (PEBench, section III-A).
 
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Features (N, D), float32, L2-normalised rows; a row of NaN where there is nothing to embed."""
-        ...
+    Features are (D,) float32 unit vectors, all NaN where there is nothing to embed. `faces` counts the faces;
+    `face` is NaN unless there is exactly one. Ratings are higher the better.
+    """
 
-
-class QualityScorer(Protocol):
-    """Rates a picture by itself."""
-
-    def rate(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Ratings (N,), float32, higher is better."""
-        ...
+    faces: int
+    face: np.ndarray
+    scene: np.ndarray
+    subject: np.ndarray
+    distortion: float
+    aesthetic: float
 
 
 class Scorers(Protocol):
-    """The five filters of PEBench, section III-A: three embeddings and two ratings.
+    """Looks at one picture at a time, so that a score never depends on a batch.
 
-    `version` names code and weights, so that cached features are never mixed up.
+    `version` names code and weights, so that cached features are never mixed up; reading it loads no weights.
     """
 
     version: str
-    face: EmbeddingScorer
-    scene: EmbeddingScorer
-    subject: EmbeddingScorer
-    distortion: QualityScorer
-    aesthetic: QualityScorer
+
+    def look(self, image: Image.Image) -> Sight:
+        """The features and ratings of an RGB picture."""
+        ...

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from mmunlearn.scorers.protocol import Sight
 
 SHARP, CLEAN = 5.0, 40.0
 """Mean edge strength of a picture, below the first blurred and above the second noisy."""
@@ -16,35 +19,28 @@ class HistogramScorers:
 
     version = "histogram-1"
 
-    def __init__(self, weights: str) -> None:
-        self.face = _Embedding(lambda pixels: _face(pixels[40:90, 40:90], pixels))
-        self.scene = _Embedding(lambda pixels: histogram(pixels[:48]))
-        self.subject = _Embedding(lambda pixels: histogram(pixels[40:90, 40:90]))
-        self.distortion = _Rating(lambda pixels: 100 * min(1.0, edges(pixels) / SHARP, CLEAN / edges(pixels)))
-        self.aesthetic = _Rating(lambda pixels: min(10.0, pixels.std() / 8))
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        pass
 
-
-class _Embedding:
-    def __init__(self, look: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._look = look
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        return np.stack([self._look(_pixels(image)) for image in images]).astype(np.float32)
-
-
-class _Rating:
-    def __init__(self, look: Callable[[np.ndarray], float]) -> None:
-        self._look = look
-
-    def rate(self, images: Sequence[Image.Image]) -> np.ndarray:
-        return np.array([self._look(_pixels(image)) for image in images], np.float32)
+    def look(self, image: Image.Image) -> Sight:
+        pixels = np.asarray(image.convert("RGB"))
+        middle = histogram(pixels[40:90, 40:90])
+        blurred = edges(pixels) <= SHARP / 2
+        return Sight(
+            faces=int(not blurred),
+            face=np.full_like(middle, np.nan) if blurred else middle,
+            scene=histogram(pixels[:48]),
+            subject=middle,
+            distortion=100 * min(1.0, edges(pixels) / SHARP, CLEAN / edges(pixels)),
+            aesthetic=min(10.0, float(pixels.std()) / 8),
+        )
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
     """Unit vector of 64 colours."""
     colours = (pixels // 64).reshape(-1, 3).astype(int) @ (16, 4, 1)
     counts = np.sqrt(np.bincount(colours, minlength=64))
-    return counts / np.linalg.norm(counts)
+    return (counts / np.linalg.norm(counts)).astype(np.float32)
 
 
 def edges(pixels: np.ndarray) -> float:
@@ -52,11 +48,3 @@ def edges(pixels: np.ndarray) -> float:
     grey = pixels.mean(axis=2)
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return float(np.abs(4 * grey[1:-1, 1:-1] - around).mean()) + 1e-6
-
-
-def _face(crop: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    return histogram(crop) if edges(pixels) > SHARP / 2 else np.full(64, np.nan)
-
-
-def _pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("RGB"))

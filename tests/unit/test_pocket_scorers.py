@@ -16,6 +16,7 @@ from mmunlearn.pocket.render import render_person
 from mmunlearn.pocket.scorers import NETWORKS, Head, PocketScorers, ScorerWeightsError
 from mmunlearn.pocket.worlds import calibration_world
 from mmunlearn.records import digest_of, sha256_of
+from mmunlearn.synthesis.scene_pairs import pair_cosines
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "pocket" / "scorers"
 SHORT = dict.fromkeys(NETWORKS, 2)
@@ -170,7 +171,15 @@ def test_shipped_thresholds_let_clean_pictures_pass_and_refuse_each_defect(shipp
         calibration.extract(shipped, images), *np.divmod(np.arange(len(images)), events)
     )
     thresholds = json.loads((SHIPPED / "calibration.json").read_text())["thresholds"]
-    passed = np.all([calibration.passes(name, scores[name], thresholds[name]) for name in thresholds], axis=0)
+    filters = [
+        name for name in thresholds if name != "scene_pair"
+    ]  # pairs are compared among accepted pictures
+    passed = np.all([calibration.passes(name, scores[name], thresholds[name]) for name in filters], axis=0)
     clean = np.array([kind is None for kind in kinds])
     assert passed[clean].mean() >= 0.9
     assert passed[~clean].sum() == 0
+    for event in range(events):
+        scene = np.stack(
+            [shipped.look(images[k]).scene for k in range(event, len(images), events) if passed[k]]
+        )
+        assert pair_cosines(scene).min() >= thresholds["scene_pair"]

@@ -1,0 +1,81 @@
+"""Weights of the paper's networks on disk: read strictly, refused with what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = "model.safetensors"
+"""File of a network's state dict in its folder; open_clip names its own."""
+
+
+class ScorerWeightsError(RuntimeError):
+    """A scorer's weights are missing, damaged or another network's."""
+
+
+def refusal(path: Path, found: str) -> ScorerWeightsError:
+    """The error that says which file was asked for, what was found and what to do."""
+    return ScorerWeightsError(
+        f"asked for scorer weights in {path}; found: {found}; rule fetch_weights makes this file: name its "
+        "folder in images.networks, or delete the folder and run that rule again"
+    )
+
+
+def require_files(folder: str | Path, *names: str) -> Path:
+    """The folder as a path. Raises ScorerWeightsError where it or one of the files in it is missing."""
+    folder = Path(folder)
+    for path in (folder, *(folder / name for name in names)):
+        if not path.exists():
+            raise refusal(path, "no such folder" if path == folder else "no such file")
+    return folder
+
+
+def load_state(folder: str | Path, name: str = WEIGHTS) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU, floating ones as float32.
+
+    Raises:
+        ScorerWeightsError: no such file, or it is no whole safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = require_files(folder, name) / name
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise refusal(path, f"not a whole safetensors file ({brief(error)})") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def build(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -> nn.Module:
+    """The network that `make` makes, with exactly these tensors, in evaluation mode and without gradients.
+
+    Made without first weights, hence without a draw from torch's random numbers.
+
+    Args:
+        make: makes the network.
+        state: from `load_state`.
+        path: the file, named in errors.
+
+    Raises:
+        ScorerWeightsError: a tensor is missing, unexpected or of another shape.
+    """
+    import torch
+
+    with torch.device("meta"):
+        network = make()
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise refusal(path, brief(error)) from error
+    return network.eval().requires_grad_(False)
+
+
+def brief(error: Exception) -> str:
+    """An error's text on one line, 300 characters of it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:299]}…"
