@@ -1,0 +1,185 @@
+"""Prompts as a FLUX pipeline's text encoders see them, kept on disk.
+
+T5-XXL is as large as it is rarely needed: every prompt is encoded once, whatever the number of its pictures and
+attempts, and the encoders leave memory before the transformer enters it. At FLUX.1's sizes a prompt takes
+`max_sequence_length` x 8 KiB in 16 bits, 4 MiB for 512.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from mmunlearn.progress import progress
+from mmunlearn.records import atomic_path, digest_of
+
+if TYPE_CHECKING:
+    import torch
+
+SEQUENCE, POOLED = "sequence", "pooled"
+logger = logging.getLogger(__name__)
+
+
+class EncodingError(RuntimeError):
+    """The text encoders gave no usable embedding."""
+
+
+@dataclass(frozen=True)
+class PromptEmbeddings:
+    """A store of prompt embeddings, one safetensors file a prompt.
+
+    Attributes:
+        source: folder of the pipeline in diffusers format.
+        identity: names its weights; other weights have another store.
+        folder: where the stores lie.
+        dtype: `bfloat16`, `float16` or `float32`, of encoders and embeddings.
+        device: `auto`, `cpu` or `cuda`, where the encoders run.
+        max_sequence_length: tokens of T5. It takes no mask, so an embedding depends on its padding.
+    """
+
+    source: Path
+    identity: str
+    folder: Path
+    dtype: str
+    device: str
+    max_sequence_length: int
+
+    def missing(self, prompts: Iterable[str]) -> list[str]:
+        """The prompts without a complete file, each once, in order; a damaged file is removed with a warning."""
+        return [prompt for prompt in dict.fromkeys(prompts) if not self._complete(self.path(prompt))]
+
+    def encode(self, prompts: Sequence[str]) -> None:
+        """Load the text encoders, encode every prompt, drop the encoders.
+
+        One prompt at a time: a batch would change low-order bits on a GPU, and a prompt that is encoded again
+        must give what it gave before.
+
+        Raises:
+            EncodingError: an embedding is not finite.
+        """
+        import torch
+
+        with _text_encoders(self.source, self.dtype, self.device) as pipeline, torch.no_grad():
+            self._warn_of_long(prompts, pipeline)
+            for prompt in progress(prompts, "prompt embeddings", unit="prompt"):
+                sequence, pooled, _ = pipeline.encode_prompt(
+                    prompt=prompt, prompt_2=None, max_sequence_length=self.max_sequence_length
+                )
+                self._save(prompt, {SEQUENCE: sequence[0], POOLED: pooled[0]})
+
+    def load(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of B encoded prompts: (B, tokens, width) of T5 and (B, pooled width) of CLIP, on the CPU."""
+        import torch
+        from safetensors.torch import load_file
+
+        files = [load_file(self.path(prompt)) for prompt in prompts]
+        return torch.stack([file[SEQUENCE] for file in files]), torch.stack([file[POOLED] for file in files])
+
+    def path(self, prompt: str) -> Path:
+        """The file of a prompt, whether it exists or not."""
+        store = digest_of([self.identity, self.max_sequence_length, self.dtype])
+        return self.folder / store / f"{digest_of(prompt)}.safetensors"
+
+    def _save(self, prompt: str, embedding: dict[str, torch.Tensor]) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        if not all(torch.isfinite(tensor).all() for tensor in embedding.values()):
+            raise EncodingError(
+                f"prompts are encoded in {self.dtype}, but the text encoders in {self.source} give infinite or "
+                f"undefined numbers for '{prompt[:60]}'; set images.flux.dtype to bfloat16 or float32"
+            )
+        with atomic_path(self.path(prompt)) as temporary:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in embedding.items()}, temporary)
+
+    def _complete(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, framework="np") as file:
+                tokens = file.get_slice(SEQUENCE).get_shape()[0]
+                file.get_slice(POOLED)
+            if tokens == self.max_sequence_length:
+                return True
+            problem = f"{tokens} tokens instead of {self.max_sequence_length}"
+        except (OSError, SafetensorError) as error:
+            problem = str(error)
+        logger.warning("%s is damaged (%s): the prompt is encoded again", path, problem)
+        path.unlink(missing_ok=True)
+        return False
+
+    def _warn_of_long(self, prompts: Sequence[str], pipeline: Any) -> None:
+        ids = pipeline.tokenizer_2(list(prompts), verbose=False).input_ids
+        long = sum(len(tokens) > self.max_sequence_length for tokens in ids)
+        if long:
+            logger.warning(
+                "%d of %d prompts have more than images.flux.max_sequence_length = %d tokens; the rest of them "
+                "is not drawn",
+                long,
+                len(prompts),
+                self.max_sequence_length,
+            )
+
+
+def load_pipeline(source: Path, dtype: str, device: str, **components: Any) -> Any:
+    """A FluxPipeline from local safetensors on a device, silent; a component given as None stays out.
+
+    Raises:
+        RuntimeError: `cuda` is asked for, but there is none.
+    """
+    import diffusers
+    import torch
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    place = resolve_device(device)
+    pipeline = diffusers.FluxPipeline.from_pretrained(
+        source, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True, **components
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(place)
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes `cuda` where there is one, else `cpu`. Raises RuntimeError as `load_pipeline` does."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise RuntimeError(
+            "images.flux.device asks for cuda, but torch finds no CUDA device; run on a machine with one, "
+            "or set images.flux.device to auto or cpu"
+        )
+    return ("cuda" if available else "cpu") if device == "auto" else device
+
+
+def free_memory() -> None:
+    """Give back what dropped models held, on the CPU and on the GPU."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def _text_encoders(source: Path, dtype: str, device: str) -> Iterator[Any]:
+    """The pipeline without transformer and VAE. It does not say of every prompt that CLIP sees 77 tokens only."""
+    talker = logging.getLogger("diffusers.pipelines.flux.pipeline_flux")
+    level = talker.level
+    pipeline = load_pipeline(source, dtype, device, transformer=None, vae=None)
+    talker.setLevel(logging.ERROR)
+    try:
+        yield pipeline
+    finally:
+        talker.setLevel(level)
+        pipeline.text_encoder = pipeline.text_encoder_2 = None
+        free_memory()
