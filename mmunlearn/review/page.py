@@ -1,0 +1,232 @@
+"""Review pages: one HTML file a batch that needs no server, asks for verdicts and saves them as CSV.
+
+A page holds groups (a person, a part of the sample, the people, the events) of items (pictures or texts). Pictures
+are inlined; equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.records import (
+    Candidate,
+    Event,
+    Person,
+    RecordError,
+    digest_of,
+    read_jsonl,
+    read_manifest,
+    sha256_of,
+    write_text,
+)
+from mmunlearn.reporting.page_pictures import data_uri
+from mmunlearn.review.sample import sample_item, sample_of
+from mmunlearn.review.templates import render
+from mmunlearn.review.verdicts import Kind, text_digest
+from mmunlearn.synthesis.policy import AWAITING
+
+SIDE = 384  # longest side of an inlined picture, pixels
+PART = 20  # pictures in a group of the sample
+Facts = list[tuple[str, str]]  # label, value
+
+log = logging.getLogger(__name__)
+
+TASKS = {
+    "pictures": "Accept a picture when it shows this person as described (region, age, profession and features, and "
+    "the same face as in the other pictures) at the event named below it, and is technically sound. Reject it "
+    "otherwise: it is then drawn anew.",
+    "sample": "Accept a picture when it is good enough for the data set: it shows the person described beside it at "
+    "the event named, whole, sharp and clean. Reject it otherwise. The pictures come in random order, good and bad "
+    "ones mixed; how the automatic filters judged them is not shown.",
+    "texts": "Accept a person or an event when the text is plausible, consistent in itself, unlike the others and "
+    "about nobody real. Reject it otherwise. Only accepted texts go on.",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """What gets one verdict; `uri` is its picture (empty for a text), `facts` what is written beside it."""
+
+    kind: Kind
+    item: str
+    digest: str
+    label: str
+    uri: str = ""
+    facts: Facts = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Items that are looked at together, what is written beside them all, and the scenes that have no picture."""
+
+    title: str
+    items: list[Item]
+    facts: Facts = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def write_picture_page(
+    output: Path, *, manifest: Path, people: Path, events: Path, shard: int, people_per_shard: int
+) -> None:
+    """Write the page of one block of people: their pictures that pass the filters, confirmed already or not.
+
+    Raises:
+        RecordError: a picture is gone or is not the one of the manifest, or names an unknown person or event.
+    """
+    everyone, scenes = _people(people), _events(events)
+    block = sorted(everyone)[shard * people_per_shard : (shard + 1) * people_per_shard]
+    rows = [
+        row
+        for row in read_manifest(manifest)
+        if row.person_id in block and (row.accepted or row.reject_reason == AWAITING)
+    ]
+    _require(rows, everyone, scenes, manifest)
+    groups = []
+    for person in (everyone[one] for one in block):
+        own = [row for row in rows if row.person_id == person.person_id]
+        items = [
+            Item(
+                "picture",
+                row.image_id,
+                row.sha256,
+                scenes[row.event_id].theme,
+                data_uri(Path(row.path), SIDE),
+            )
+            for row in own
+        ]
+        shown = {row.event_id for row in own}
+        missing = [scene.theme for scene in scenes.values() if scene.event_id not in shown]
+        groups.append(Group(person.name, items, _person_facts(person), missing))
+    _write(output, "pictures", f"Pictures, part {shard + 1}", groups, scope=block)
+
+
+def write_sample_page(
+    output: Path, *, manifest: Path, people: Path, events: Path, share: float, seed: int
+) -> None:
+    """Write the page of a random share of all candidates, in random order, without a word of the filters.
+
+    Raises:
+        RecordError: as `write_picture_page`; refused candidates lie in the intermediate folder of the run.
+    """
+    everyone, scenes = _people(people), _events(events)
+    rows = sample_of(read_manifest(manifest), share, seed)
+    _require(rows, everyone, scenes, manifest)
+    items = [_sample_item(row, everyone[row.person_id], scenes[row.event_id]) for row in rows]
+    parts = [items[start : start + PART] for start in range(0, len(items), PART)]
+    groups = [Group(f"Part {number} of {len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    _write(output, "sample", f"Random sample of {len(rows)} pictures", groups, scope=[])
+
+
+def write_text_page(output: Path, *, people: Path, events: Path) -> None:
+    """Write the page of the drafted people and events. Raises RecordError where a file holds something else."""
+    persons = [
+        Item(
+            "person",
+            one.person_id,
+            text_digest(one),
+            one.name,
+            "",
+            [*_person_facts(one), *_details(one.identity)],
+        )
+        for one in read_jsonl(people, Person)
+    ]
+    scenes = [
+        Item(
+            "event",
+            one.event_id,
+            text_digest(one),
+            one.theme,
+            "",
+            [("Description", one.description), *_details(one.scene)],
+        )
+        for one in read_jsonl(events, Event)
+    ]
+    _write(output, "texts", "Texts", [Group("People", persons), Group("Events", scenes)], scope=[])
+
+
+def _sample_item(row: Candidate, person: Person, scene: Event) -> Item:
+    who = f"{person.gender}, {person.age}, {person.job} from {person.birthplace}"
+    facts = [("Person", who), ("Looks", person.appearance), ("Event", f"{scene.theme}: {scene.description}")]
+    return Item("sample", sample_item(row), row.sha256, person.name, data_uri(Path(row.path), SIDE), facts)
+
+
+def _people(path: Path) -> dict[str, Person]:
+    return {one.person_id: one for one in read_jsonl(path, Person)}
+
+
+def _events(path: Path) -> dict[str, Event]:
+    return {one.event_id: one for one in read_jsonl(path, Event)}
+
+
+def _person_facts(person: Person) -> Facts:
+    return [
+        ("Age", str(person.age)),
+        ("Gender", person.gender),
+        ("Job", person.job),
+        ("Birthplace", person.birthplace),
+        ("Appearance", person.appearance),
+    ]
+
+
+def _details(drawn: Mapping[str, Any] | None) -> Facts:
+    """What a renderer is told beside the text, as one line; the verdict covers it, too."""
+    told = {
+        key.replace("_", " "): value for key, value in (drawn or {}).items() if value not in (None, False, [])
+    }
+    lines = [f"{key}: {_plain(value)}" for key, value in told.items()]
+    return [("Drawn with", "; ".join(lines))] if lines else []
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "yes" if value is True else str(value)
+
+
+def _require(
+    rows: Sequence[Candidate], people: Mapping[str, Person], events: Mapping[str, Event], manifest: Path
+) -> None:
+    """Every picture is there, unchanged, and of a known person and event."""
+    for row in rows:
+        if row.person_id not in people or row.event_id not in events:
+            raise RecordError(
+                f"Asked for the texts of {row.image_id} in {manifest}. Found no person {row.person_id} or no event "
+                f"{row.event_id} among those given. Draw pictures and texts in one run."
+            )
+    lost = [row.path for row in rows if not Path(row.path).exists() or sha256_of(row.path) != row.sha256]
+    if lost:
+        named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        raise RecordError(
+            f"Asked for {len(rows)} pictures of {manifest}. Found {len(lost)} gone or changed: {named}. "
+            "Restore them, or delete the manifest and its shards and rerun to draw them again."
+        )
+
+
+def _write(output: Path, task: str, title: str, groups: list[Group], scope: list[str]) -> None:
+    """Write a page.
+
+    Args:
+        task: `pictures`, `sample` or `texts`.
+        scope: ids of the people whose pictures belong to the page; empty: all. Verdicts of an earlier edition of the
+            page on what is no longer shown are kept and saved, if they are in scope: a rejected picture must stay
+            rejected after it was drawn anew. So the browser's key holds no digest of what is shown.
+    """
+    context = {
+        "title": title,
+        "task": TASKS[task],
+        "layout": task,
+        "name": output.stem,
+        "key": digest_of([*output.parts[-3:], *scope]),
+        "kinds": sorted({item.kind for group in groups for item in group.items}),
+        "scope": scope,
+        "groups": groups,
+        "count": sum(len(group.items) for group in groups),
+    }
+    write_text(output, render("review", script="review", **context))
+    log.info("%d items in %d groups", context["count"], len(groups))

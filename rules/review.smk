@@ -1,0 +1,93 @@
+"""Review by people: pages that ask for verdicts, and what the verdicts say of the automatic filters.
+
+needs  <results>/curation/drafts/, <results>/images/manifest.parquet, the verdict files of `review.verdicts` if any
+makes  <results>/review/texts.html, pictures-<shard>.html, sample.html, agreement.html
+       <results>/tables/filter_agreement.{csv,md}
+
+The pages work from the file system; people hand in the CSV files that the pages save.
+"""
+
+REVIEW_CODE = code_digest("review", "records.py", "reporting/page_pictures.py", "synthesis/policy.py")
+
+
+rule review_texts:
+    input:
+        people="<results>/curation/drafts/people.jsonl",
+        events="<results>/curation/drafts/events.jsonl",
+    output:
+        "<results>/review/texts.html",
+    log:
+        "<logs>/review_texts.log",
+    benchmark:
+        "<benchmarks>/review_texts/all.tsv"
+    conda:
+        "../envs/review.yaml"
+    params:
+        code=REVIEW_CODE,
+    script:
+        "../workflow_scripts/review_texts.py"
+
+
+rule review_page:
+    input:
+        manifest="<results>/images/manifest.parquet",
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+    output:
+        "<results>/review/pictures-{shard}.html",
+    log:
+        "<logs>/review_page/{shard}.log",
+    benchmark:
+        "<benchmarks>/review_page/{shard}.tsv"
+    conda:
+        "../envs/review.yaml"
+    params:
+        people_per_shard=IMAGES["people_per_shard"],
+        code=REVIEW_CODE,
+    script:
+        "../workflow_scripts/review_page.py"
+
+
+rule review_sample:
+    input:
+        manifest="<results>/images/manifest.parquet",
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+    output:
+        "<results>/review/sample.html",
+    log:
+        "<logs>/review_sample.log",
+    benchmark:
+        "<benchmarks>/review_sample/all.tsv"
+    conda:
+        "../envs/review.yaml"
+    params:
+        share=REVIEW["sample_share"],
+        seed=config["seed"],
+        code=REVIEW_CODE,
+    script:
+        "../workflow_scripts/review_sample.py"
+
+
+rule compare_filters:
+    input:
+        manifest="<results>/images/manifest.parquet",
+        verdicts=VERDICTS,
+        truth="<results>/images/truth.jsonl" if IMAGES["generator"] == "pocket" else [],
+    output:
+        csv=report("<results>/tables/filter_agreement.csv", category="Tables"),
+        md="<results>/tables/filter_agreement.md",
+        page=report("<results>/review/agreement.html", category="Review"),
+    log:
+        "<logs>/compare_filters.log",
+    benchmark:
+        "<benchmarks>/compare_filters/all.tsv"
+    conda:
+        "../envs/review.yaml"
+    params:
+        share=REVIEW["sample_share"],
+        seed=config["seed"],
+        reviewers=REVIEW["reviewers"],
+        code=REVIEW_CODE,
+    script:
+        "../workflow_scripts/compare_filters.py"

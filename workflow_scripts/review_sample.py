@@ -1,0 +1,14 @@
+"""The page on which people judge a random sample of all candidates."""
+
+from mmunlearn.review.page import write_sample_page
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    write_sample_page(
+        it.output[0],
+        manifest=it.input.manifest,
+        people=it.input.people,
+        events=it.input.events,
+        share=it.params.share,
+        seed=it.params.seed,
+    )
