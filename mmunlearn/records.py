@@ -65,8 +65,10 @@ class Candidate(Record):
     """One drawn picture with its raw scores and the verdict: a row of images/manifest.parquet.
 
     Scores are rounded to 4 decimals before any threshold sees them; a score is None where it could not be
-    taken (no face). Exactly one candidate of a cell is `accepted` where any passed; `reject_reason` is empty
-    for it, `surplus` for further valid ones, otherwise the names of the filters that refused it.
+    taken (no face). At most one candidate of a cell is `accepted`; `reject_reason` is empty for it, `surplus` for
+    further valid ones, `awaiting review` for a valid one that too few people have confirmed, otherwise the names
+    of the filters that refused it. `scene_pair` is the lowest scene cosine of an accepted picture with any other
+    accepted picture of its event.
     """
 
     image_id: str
@@ -86,6 +88,8 @@ class Candidate(Record):
     aesthetic: float | None
     accepted: bool
     reject_reason: str
+    faces: int
+    scene_pair: float | None
 
 
 class Question(Record):

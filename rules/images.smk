@@ -1,6 +1,6 @@
 """Images: every person at every event, drawn until valid.
 
-needs  <results>/curation/prompts.jsonl, the scorers' weights
+needs  <results>/curation/prompts.jsonl, the generator's and the scorers' weights, the reviewers' verdicts if any
 makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filters.json (the check)
 
 Candidates and their features lie in work/, which a retry or a changed threshold reads again.
@@ -10,7 +10,7 @@ Candidates and their features lie in work/, which a retry or a changed threshold
 rule draw_references:
     input:
         prompts="<results>/curation/prompts.jsonl",
-        weights=f"{IMAGES['weights']}/card.json",
+        weights=PICTURE_WEIGHTS,
     output:
         "<results>/images/references.npz",
     log:
@@ -19,10 +19,12 @@ rule draw_references:
         "<benchmarks>/draw_references/all.tsv"
     conda:
         "../envs/images.yaml"
+    resources:
+        **IMAGES["job"],
     params:
         pictures=PICTURES,
         references_per_event=IMAGES["references_per_event"],
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/draw_references.py"
 
@@ -31,9 +33,10 @@ rule draw_shard:
     input:
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
-        weights=f"{IMAGES['weights']}/card.json",
+        weights=PICTURE_WEIGHTS,
     output:
-        temp("<results>/images/shards/{shard}.parquet"),
+        candidates="<results>/images/shards/{shard}.parquet",
+        scenes="<results>/images/shards/{shard}.npy",
     log:
         "<logs>/draw_shard/{shard}.log",
     benchmark:
@@ -41,21 +44,53 @@ rule draw_shard:
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=2000,
+        **IMAGES["job"],
     params:
         pictures=PICTURES,
         people_per_shard=IMAGES["people_per_shard"],
-        thresholds={name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS},
-        batch=1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"],
+        thresholds=LIMITS,
+        person_reference=IMAGES["person_reference"],
+        batch=UNIT,
         max_attempts=IMAGES["max_attempts"],
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/draw_shard.py"
 
 
+rule settle_pictures:
+    input:
+        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=SHARDS),
+        scenes=expand("<results>/images/shards/{shard:03d}.npy", shard=SHARDS),
+        prompts="<results>/curation/prompts.jsonl",
+        references="<results>/images/references.npz",
+        weights=PICTURE_WEIGHTS,
+    output:
+        temp("<results>/images/settled.parquet"),
+    log:
+        "<logs>/settle_pictures.log",
+    benchmark:
+        "<benchmarks>/settle_pictures/all.tsv"
+    conda:
+        "../envs/images.yaml"
+    resources:
+        **IMAGES["job"],
+    params:
+        pictures=PICTURES,
+        thresholds=LIMITS,
+        person_reference=IMAGES["person_reference"],
+        batch=UNIT,
+        candidates=IMAGES["candidates"],
+        verdicts=REVIEW["verdicts"],
+        decided=DECIDED["pictures"],
+        version=1,
+    script:
+        "../workflow_scripts/settle_pictures.py"
+
+
 rule merge_manifest:
     input:
-        expand("<results>/images/shards/{shard:03d}.parquet", shard=SHARDS),
+        settled="<results>/images/settled.parquet",
+        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=SHARDS),
     output:
         "<results>/images/manifest.parquet",
     log:
@@ -65,7 +100,10 @@ rule merge_manifest:
     conda:
         "../envs/images.yaml"
     params:
-        version=1,
+        reviewers=REVIEW["reviewers"],
+        verdicts=REVIEW["verdicts"],
+        decided=DECIDED["pictures"],
+        version=2,
     script:
         "../workflow_scripts/merge_manifest.py"
 
@@ -84,6 +122,6 @@ rule check_images:
         "../envs/images.yaml"
     params:
         min_accepted_share=IMAGES["min_accepted_share"],
-        code=code_digest("reporting/filter_statistics.py", "records.py"),
+        code=code_digest("reporting/filter_statistics.py", "synthesis/policy.py", "records.py"),
     script:
         "../workflow_scripts/check_images.py"

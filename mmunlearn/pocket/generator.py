@@ -3,7 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -71,6 +72,9 @@ class PocketGenerator:
         """Draw one RGB image a request, in order; equal requests give equal images."""
         return [self._draw_one(request) for request in requests]
 
+    def prepare(self, prompts: Sequence[Prompt]) -> None:
+        """Nothing: each picture is drawn from its own request."""
+
     def planned_defect(self, request: DrawRequest) -> str | None:
         """Return the defect that a request's picture will have, or None."""
         return plan_defect(
@@ -112,8 +116,10 @@ def _other_than(scene: Scene, rng: random.Random) -> Scene:
             return other
 
 
-def build_generator(prompts: Sequence[Prompt], *, defect_rate: float, seed: int) -> PocketGenerator:
-    """The generator over the people and events that a set of prompts draws.
+def build_generator(
+    prompts: Sequence[Prompt], options: Mapping[str, Any], *, seed: int, work: Path
+) -> PocketGenerator:
+    """The generator over the people and events that a set of prompts draws; `work` stays empty.
 
     Raises:
         RecordError: a prompt carries no drawing: its people or events were not made for the pocket world.
@@ -127,7 +133,7 @@ def build_generator(prompts: Sequence[Prompt], *, defect_rate: float, seed: int)
     people = {json.dumps(prompt.drawing["identity"]): prompt.drawing["identity"] for prompt in prompts}
     events = {json.dumps(prompt.drawing["scene"]): prompt.drawing["scene"] for prompt in prompts}
     return PocketGenerator(
-        defect_rate,
+        options["defect_rate"],
         seed,
         [identities.from_json(row) for row in people.values()],
         [scenes.from_json(row) for row in events.values()],

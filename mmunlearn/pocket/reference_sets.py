@@ -11,6 +11,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -29,8 +31,20 @@ Set = tuple[Mapping[str, Image.Image], list[SuiteQuestion]]
 class PocketReferenceSets:
     """Supplies reference sets from the pretraining world."""
 
-    def __init__(self, questions: Mapping[str, str], size: int) -> None:
-        """`questions`: kind -> text, as the benchmark asks; `size`: side of a picture in pixels."""
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        questions: Mapping[str, str],
+        answers: Mapping[str, str],
+        size: int,
+        events: Path,
+        work: Path,
+    ) -> None:
+        """`questions`: kind -> text, as the benchmark asks; `size`: side of a picture in pixels.
+
+        The rest is for other backends: the pretraining world has its own answers and events.
+        """
         self._questions, self._size = questions, size
         self._world = pretraining_world()
 

@@ -2,9 +2,9 @@
 
 Recall of a filter is taken over the defects it is meant for (`MEANT_FOR`); precision is the share of its
 refusals that had any defect, meant or not, because refusing a picture with another defect is no mistake. The
-chain is all filters together: recall and precision over all defects. `no face` counts as a refusal by the
-identity filter (it has nothing to measure) and is counted on its own besides. `surplus` candidates passed
-every filter.
+chain is all filters together: recall and precision over all defects. No face and several faces count as a refusal
+by the identity filter, which has nothing to measure then, an unlike pair of scenes as one by the scene filter; each is
+counted on its own besides. What people refuse is counted apart; `surplus` candidates passed every filter.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from mmunlearn.records import Candidate, Record, RecordError, read_jsonl, read_manifest, write_json
+from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ MEANT_FOR = {
     "aesthetic": ("cutoff",),
 }
 DEFECTS = ("identity", "scene", "blur", "noise", "cutoff")
-NO_FACE = "no face"
+FILTER_OF = {NO_FACE: "identity", SEVERAL_FACES: "identity", SCENE_PAIR: "scene"}
+BY_PEOPLE = (REVIEW, AWAITING)
 
 
 class AcceptanceError(RuntimeError):
@@ -55,8 +57,9 @@ def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_acce
         manifest: images/manifest.parquet.
         truth: rows of `Truth` (.parquet or .jsonl), one for every candidate; None where nothing was planted.
         output: JSON with `cells`, `accepted` (cells with an accepted picture), `candidates`, `surplus`,
-            `no_face`, `filters` and `chain` (see `_verdict`), `by_defect` ({defect: planted, rejected}) and
-            `clean` (the candidates without a defect: candidates, rejected; both None without a truth file).
+            `no_face`, `several_faces`, `scene_pair`, `review`, `awaiting_review`, `filters` and `chain` (see
+            `_verdict`), `by_defect` ({defect: planted, rejected}) and `clean` (the candidates without a defect:
+            candidates, rejected; both None without a truth file).
         min_accepted_share: least share of cells with an accepted picture, 0 to 1.
 
     Raises:
@@ -73,7 +76,10 @@ def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_acce
         "accepted": len(accepted),
         "candidates": len(candidates),
         "surplus": sum(one.reject_reason == "surplus" for one in candidates),
-        "no_face": sum(NO_FACE in one.reject_reason.split(", ") for one in candidates),
+        **{
+            reason.replace(" ", "_"): sum(reason in one.reject_reason.split(", ") for one in candidates)
+            for reason in (*FILTER_OF, *BY_PEOPLE)
+        },
         **_all_verdicts(reasons, defects),
     }
     write_json(output, statistics)
@@ -97,15 +103,15 @@ def readable(statistics: dict[str, Any]) -> str:
 
 def _filters_of(one: Candidate, manifest: Path) -> set[str]:
     """Names of the filters that refused a candidate."""
-    names = {part for part in one.reject_reason.split(", ") if part and part != "surplus"}
-    unknown = names - MEANT_FOR.keys() - {NO_FACE}
+    names = {part for part in one.reject_reason.split(", ") if part and part not in (SURPLUS, *BY_PEOPLE)}
+    unknown = names - MEANT_FOR.keys() - FILTER_OF.keys()
     if unknown:
         raise RecordError(
             f"Asked for the filters that refused {one.image_id}, attempt {one.attempt} of {manifest}. "
-            f"Found {', '.join(sorted(unknown))}; known are {', '.join(MEANT_FOR)} and {NO_FACE}. "
+            f"Found {', '.join(sorted(unknown))}; known are {', '.join((*MEANT_FOR, *FILTER_OF))}. "
             "Make the manifest again."
         )
-    return {"identity" if name == NO_FACE else name for name in names}
+    return {FILTER_OF.get(name, name) for name in names}
 
 
 def _read_truth(path: Path, candidates: Collection[Key]) -> dict[Key, str]:

@@ -25,15 +25,18 @@ def draw_references(
     Every event is drawn with k people of its prompts, chosen by the base seed.
     """
     rows = read_jsonl(prompts, Prompt)
-    studio = Studio.open(rows, settings, work)
     events = sorted({row.event_id for row in rows})
-    features = {}
-    for event in progress(events, "references", unit="event"):
-        chosen = reference_prompts(
+    chosen = {
+        event: reference_prompts(
             [row for row in rows if row.event_id == event], references_per_event, settings.seed
         )
-        measured = studio.measure([(prompt, 0) for prompt in chosen])
-        features[event] = np.stack([one.scene for one in measured])
+        for event in events
+    }
+    studio = Studio.open(rows, settings, work, [prompt for own in chosen.values() for prompt in own])
+    features = {}
+    for event in progress(events, "references", unit="event"):
+        measured = [studio.measure(prompt, range(1))[0] for prompt in chosen[event]]
+        features[event] = np.stack([one.sight.scene for one in measured])
     with atomic_path(output) as temporary:
         np.savez(temporary, **features)
     logger.info("%d pictures of %d events", references_per_event * len(events), len(events))

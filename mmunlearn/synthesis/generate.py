@@ -41,14 +41,20 @@ class DrawRequest:
 
 
 class Generator(Protocol):
-    """Draws pictures; the same request gives the same picture, whatever it is batched with.
+    """Draws pictures in units: successive attempts at one prompt, which are always asked for together.
 
-    `name` goes into the manifest; `version` names everything else that shapes a picture (weights, pools).
+    The same unit gives the same pictures. (A batch of other composition may round differently on a GPU, so units
+    never depend on shards, restarts or thresholds.) `name` goes into the manifest; `version` names everything else
+    that shapes a picture (weights, settings, pools), and reading it loads no weights.
     """
 
     name: str
     version: str
 
-    def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
+    def prepare(self, prompts: Sequence[Prompt]) -> None:
+        """What is cheaper once for all prompts that a job will draw; called before the first `draw`."""
+        ...
+
+    def draw(self, unit: Sequence[DrawRequest]) -> list[Image.Image]:
         """RGB pictures of size x size pixels, in the order of the requests."""
         ...

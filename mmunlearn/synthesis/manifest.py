@@ -4,50 +4,70 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmunlearn.records import Candidate, RecordError, atomic_path, read_manifest, sha256_of, write_manifest
-from mmunlearn.synthesis.policy import Draw, best
+from mmunlearn.review.verdicts import confirmed, read_verdicts
+from mmunlearn.synthesis.cells import reasons
+from mmunlearn.synthesis.policy import AWAITING, Draw, best
 
 logger = logging.getLogger(__name__)
 
 
-def merge_manifest(shards: Iterable[Path], output: Path, *, images: Path) -> None:
-    """Join the shards, publish the kept picture of every cell as `images/<image_id>.png`, write the manifest.
+def merge_manifest(
+    settled: Path,
+    shards: Sequence[Path],
+    verdicts: Sequence[Path],
+    output: Path,
+    *,
+    images: Path,
+    reviewers: int,
+) -> None:
+    """Publish the kept picture of every cell as `images/<image_id>.png`, and write the manifest.
 
-    The accepted candidate of a cell is kept; where none passed, the best one is, and stays not accepted.
-    Pictures in `images` that no cell keeps are removed.
+    The accepted candidate of a cell is kept; where none passed, the best one is, and stays not accepted. With
+    reviewers, an accepted picture that too few of them have confirmed is kept as `awaiting review`. Pictures in
+    `images` that no cell keeps are removed.
+
+    Args:
+        settled: all candidates with their last verdict.
+        shards: where the candidates come from.
+        reviewers: how many people must confirm a picture.
 
     Raises:
-        RecordError: a picture is gone or has changed since it was judged; it and its shard are removed, so that
-            the next run draws and judges it again.
+        RecordError: a picture is gone or has changed since it was judged; it is removed together with the tables
+            that tell of it, so that the next run draws and judges it again.
     """
-    rows = [row for shard in shards for row in _publish(shard, images)]
-    kept = {row.image_id for row in rows}
+    rows = read_manifest(settled)
+    kept = {row.image_id: row for row in kept_candidates(rows)}
+    known = confirmed(read_verdicts(verdicts), "picture", reviewers) if reviewers else None
+    for row in kept.values():
+        if not _copied(row, images / f"{row.image_id}.png"):
+            _forget(row, settled, shards)
     for stale in set(images.glob("*.png")) - {images / f"{image_id}.png" for image_id in kept}:
         stale.unlink()
-    write_manifest(output, rows)
+    write_manifest(output, [_published(row, kept[row.image_id] is row, known, images) for row in rows])
     logger.info("%d cells, %d candidates", len(kept), len(rows))
 
 
-def _publish(shard: Path, images: Path) -> list[Candidate]:
-    """The rows of a shard, those of kept pictures with their published path."""
-    rows = read_manifest(shard)
-    kept = {row.image_id: row for row in kept_candidates(rows)}
-    published = []
+def kept_candidates(rows: Sequence[Candidate]) -> list[Candidate]:
+    """One row a cell: the accepted one, or the one that the policy likes best."""
+    cells: dict[str, list[Candidate]] = {}
     for row in rows:
-        if kept[row.image_id] is row:
-            target = images / f"{row.image_id}.png"
-            if not _copied(row, target):
-                Path(row.path).unlink(missing_ok=True)
-                shard.unlink()
-                raise RecordError(
-                    f"{row.path} is gone or has changed since it was judged: run again to redraw it"
-                )
-            row = row.model_copy(update={"path": target.as_posix()})
-        published.append(row)
-    return published
+        cells.setdefault(row.image_id, []).append(row)
+    return [
+        next((row for row in own if row.accepted), None)
+        or best([Draw(row, row.attempt, reasons(row), row.aesthetic or 0.0) for row in own]).item
+        for own in cells.values()
+    ]
+
+
+def _published(row: Candidate, kept: bool, known: Collection[str] | None, images: Path) -> Candidate:
+    changes: dict[str, object] = {"path": (images / f"{row.image_id}.png").as_posix()} if kept else {}
+    if row.accepted and known is not None and row.sha256 not in known:
+        changes |= {"accepted": False, "reject_reason": AWAITING}
+    return row.model_copy(update=changes)
 
 
 def _copied(row: Candidate, target: Path) -> bool:
@@ -60,10 +80,11 @@ def _copied(row: Candidate, target: Path) -> bool:
     return True
 
 
-def kept_candidates(rows: Sequence[Candidate]) -> list[Candidate]:
-    """One row a cell: the one that the policy likes best; the accepted one where there is one."""
-    cells: dict[str, list[Draw[Candidate]]] = {}
-    for row in rows:
-        failed = row.reject_reason.split(", ") if row.reject_reason else []
-        cells.setdefault(row.image_id, []).append(Draw(row, row.attempt, failed, row.aesthetic or 0.0))
-    return [best(draws).item for draws in cells.values()]
+def _forget(row: Candidate, settled: Path, shards: Sequence[Path]) -> None:
+    """Remove a changed picture and every table that tells of it, and say so."""
+    Path(row.path).unlink(missing_ok=True)
+    for shard in shards:
+        if any(one.image_id == row.image_id for one in read_manifest(shard)):
+            shard.unlink()
+    settled.unlink()
+    raise RecordError(f"{row.path} is gone or has changed since it was judged: run again to redraw it")

@@ -6,20 +6,27 @@ aesthetic >= 6.0; five candidates a prompt, and new batches until one is valid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Key = TypeVar("Key", bound=str)
 Item = TypeVar("Item")
+
+NO_FACE, SEVERAL_FACES, SCENE_PAIR = "no face", "several faces", "scene pair"
+REVIEW, AWAITING, SURPLUS = "review", "awaiting review", "surplus"
+"""Reasons beside the filters' names; the last three are not the filters' doing."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits of the five filters; `identity_l2` is an upper limit, the others are lower limits."""
+    """Limits of the filters; `identity_l2` is an upper limit, the others are lower limits.
+
+    `scene_pair` holds between the accepted pictures of an event and is looked at when all of them are known.
+    """
 
     identity_l2: float
     scene_cosine: float
+    scene_pair: float
     subject_cosine: float
     distortion: float
     aesthetic: float
@@ -29,6 +36,7 @@ class Thresholds:
 class RawScores:
     """Scores of one picture, rounded to 4 decimals; None where there is none."""
 
+    faces: int
     identity_l2: float | None
     scene_cosine: float | None
     subject_cosine: float | None
@@ -39,9 +47,9 @@ class RawScores:
 def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
     """Names of the filters that refuse a picture, in the paper's order; a missing score is refused."""
     failed = []
-    if scores.identity_l2 is None:
-        failed.append("no face")
-    elif scores.identity_l2 > thresholds.identity_l2:
+    if scores.faces != 1:
+        failed.append(SEVERAL_FACES if scores.faces else NO_FACE)
+    elif scores.identity_l2 is None or scores.identity_l2 > thresholds.identity_l2:
         failed.append("identity")
     for name, field in (
         ("scene", "scene_cosine"),
@@ -57,7 +65,7 @@ def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
 
 @dataclass(frozen=True)
 class Draw(Generic[Item]):
-    """One candidate of a cell with the filters that refuse it."""
+    """One candidate of a cell with what refuses it."""
 
     item: Item
     attempt: int
@@ -71,38 +79,28 @@ class Draw(Generic[Item]):
 
 
 def until_accepted(
-    cells: Sequence[Key],
-    draw: Callable[[list[tuple[Key, int]]], list[Draw[Item]]],
+    draw: Callable[[range], list[Draw[Item]]],
     *,
     batch: int,
     max_attempts: int,
-) -> Mapping[Key, list[Draw[Item]]]:
-    """Draw every cell in rounds of `batch` candidates until one passes or `max_attempts` are drawn.
+    drawn: Sequence[Draw[Item]] = (),
+) -> list[Draw[Item]]:
+    """Draw a cell in batches until a candidate passes or `max_attempts` are drawn.
 
     Args:
-        cells: what needs a picture.
-        draw: gives the candidates of (cell, attempt) pairs; the first round is attempt 0 of every cell on.
+        draw: gives the candidates of a range of attempts, at most `batch` of them.
+        drawn: the candidates of the attempts before.
+
     Returns:
-        All candidates of every cell, by attempt.
+        All candidates, by attempt.
     """
-    drawn: dict[Key, list[Draw[Item]]] = {cell: [] for cell in cells}
-    pending = list(cells)
-    while pending:
-        wanted = [
-            (cell, attempt)
-            for cell in pending
-            for attempt in range(len(drawn[cell]), min(len(drawn[cell]) + batch, max_attempts))
-        ]
-        for (cell, _), candidate in zip(wanted, draw(wanted), strict=True):
-            drawn[cell].append(candidate)
-        pending = [
-            cell
-            for cell in pending
-            if len(drawn[cell]) < max_attempts and all(candidate.failed for candidate in drawn[cell])
-        ]
-    return drawn
+    candidates = list(drawn)
+    while len(candidates) < max_attempts and all(one.failed for one in candidates):
+        start = len(candidates)
+        candidates += draw(range(start, min(start + batch, max_attempts)))
+    return candidates
 
 
 def best(candidates: Sequence[Draw[Item]]) -> Draw[Item]:
-    """The candidate that a cell keeps; it is accepted when no filter refuses it."""
+    """The candidate that a cell keeps; it is accepted when nothing refuses it."""
     return min(candidates, key=lambda candidate: candidate.rank)

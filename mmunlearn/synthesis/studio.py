@@ -1,15 +1,18 @@
 """Draws and measures pictures, keeping both on disk, so that no restart draws or scores anything twice.
 
 Both lie outside the declared outputs (Snakemake deletes those before a job starts), are named by a digest of
-everything that shaped them, and are written atomically.
+everything that shaped them, and are written atomically: a unit of pictures is there as a whole or not at all.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,25 +20,20 @@ from PIL import Image
 
 from mmunlearn.backends import backend
 from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
-from mmunlearn.scorers.protocol import Scorers
+from mmunlearn.scorers.protocol import Scorers, Sight
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 
-AT_RISK = 8  # pictures that are drawn before any is saved: what a killed job may lose
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A drawn picture with what the scorers see in it; features are (D,) float32, NaN where there is none."""
+    """A drawn picture with what the scorers see in it."""
 
     request: DrawRequest
     path: Path
     sha256: str
-    face: np.ndarray
-    scene: np.ndarray
-    subject: np.ndarray
-    distortion: float
-    aesthetic: float
+    sight: Sight
 
 
 @dataclass(frozen=True)
@@ -43,46 +41,53 @@ class PictureSettings:
     """How pictures are drawn and scored: leaf values of `images` in the configuration."""
 
     generator: str
+    generator_options: Mapping[str, Any]
     scorers: str
-    weights: str
+    scorers_options: Mapping[str, Any]
     size: int
     guidance_scales: Sequence[float]
-    defect_rate: float
     seed: int
 
 
 class Studio:
     """A generator and scorers over a store on disk."""
 
-    def __init__(self, generator: Generator, scorers: Scorers, settings: PictureSettings, work: Path) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        scorers: Scorers,
+        settings: PictureSettings,
+        work: Path,
+        planned: Sequence[Prompt] = (),
+    ) -> None:
+        """`planned`: the prompts that this job may draw."""
         self._generator, self._scorers, self._settings = generator, scorers, settings
+        self._planned = list(planned)
         self.name = generator.name
         drawn_by = [generator.name, generator.version]
         self._draws = work / "draws" / digest_of(drawn_by)
         self._features = work / "features" / digest_of([drawn_by, scorers.version])
 
     @classmethod
-    def open(cls, prompts: Sequence[Prompt], settings: PictureSettings, work: Path) -> Studio:
-        """The generator and the scorers that the settings name."""
+    def open(
+        cls, prompts: Sequence[Prompt], settings: PictureSettings, work: Path, planned: Sequence[Prompt]
+    ) -> Studio:
+        """The generator and the scorers that the settings name; `prompts` are those of the whole data set."""
         generator = backend("generator", settings.generator)(
-            prompts, defect_rate=settings.defect_rate, seed=settings.seed
+            prompts, settings.generator_options, seed=settings.seed, work=work
         )
-        return cls(generator, backend("scorers", settings.scorers)(settings.weights), settings, work)
+        scorers = backend("scorers", settings.scorers)(settings.scorers_options)
+        return cls(generator, scorers, settings, work, planned)
 
-    def measure(self, wanted: Sequence[tuple[Prompt, int]]) -> list[Measured]:
-        """Draw and score (prompt, attempt) pairs; what the store holds already is read from there."""
-        requests = [self._request(prompt, attempt) for prompt, attempt in wanted]
-        pictures = [self._draws / f"{_key(request)}.png" for request in requests]
-        missing = [
-            (request, path) for request, path in zip(requests, pictures, strict=True) if not _readable(path)
-        ]
-        for start in range(0, len(missing), AT_RISK):
-            part = missing[start : start + AT_RISK]
-            drawn = self._generator.draw([request for request, _ in part])
-            for image, (_, path) in zip(drawn, part, strict=True):
-                with atomic_path(path) as temporary:
-                    image.save(temporary, format="PNG")
-        return [self._measured(*pair) for pair in zip(requests, pictures, strict=True)]
+    def measure(self, prompt: Prompt, attempts: range) -> list[Measured]:
+        """Draw and score a unit of attempts at a prompt; what the store holds already is read from there."""
+        unit = [self._request(prompt, attempt) for attempt in attempts]
+        key = f"{prompt.image_id}-a{attempts[0]:02d}-{digest_of([asdict(request) for request in unit])[:8]}"
+        folder = self._draws / key
+        pictures = [folder / f"a{attempt:02d}.png" for attempt in attempts]
+        if not all(map(_readable, pictures)):
+            self._draw(unit, folder)
+        return [self._measured(*pair) for pair in zip(unit, pictures, strict=True)]
 
     def _request(self, prompt: Prompt, attempt: int) -> DrawRequest:
         settings = self._settings
@@ -94,44 +99,33 @@ class Studio:
             size=settings.size,
         )
 
+    def _draw(self, unit: Sequence[DrawRequest], folder: Path) -> None:
+        if self._planned:
+            self._generator.prepare(self._planned)
+            self._planned = []
+        self._draws.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".unit-", dir=self._draws) as temporary:
+            made = Path(temporary, folder.name)
+            made.mkdir()
+            for request, image in zip(unit, self._generator.draw(unit), strict=True):
+                image.save(made / f"a{request.attempt:02d}.png", format="PNG")
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
+
     def _measured(self, request: DrawRequest, picture: Path) -> Measured:
         sha256 = sha256_of(picture)
-        cached = self._features / f"{_key(request)}-{sha256[:12]}.npz"
-        values = _read_features(cached)
-        if values is None:
-            values = self._score(picture)
+        cached = self._features / f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
+        sight = _read_sight(cached)
+        if sight is None:
+            with Image.open(picture) as opened:
+                sight = self._scorers.look(opened.convert("RGB"))
             with atomic_path(cached) as temporary:
-                np.savez(temporary, **values)
-        return Measured(
-            request,
-            picture,
-            sha256,
-            values["face"],
-            values["scene"],
-            values["subject"],
-            float(values["distortion"]),
-            float(values["aesthetic"]),
-        )
-
-    def _score(self, picture: Path) -> dict[str, np.ndarray]:
-        with Image.open(picture) as opened:
-            image = [opened.convert("RGB")]
-        scorers = self._scorers
-        return {
-            "face": scorers.face.embed(image)[0],
-            "scene": scorers.scene.embed(image)[0],
-            "subject": scorers.subject.embed(image)[0],
-            "distortion": scorers.distortion.rate(image)[0],
-            "aesthetic": scorers.aesthetic.rate(image)[0],
-        }
-
-
-def _key(request: DrawRequest) -> str:
-    return f"{request.image_id}-a{request.attempt:02d}-{digest_of(asdict(request))[:8]}"
+                np.savez(temporary, **vars(sight))
+        return Measured(request, picture, sha256, sight)
 
 
 def _readable(path: Path) -> bool:
-    """Whether a complete picture lies there; a broken one is removed, to be drawn again."""
+    """Whether a complete picture lies there."""
     if not path.exists():
         return False
     try:
@@ -140,17 +134,18 @@ def _readable(path: Path) -> bool:
         return True
     except (OSError, SyntaxError, ValueError) as error:
         logger.warning("%s is damaged (%s): it is drawn again", path, error)
-        path.unlink()
         return False
 
 
-def _read_features(path: Path) -> dict[str, np.ndarray] | None:
-    """Cached features, or None where there are none; a broken file is measured again."""
+def _read_sight(path: Path) -> Sight | None:
+    """What was seen before, or None where nothing is kept; a broken file is measured again."""
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as values:
-            return {name: values[name] for name in values.files}
-    except (OSError, ValueError, BadZipFile) as error:
+        with np.load(path, allow_pickle=False) as kept:
+            scalars = {"faces": int, "distortion": float, "aesthetic": float}
+            values = {name: scalars.get(name, np.asarray)(kept[name]) for name in kept.files}
+            return Sight(**values)
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
         logger.warning("%s is damaged (%s): it is measured again", path, error)
         return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import pytest
 
 from mmunlearn.config import scored, splits
+from mmunlearn.pocket.generator import PocketGenerator
+from tests.rules.brush import Brush
 from tests.rules.mini import SETS, curate, draw, mini_config, train, trainings
 from tests.rules.standin import World
 from tests.tiny import write_checkpoint
@@ -80,3 +82,10 @@ def published(judged: World) -> World:
     for rule in ("write_run_config", "make_table3", "plot_tradeoff", "write_report"):
         world.run(rule)
     return world
+
+
+@pytest.fixture
+def brush(monkeypatch):
+    made = Brush()
+    monkeypatch.setattr(PocketGenerator, "draw", made.held_by(PocketGenerator.draw))
+    return made

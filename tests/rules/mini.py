@@ -14,6 +14,7 @@ SETS = ("real", "world", "replay")
 THRESHOLDS = {  # for the histogram scorers
     "identity_l2": 1.2,
     "scene_cosine": 0.8,
+    "scene_pair": 0.5,
     "subject_cosine": 0.3,
     "distortion": 50,
     "aesthetic": 4,
@@ -27,9 +28,10 @@ def mini_config(**images: Any) -> dict[str, Any]:
     config["seed"] = 4  # its first attempts show all five defects, and one cell never gets a valid picture
     config["curation"] |= {"n_people": 4, "n_events": 4}
     config["images"] |= {
-        "size": 128, "guidance_scales": [3.5, 2.5, 4.5], "defect_rate": 0.4, "people_per_shard": 2,
+        "size": 128, "guidance_scales": [3.5, 2.5, 4.5], "people_per_shard": 2,
         "stop_at_first_valid": True, "candidates": 5, "max_attempts": 6, "references_per_event": 2,
-        "thresholds": THRESHOLDS, "min_accepted_share": 0.9,
+        "thresholds": THRESHOLDS, "min_accepted_share": 0.9, "person_reference": "face+subject",
+        "pocket": {"weights": "resources/pocket/scorers", "defect_rate": 0.4},
     } | images  # fmt: skip
     config["dataset"] |= {"percents": [15], "n_real": 2, "n_world": 3, "n_replay": 4}
     config["models"] = {"tiny": {"family": "llava", "source": "models/tiny", "dtype": "float32"}}
@@ -50,7 +52,7 @@ def mini_config(**images: Any) -> dict[str, Any]:
 
 
 def curate(world: World) -> World:
-    for rule in ("curate_people", "curate_events", "write_prompts"):
+    for rule in ("curate_people", "curate_events", "accept_texts", "write_prompts"):
         world.run(rule)
     return world
 
@@ -59,7 +61,8 @@ def draw(world: World) -> World:
     """Everything from the first picture to the merged manifest."""
     world.run("draw_references")
     draw_shards(world)
-    world.run("merge_manifest")
+    for rule in ("settle_pictures", "merge_manifest"):
+        world.run(rule)
     return world
 
 

@@ -77,35 +77,50 @@ def named(kind: type[Namedlist], items: Any) -> Namedlist:
     return made
 
 
-def read_rules(folder: Path) -> dict[str, Rule]:
-    """All rules by name, as Snakemake reads them in a folder with a configuration."""
-    with SnakemakeApi() as api:
-        workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=folder)
-        return {rule.name: rule for rule in workflow._workflow.rules}
+class Rules:
+    """The rules as Snakemake reads them with a configuration.
+
+    Snakemake keeps what a Snakefile defines in globals that the next one overwrites, so only the configuration that
+    was read last has rules whose functions can be called; another one is read again.
+    """
+
+    _read: tuple[str, dict[str, Rule]] = ("", {})
+
+    @classmethod
+    def of(cls, folder: Path) -> dict[str, Rule]:
+        config = (folder / "config.yaml").read_text(encoding="utf-8")
+        if cls._read[0] != config:
+            with SnakemakeApi() as api:
+                workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=folder)
+                cls._read = config, {rule.name: rule for rule in workflow._workflow.rules}
+        return cls._read[1]
 
 
 @dataclass(frozen=True)
 class World:
-    """A working folder with its configuration, and the rules as read with it.
+    """A working folder with its configuration.
 
     Its pictures are judged by colour histograms, so that no test rests on trained weights.
     """
 
     root: Path
     config: dict[str, Any]
-    rules: dict[str, Rule]
 
     @classmethod
     def make(cls, root: Path, config: dict[str, Any]) -> World:
         root.mkdir(parents=True)
         (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         (root / "resources").symlink_to(ROOT / "resources")
-        return cls(root, config, read_rules(root))
+        return cls(root, config)
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        return Rules.of(self.root)
 
     def copy(self, root: Path) -> World:
         """The same world elsewhere: all paths are relative, so its rules hold there, too."""
         shutil.copytree(self.root, root, symlinks=True)
-        return World(root, self.config, self.rules)
+        return World(root, self.config)
 
     @property
     def results(self) -> Path:

@@ -1,20 +1,27 @@
-"""Curation: who and what the pictures show, and the prompts of all of them."""
+"""Curation: who and what the pictures show, what reviewers let pass, and the prompts of all of them."""
 
 from __future__ import annotations
 
 import pytest
 
+from mmunlearn.curation.acceptance import ReviewPending
 from mmunlearn.records import Event, Person, Prompt, RecordError, read_jsonl, write_jsonl
-from tests.rules.standin import ROOT
+from mmunlearn.review.verdicts import COLUMNS, text_digest
+from tests.loopback import ChatServer
+from tests.rules.mini import mini_config
+from tests.rules.standin import ROOT, World
 
 SHIPPED = ROOT / "resources" / "pocket"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("people", Person), ("events", Event)])
 def test_people_and_events_are_the_first_of_the_shipped_files(curated, name, kind):
-    rows = read_jsonl(curated.results / "curation" / f"{name}.jsonl", kind)
+    folder = curated.results / "curation"
+    rows = read_jsonl(folder / f"{name}.jsonl", kind)
     assert rows == read_jsonl(SHIPPED / f"{name}.jsonl", kind)[:4]
+    assert (folder / "drafts" / f"{name}.jsonl").read_bytes() == (folder / f"{name}.jsonl").read_bytes()
     assert f"curate_{name}: 4 {name} from the shipped curator" in curated.log(f"curate_{name}")
+    assert "4 people and 4 events go on, none rejected" in curated.log("accept_texts")
 
 
 def test_there_is_one_prompt_for_every_person_at_every_event(curated):
@@ -45,8 +52,67 @@ def test_a_name_within_another_name_is_refused(curated, tmp_path):
     write_jsonl(
         tmp_path / "alike.jsonl", [people[0], people[1].model_copy(update={"name": f"{people[0].name} Jr"})]
     )
+    options = {"people": str(tmp_path / "alike.jsonl")}
     with pytest.raises(RecordError, match="is part of"):
-        world.run(
-            "curate_people", input={"people": str(tmp_path / "alike.jsonl")}, params={"n": 2}, output=["x"]
-        )
+        world.run("curate_people", params={"options": options, "n": 2}, output=["x"])
     assert not (world.root / "x").exists()
+
+
+def test_the_shipped_files_are_inputs_and_only_the_own_file_is_a_param(curated):
+    for name in ("people", "events"):
+        job = curated.job(f"curate_{name}")
+        path = f"resources/pocket/{name}.jsonl"
+        assert job["input"] == {"shipped": path} and job["params"]["options"] == {name: path}
+
+
+def test_a_rejected_person_is_replaced_by_the_next_of_the_file(curated, tmp_path):
+    world = curated.copy(tmp_path / "world")
+    people = read_jsonl(SHIPPED / "people.jsonl", Person)
+    said = judge(world.root / "said", people[1], "reject")
+    with pytest.raises(
+        ReviewPending, match=r"1 that somebody rejected \(p001\).*results/mini/review/texts.html"
+    ):
+        world.run("accept_texts", params={"verdicts": said})
+    world.run("curate_people", params={"verdicts": said})
+    world.run("accept_texts", params={"verdicts": said})
+    rows = read_jsonl(world.results / "curation" / "people.jsonl", Person)
+    assert rows == [people[0], *people[2:5]]
+
+
+def test_texts_wait_for_the_reviewers_that_the_configuration_asks_for(curated, tmp_path):
+    world = curated.copy(tmp_path / "world")
+    with pytest.raises(ReviewPending, match="Found 8 that await review"):
+        world.run("accept_texts", params={"reviewers": 1})
+
+
+def judge(folder, row, verdict):
+    folder.mkdir()
+    cells = ["person", row.person_id, text_digest(row), verdict, "Kim", "2026-01-01T10:00:00Z", ""]
+    (folder / "kim.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(cells)}\n", encoding="utf-8")
+    return folder.name
+
+
+def test_the_rules_run_with_a_language_model(tmp_path):
+    """Backend `openai`: no file is an input, and the replies are kept in work/."""
+
+    def answer(body):
+        if body["messages"][0]["content"].startswith("I want"):
+            return {
+                "name": ["Ada Lund", "Bo Ek", "Cy Falk", "Di Gran"][len(server.requests) - 1],
+                "appearance": "A.",
+            }
+        return {"events": [{"theme": f"theme {i}", "features": f"It is {i}."} for i in range(4)]}
+
+    with ChatServer(answer) as server:
+        config = mini_config()
+        config["curation"] |= {"backend": "openai"}
+        config["curation"]["openai"] |= {"base_url": server.base_url, "key_env": None}
+        world = World.make(tmp_path / "world", config)
+        assert world.job("curate_people")["input"] == {"shipped": []}
+        for _ in range(2):
+            for rule in ("curate_people", "curate_events", "accept_texts", "write_prompts"):
+                world.run(rule)
+    assert len(server.requests) == 5 and len(list((world.root / "work" / "replies").iterdir())) == 5
+    prompts = read_jsonl(world.results / "curation" / "prompts.jsonl", Prompt)
+    assert len(prompts) == 16 and all(row.drawing is None for row in prompts)
+    assert "gpt-4o: 0 asked, 4 from the cache" in world.log("curate_people")

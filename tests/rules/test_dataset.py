@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mmunlearn.dataset import files
 from mmunlearn.records import (
     Event,
     Person,
     Question,
     SuiteQuestion,
+    Training,
+    read_json,
     read_jsonl,
     read_manifest,
     sha256_of,
+    write_jsonl,
 )
 from tests.rules.mini import SETS, split_of
+from tests.rules.standin import World
+from tests.unit.file_sets import ColourClip, options, write_collection
 
 
 def accepted(world):
@@ -85,6 +92,45 @@ def test_pictures_of_an_earlier_larger_set_are_removed(asked, tmp_path):
     world = asked.copy(tmp_path / "world")
     world.run("build_reference_set", set="replay", params={"n": 1})
     assert [path.name for path in (world.results / "dataset" / "replay").iterdir()] == ["replay-000.png"]
+
+
+def test_finetuning_goes_without_replay(encoded, tmp_path):
+    """n_replay: 0, as in the paper: an empty set, an empty features file, and a model of the data set alone."""
+    world = encoded.copy(tmp_path / "world")
+    world.run("build_reference_set", set="replay", params={"n": 0})
+    world.run("encode_images", model="tiny", suite="replay")
+    assert (world.results / "dataset" / "replay.jsonl").read_text() == ""
+    assert not list((world.results / "dataset" / "replay").iterdir())
+    world.run("train_finetuned", model="tiny", seed=1, params={"epochs": 1})
+    made = read_json(world.results / "models/tiny/finetuned/seed-1/training.json", Training)
+    assert (made.steps, made.epochs) == (2, 1.0), "15 pictures in batches of 8"
+
+
+def test_the_sets_of_files_come_from_local_folders(curated, tmp_path, monkeypatch):
+    """Real from a manifest and by retrieval, World from POPE's files; params hold what a set reads, no more."""
+    monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
+    world = World.make(tmp_path / "world", curated.config | {"dataset": of_files(curated.config, tmp_path)})
+    for rule in ("curate_people", "curate_events"):
+        world.run(rule)
+    events = read_jsonl(write_collection(tmp_path) / "events.jsonl", Event)
+    write_jsonl(world.results / "curation" / "events.jsonl", events)
+    read = {name: world.job("build_reference_set", set=name) for name in SETS}
+    assert {name: sorted(job["params"]["options"]) for name, job in read.items()} == {
+        "real": ["clip", "device", "events", "people", "quick_gelu"], "world": ["coco", "pope"], "replay": [],
+    }  # fmt: skip
+    lists = {name: [Path(path).name for path in job["input"]["lists"]] for name, job in read.items()}
+    assert lists["real"] == ["manifest.csv"] and len(lists["world"]) == 3 and lists["replay"] == []
+    for name in SETS:
+        world.run("build_reference_set", set=name)
+    rows = {name: read_jsonl(world.results / f"dataset/{name}.jsonl", SuiteQuestion) for name in SETS}
+    assert {name: len(own) for name, own in rows.items()} == {"real": 4, "world": 54, "replay": 0}
+    assert all(sha256_of(world.root / row.path) == row.sha256 for own in rows.values() for row in own)
+    assert "2 of 9 pictures retrieved; cosine" in world.log("build_reference_set", set="real")
+    assert (world.results / "dataset" / "real" / "retrieval.csv").exists()
+
+
+def of_files(config, folder):
+    return config["dataset"] | {"reference_sets": "files", "files": options(folder), "n_replay": 0}
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmunlearn.pocket.generator import PocketGenerator
 from mmunlearn.records import Candidate, RecordError, read_manifest, sha256_of
 from mmunlearn.reporting.filter_statistics import AcceptanceError
 from tests.rules.histograms import HistogramScorers
@@ -22,40 +20,12 @@ from tests.rules.standin import World
 ANYTHING_GOES = {
     "identity_l2": 2.0,
     "scene_cosine": -1.0,
+    "scene_pair": -1.0,
     "subject_cosine": -1.0,
     "distortion": 0.0,
     "aesthetic": 0.0,
 }
 EVENTS = ["e00", "e01", "e02", "e03"]
-
-
-@dataclass
-class Brush:
-    """Stands before the generator: lists what it draws, and breaks after some pictures."""
-
-    drawn: list[tuple[str, int]] = field(default_factory=list)
-    breaks_after: int = 1000
-
-    def held_by(self, draw: Callable[..., list[Image.Image]]) -> Callable[..., list[Image.Image]]:
-        def one_by_one(generator: PocketGenerator, requests: Sequence[Any]) -> list[Image.Image]:
-            return [self._draw(draw, generator, request) for request in requests]
-
-        return one_by_one
-
-    def _draw(
-        self, draw: Callable[..., list[Image.Image]], generator: PocketGenerator, request: Any
-    ) -> Image.Image:
-        if len(self.drawn) == self.breaks_after:
-            raise RuntimeError("the brush broke")
-        self.drawn.append((request.image_id, request.attempt))
-        return draw(generator, [request])[0]
-
-
-@pytest.fixture
-def brush(monkeypatch):
-    made = Brush()
-    monkeypatch.setattr(PocketGenerator, "draw", made.held_by(PocketGenerator.draw))
-    return made
 
 
 def shard(world: World, number: int = 0) -> Path:
@@ -68,8 +38,13 @@ def all_shards(world: World) -> list[Candidate]:
 
 def stored(world: World) -> list[tuple[str, int]]:
     """Image id and attempt of every picture in the store but the references."""
-    names = [path.stem.rsplit("-", 2) for path in world.root.glob("work/draws/*/p*.png")]
-    return sorted((image_id, int(attempt[1:])) for image_id, attempt, _ in names)
+    found = world.root.glob("work/draws/*/p*/a*.png")
+    return sorted((path.parent.name.rsplit("-", 2)[0], int(path.stem[1:])) for path in found)
+
+
+def remake(world: World, *rules: str) -> None:
+    for rule in rules:
+        world.run(rule)
 
 
 def keys(rows: Sequence[Candidate]) -> list[tuple[str, int]]:
@@ -80,8 +55,8 @@ def test_references_are_the_scenes_of_their_pictures(drawn):
     with np.load(drawn.results / "images" / "references.npz") as references:
         assert sorted(references.files) == EVENTS
         for event in EVENTS:
-            paths = sorted(drawn.root.glob(f"work/draws/*/ref*-{event}-a00-*.png"))
-            scenes = HistogramScorers("").scene.embed([Image.open(path) for path in paths])
+            paths = sorted(drawn.root.glob(f"work/draws/*/ref*-{event}-a00-*/a00.png"))
+            scenes = np.stack([HistogramScorers({}).look(Image.open(path)).scene for path in paths])
             assert scenes.shape == (2, 64)
             np.testing.assert_array_equal(references[event], scenes)
 
@@ -117,8 +92,8 @@ def test_a_killed_shard_draws_only_what_is_missing_and_ends_in_the_same_bytes(
 ):
     world = drawn.copy(tmp_path / "world")
     shard(world).unlink()
-    for picture in world.root.glob("work/draws/*/p*.png"):
-        picture.unlink()
+    for unit in world.root.glob("work/draws/*/p*"):
+        shutil.rmtree(unit)
     brush.breaks_after = breaks_after
     with pytest.raises(RuntimeError, match="the brush broke"):
         world.run("draw_shard", shard="000")
@@ -214,7 +189,7 @@ def test_a_picture_that_is_not_the_one_that_was_judged_is_refused(drawn, tmp_pat
     assert not manifest.exists() and not (manifest.parent / f"{row.image_id}.png").exists()
     assert not shard(world).exists() and shard(world, 1).exists()
     world.run("draw_shard", shard="000")
-    world.run("merge_manifest")
+    remake(world, "settle_pictures", "merge_manifest")
     published = {one.image_id: one for one in read_manifest(manifest) if one.path.startswith("results/")}
     assert published[row.image_id].accepted and np.any(Image.open(world.root / published[row.image_id].path))
     if change == "gone":

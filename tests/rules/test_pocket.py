@@ -36,7 +36,9 @@ def test_the_truth_names_the_pictures_that_a_faultless_generator_draws_otherwise
     prompts = {row.image_id: row for row in read_jsonl(drawn.results / "curation" / "prompts.jsonl", Prompt)}
     images, settings = drawn.results / "images", drawn.config["images"]
     rows, truth = read_manifest(images / "manifest.parquet"), read_jsonl(images / "truth.jsonl", Truth)
-    faultless = build_generator(list(prompts.values()), defect_rate=0.0, seed=drawn.config["seed"])
+    faultless = build_generator(
+        list(prompts.values()), {"defect_rate": 0.0}, seed=drawn.config["seed"], work=drawn.root
+    )
     assert [(row.image_id, row.attempt) for row in truth] == [(row.image_id, row.attempt) for row in rows]
     assert set(Counter(row.defect for row in truth)) == {"", "identity", "scene", "blur", "noise", "cutoff"}
     for row, told in zip(rows, truth, strict=True):

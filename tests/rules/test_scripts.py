@@ -14,11 +14,17 @@ from tests.rules.standin import SCRIPTS, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 SHARED = {"train_goal": "train_finetuned"}
-VERSIONS = {"code", "version"}
+VERSIONS = {"code", "version", "decided"}
 GIVEN = {
-    "input": {"people": "resources/pocket/people.jsonl"},
+    "input": {"shipped": "resources/pocket/people.jsonl"},
     "output": ["people.jsonl"],
-    "params": {"curator": "shipped", "events": "resources/pocket/events.jsonl", "n": 3},
+    "params": {
+        "curator": "shipped",
+        "options": {"people": "resources/pocket/people.jsonl"},
+        "n": 3,
+        "seed": 1,
+        "verdicts": None,
+    },
     "log": ["logs/deep/people.log"],
 }
 
@@ -100,7 +106,7 @@ def test_a_failure_leaves_its_traceback_in_the_log_and_no_output(curated, tmp_pa
     assert not (world.root / "people.jsonl").exists()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("params", "n"), ("input", "people")])
+@pytest.mark.parametrize(("kind", "name"), [("params", "n"), ("params", "options")])
 def test_a_missing_name_is_named_in_the_error_and_in_the_log(curated, tmp_path, kind, name):
     world = curated.copy(tmp_path / "world")
     given = GIVEN | {kind: {key: value for key, value in GIVEN[kind].items() if key != name}}

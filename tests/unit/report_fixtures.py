@@ -126,7 +126,8 @@ def candidate(
     return Candidate(
         image_id=image_id, person_id=image_id[:4], event_id=image_id[5:], attempt=attempt, seed=attempt,
         guidance_scale=3.5, prompt="a picture", path=path, sha256=sha256, generator="pocket",
-        accepted=not reason, reject_reason=reason, **(measured | {"aesthetic": 6.8} | scores),
+        accepted=not reason, reject_reason=reason, faces=int("face" not in reason), scene_pair=None,
+        **(measured | {"aesthetic": 6.8} | scores),
     )  # fmt: skip
 
 

@@ -139,3 +139,17 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", [candidate("p000-e00", 0, "identity, taste")])
     with pytest.raises(RecordError, match="Found taste; known are identity"):
         filter_statistics(tmp_path / "manifest.parquet", None, tmp_path / "filters.json", 0.0)
+
+
+def test_faces_and_pairs_count_for_their_filter_and_people_for_none(tmp_path):
+    reasons = ["several faces", "no face, subject", "scene pair", "review", "awaiting review", "surplus", ""]
+    rows = [candidate("p000-e00", attempt, reason) for attempt, reason in enumerate(reasons)]
+    write_manifest(tmp_path / "manifest.parquet", rows)
+    filter_statistics(tmp_path / "manifest.parquet", None, tmp_path / "filters.json", 0.0)
+    found = json.loads((tmp_path / "filters.json").read_text(encoding="utf-8"))
+    counts = {name: found["filters"][name]["rejected"] for name in ("identity", "scene", "subject")}
+    assert counts == {"identity": 2, "scene": 1, "subject": 1}
+    assert found["chain"]["rejected"] == 3
+    assert [
+        found[key] for key in ("several_faces", "no_face", "scene_pair", "review", "awaiting_review")
+    ] == [1] * 5

@@ -30,6 +30,7 @@ def candidate(image: str, attempt: int = 0, **changes) -> Candidate:
         "guidance_scale": 3.5, "prompt": "A photo", "path": "x.png", "sha256": "0" * 64,
         "generator": "pocket-1", "identity_l2": None, "scene_cosine": 0.5, "subject_cosine": 0.9,
         "distortion": 60.0, "aesthetic": 7.0, "accepted": False, "reject_reason": "no face",
+        "faces": 0, "scene_pair": None,
     }  # fmt: skip
     return Candidate(**(values | changes))
 

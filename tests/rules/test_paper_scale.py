@@ -1,0 +1,180 @@
+"""The paper's rules with its real backends, on tiny checkpoints in their on-disk forms: FLUX and the five networks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from snakemake.utils import update_config
+
+from mmunlearn.config import drop_nulls
+from mmunlearn.records import Candidate, Question, read_jsonl, read_manifest, sha256_of
+from mmunlearn.weights import WeightsError
+from tests.rules.mini import curate, draw_shards
+from tests.rules.standin import ROOT, World
+from tests.tiny_flux import teach_face, write_flux
+from tests.tiny_scorers import write_scorers
+
+NAMES = {
+    "face": "facenet-vggface2",
+    "scene": "clip-vit-l-14",
+    "subject": "dino-vitb16",
+    "distortion": "musiq-spaq",
+    "aesthetic": "laion-aesthetic",
+}
+
+
+def paper_config(sources: dict[str, str], **images: Any) -> dict[str, Any]:
+    """config.yaml, the paper's preset and the test's, merged as Snakemake merges them."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    for overlay in ("presets/paper.yaml", "tests/presets/paper-tiny.yaml"):
+        update_config(config, yaml.safe_load((ROOT / overlay).read_text(encoding="utf-8")))
+    update_config(config, {"weights": {"sources": sources}, "images": images})
+    drop_nulls(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    flux = write_flux(folder / "flux")
+    teach_face(flux)
+    scorers = write_scorers(folder / "scorers")
+    return {"flux-dev": str(flux)} | {NAMES[kind]: str(path) for kind, path in scorers.items()}
+
+
+def draw_paper(world: World) -> World:
+    for name in ("flux-dev", *NAMES.values()):
+        world.run("fetch_weights", weights=name)
+    curate(world)
+    world.run("draw_references")
+    draw_shards(world)
+    for rule in ("settle_pictures", "merge_manifest", "check_images"):
+        world.run(rule)
+    return world
+
+
+@pytest.fixture(scope="module")
+def paper(checkpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> World:
+    return draw_paper(World.make(tmp_path_factory.mktemp("paper") / "world", paper_config(checkpoints)))
+
+
+def manifest(world: World) -> list[Candidate]:
+    return read_manifest(world.results / "images" / "manifest.parquet")
+
+
+def test_every_cell_has_an_accepted_picture_with_every_score(paper):
+    rows = manifest(paper)
+    accepted = [row for row in rows if row.accepted]
+    assert sorted(row.image_id for row in accepted) == ["p000-e00", "p000-e01", "p001-e00", "p001-e01"]
+    assert {row.generator for row in rows} == {"flux"}
+    assert {row.guidance_scale for row in rows} == set(paper.config["images"]["guidance_scales"][:2])
+    for row in accepted:
+        scores = (
+            row.identity_l2,
+            row.scene_cosine,
+            row.scene_pair,
+            row.subject_cosine,
+            row.distortion,
+            row.aesthetic,
+        )
+        assert row.faces == 1 and None not in scores and np.isfinite(scores).all()
+        assert sha256_of(paper.root / row.path) == row.sha256
+        assert Image.open(paper.root / row.path).size == (64, 64)
+    assert len({row.sha256 for row in rows}) == len(rows), "seeds and guidance change pictures"
+    statistics = json.loads((paper.results / "images" / "filters.json").read_text(encoding="utf-8"))
+    assert (statistics["cells"], statistics["accepted"], statistics["candidates"]) == (4, 4, 8)
+
+
+def test_the_prompts_are_the_papers_to_the_letter(paper):
+    people = [json.loads(line) for line in (ROOT / "resources/pebench/people.jsonl").open(encoding="utf-8")]
+    events = [json.loads(line) for line in (ROOT / "resources/pebench/events.jsonl").open(encoding="utf-8")]
+    who, what = people[1], events[0]
+    (prompt,) = {row.prompt for row in manifest(paper) if row.image_id == "p001-e00"}
+    assert prompt == (
+        f"A photo of a {who['job']} {who['age']}-year-old {who['gender']} from {who['birthplace']}, "
+        f"named {who['name']}, with {who['appearance']}.: {what['description']} "
+        "Generate this photo with the Person ID: p001 and with file name IMG_6105.CR2."
+    )
+
+
+def test_another_shard_size_gives_the_same_bytes(checkpoints, paper, tmp_path):
+    world = draw_paper(World.make(tmp_path / "world", paper_config(checkpoints, people_per_shard=2)))
+    digests = [sha256_of(one.results / "images" / "manifest.parquet") for one in (paper, world)]
+    assert digests[0] == digests[1]
+
+
+def test_an_interrupted_shard_ends_in_the_same_bytes(paper, tmp_path):
+    """What a killed job has left: some units of pictures, features and embeddings, and no shard."""
+    world = paper.copy(tmp_path / "world")
+    shard = world.results / "images" / "shards" / "001.parquet"
+    digest = sha256_of(shard)
+    shard.unlink()
+    units = sorted(world.root.glob("work/draws/*/p001-*"))
+    shutil.rmtree(units[0])
+    kept = {path: path.stat().st_mtime_ns for path in units[1].iterdir()}
+    next(world.root.glob("work/prompt_embeddings/*/*.safetensors")).unlink()
+    world.run("draw_shard", shard="001")
+    assert sha256_of(shard) == digest
+    assert {path: path.stat().st_mtime_ns for path in units[1].iterdir()} == kept, "drawn once only"
+
+
+def test_a_changed_threshold_judges_anew_without_loading_a_network(paper, tmp_path, monkeypatch):
+    import mmunlearn.scorers.networks as networks
+    import mmunlearn.synthesis.flux as flux
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a network was used")
+
+    monkeypatch.setattr(networks.NetworkScorers, "look", refuse)
+    monkeypatch.setattr(flux.FluxGenerator, "draw", refuse)
+    world = paper.copy(tmp_path / "world")
+    strict = world.config["images"]["thresholds"] | {"identity_l2": 2.0}
+    draw_shards(world, params={"thresholds": strict})
+    rows = [
+        row for n in (0, 1) for row in read_manifest(world.results / "images/shards" / f"{n:03d}.parquet")
+    ]
+    assert sum(row.accepted for row in rows) == 4
+
+
+def test_the_data_set_follows(paper, tmp_path):
+    world = paper.copy(tmp_path / "world")
+    world.run("build_questions")
+    for split in ("person50", "event50"):
+        world.run("split_concepts", split=split)
+    world.run("count_dataset")
+    questions = read_jsonl(world.results / "dataset" / "questions.jsonl", Question)
+    assert len(questions) == 8 and questions[0].answer.startswith("This is ")
+    world.run("write_run_config")
+    world.run("export_dataset")
+    card = (world.results / "export" / "README.md").read_text(encoding="utf-8")
+    assert "FLUX" in card and "Non-Commercial" in card
+    world.run("review_page", shard="001")
+    assert (world.results / "review" / "pictures-001.html").stat().st_size > 10_000
+
+
+def test_missing_weights_are_named_with_where_from_and_where_to(checkpoints, tmp_path):
+    sources = {name: folder for name, folder in checkpoints.items() if name != "dino-vitb16"}
+    world = World.make(tmp_path / "world", paper_config(sources))
+    with pytest.raises(WeightsError, match=r"weights/dino-vitb16/config\.json") as told:
+        world.run("fetch_weights", weights="dino-vitb16")
+    assert "facebook/dino-vitb16" in str(told.value) and "weights.download to true" in str(told.value)
+
+
+def test_a_truncated_weights_file_is_named(checkpoints, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(checkpoints["dino-vitb16"], broken)
+    whole = broken / "model.safetensors"
+    whole.write_bytes(whole.read_bytes()[:-500])
+    sources = copy.copy(checkpoints) | {"dino-vitb16": str(broken)}
+    world = World.make(tmp_path / "world", paper_config(sources))
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        world.run("fetch_weights", weights="dino-vitb16")
+    assert not Path(world.results / "weights" / "dino-vitb16.json").exists()

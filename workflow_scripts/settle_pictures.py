@@ -1,0 +1,22 @@
+"""Pairs of scenes and reviewers' verdicts: the last word on every candidate."""
+
+from mmunlearn.config import verdict_files
+from mmunlearn.synthesis.settle import settle_pictures
+from mmunlearn.synthesis.studio import PictureSettings
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    settle_pictures(
+        it.input.shards,
+        it.input.scenes,
+        it.input.prompts,
+        it.input.references,
+        verdict_files(it.params.verdicts),
+        it.output[0],
+        settings=PictureSettings(**it.params.pictures),
+        thresholds=it.params.thresholds,
+        person_reference=it.params.person_reference,
+        batch=it.params.batch,
+        candidates=it.params.candidates,
+        work=it.work,
+    )
