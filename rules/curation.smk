@@ -1,15 +1,18 @@
 """Curation: who and what the pictures show.
 
-needs  resources (backend `shipped`)
-makes  <results>/curation/people.jsonl, events.jsonl, prompts.jsonl
+needs  resources (backend `shipped`) or an endpoint (backend `openai`); the reviewers' verdicts, if any
+makes  <results>/curation/drafts/{people,events}.jsonl, people.jsonl, events.jsonl, prompts.jsonl
+
+A draft that somebody rejects is replaced; drafts go on as people.jsonl and events.jsonl once `accept_texts` lets
+them. The language model's replies lie in work/, so that no text is asked for twice.
 """
 
 
 rule curate_people:
     input:
-        people=config["curation"]["people"],
+        shipped=SHIPPED_TEXTS["people"],
     output:
-        "<results>/curation/people.jsonl",
+        "<results>/curation/drafts/people.jsonl",
     log:
         "<logs>/curate_people.log",
     benchmark:
@@ -18,18 +21,21 @@ rule curate_people:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        events=config["curation"]["events"],
+        options={key: value for key, value in sorted(CURATOR.items()) if key != "events"},
         n=config["curation"]["n_people"],
-        version=1,
+        seed=config["seed"],
+        verdicts=REVIEW["verdicts"],
+        decided=DECIDED["texts"],
+        version=2,
     script:
         "../workflow_scripts/curate_people.py"
 
 
 rule curate_events:
     input:
-        events=config["curation"]["events"],
+        shipped=SHIPPED_TEXTS["events"],
     output:
-        "<results>/curation/events.jsonl",
+        "<results>/curation/drafts/events.jsonl",
     log:
         "<logs>/curate_events.log",
     benchmark:
@@ -38,11 +44,36 @@ rule curate_events:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        people=config["curation"]["people"],
+        options={key: value for key, value in sorted(CURATOR.items()) if key != "people"},
         n=config["curation"]["n_events"],
-        version=1,
+        seed=config["seed"],
+        verdicts=REVIEW["verdicts"],
+        decided=DECIDED["texts"],
+        version=2,
     script:
         "../workflow_scripts/curate_events.py"
+
+
+rule accept_texts:
+    input:
+        people="<results>/curation/drafts/people.jsonl",
+        events="<results>/curation/drafts/events.jsonl",
+    output:
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+    log:
+        "<logs>/accept_texts.log",
+    benchmark:
+        "<benchmarks>/accept_texts/all.tsv"
+    conda:
+        "../envs/curation.yaml"
+    params:
+        reviewers=REVIEW["reviewers"],
+        verdicts=REVIEW["verdicts"],
+        decided=DECIDED["texts"],
+        version=1,
+    script:
+        "../workflow_scripts/accept_texts.py"
 
 
 rule write_prompts:

@@ -1,5 +1,6 @@
-"""People from the curation backend."""
+"""Drafts of people from the curation backend."""
 
+from mmunlearn.config import verdict_files
 from mmunlearn.curation.curate import curate_people
 from mmunlearn.workflow import job
 
@@ -7,7 +8,9 @@ with job(snakemake) as it:
     curate_people(
         it.output[0],
         curator=it.params.curator,
-        people=it.input.people,
-        events=it.params.events,
+        options=it.params.options,
         n=it.params.n,
+        seed=it.params.seed,
+        verdicts=verdict_files(it.params.verdicts),
+        work=it.work,
     )

@@ -2,47 +2,116 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.backends import backend
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
+from mmunlearn.review.verdicts import read_verdicts, rejected
 from mmunlearn.text import fold
 
 logger = logging.getLogger(__name__)
+ENTITIES = Path(__file__).resolve().parents[2] / "resources" / "mlubench_entities.sha256"
 
 
-def curate_people(output: Path, *, curator: str, people: str, events: str, n: int) -> None:
-    """Write `n` people.
+def curate_people(
+    output: Path,
+    *,
+    curator: str,
+    options: Mapping[str, Any],
+    n: int,
+    seed: int,
+    verdicts: Sequence[Path],
+    work: Path,
+) -> None:
+    """Write `n` drafts of people, none of which a reviewer has rejected.
 
+    Args:
+        curator, options: the curation backend and its own settings.
+        verdicts: the reviewers' CSV files.
+        work: folder of resumable files, such as a language model's replies.
     Raises:
-        RecordError: a name or an id occurs twice, or a name is part of another.
+        RecordError: an id or a name occurs twice, or a name is not fit (`name_problem`).
     """
-    rows = backend("curator", curator)(people, events).people(n)
+    author = backend("curator", curator)(options, seed=seed, work=work)
+    rows = author.people(n, rejected(read_verdicts(verdicts), "person"))
     check_people(rows)
     write_jsonl(output, rows)
     logger.info("%d people from the %s curator", len(rows), curator)
 
 
-def curate_events(output: Path, *, curator: str, people: str, events: str, n: int) -> None:
-    """Write `n` events. Raises RecordError where an id, a theme or a description occurs twice."""
-    rows = backend("curator", curator)(people, events).events(n)
+def curate_events(
+    output: Path,
+    *,
+    curator: str,
+    options: Mapping[str, Any],
+    n: int,
+    seed: int,
+    verdicts: Sequence[Path],
+    work: Path,
+) -> None:
+    """Write `n` drafts of events, as `curate_people` does.
+
+    Raises:
+        RecordError: an id, a theme or a description occurs twice.
+    """
+    author = backend("curator", curator)(options, seed=seed, work=work)
+    rows = author.events(n, rejected(read_verdicts(verdicts), "event"))
     check_events(rows)
     write_jsonl(output, rows)
     logger.info("%d events from the %s curator", len(rows), curator)
 
 
 def check_people(people: Sequence[Person]) -> None:
-    """Names decide every person metric: they must be unique and none may be part of another."""
+    """Names decide every person metric: they must be unique, none part of another and none a known entity.
+
+    Raises:
+        RecordError: names the person and says what to do; also where an id occurs twice or holds a hyphen.
+    """
     _require_unique("person_id", [person.person_id for person in people])
     _require_plain("person_id", [person.person_id for person in people])
-    names = [fold(person.name) for person in people]
-    _require_unique("name", names)
-    for name in names:
-        containing = [other for other in names if name in other and other != name]
-        if containing:
-            raise RecordError(f"the name '{name}' is part of '{containing[0]}': rename one of the two")
+    _require_unique("name", [fold(person.name) for person in people])
+    for index, person in enumerate(people):
+        others = [other.name for other in (*people[:index], *people[index + 1 :])]
+        if problem := name_problem(person.name, others):
+            raise RecordError(f"{person.person_id}: {problem}")
+
+
+def name_problem(name: str, others: Sequence[str]) -> str | None:
+    """What is wrong with a name beside the `others`, and what to do; None where nothing is.
+
+    Compared as `text.fold` makes them equal. A name needs two words, must not be one of the others, part of one
+    or contain one, and neither it nor any run of its words may be an entity of MLUBench, whose questions the
+    same models answer.
+    """
+    folded, words = fold(name), fold(name).split()
+    if len(words) < 2:
+        return f"the name '{name}' must have two words or more: give a first name and a family name"
+    for other in others:
+        taken = fold(other)
+        if folded == taken:
+            return f"the name '{name}' must be unique, but another person has it: rename one of the two"
+        if folded in taken:
+            return f"the name '{name}' is part of '{other}': rename one of the two"
+        if taken and taken in folded:
+            return f"the name '{other}' is part of '{name}': rename one of the two"
+    for first, last in combinations(range(len(words) + 1), 2):
+        run = " ".join(words[first:last])
+        if hashlib.sha256(run.encode()).hexdigest() in _entities():
+            return f"the name '{name}' holds '{run}', an entity of MLUBench: rename the person"
+    return None
+
+
+@cache
+def _entities() -> frozenset[str]:
+    """SHA-256 of the folded names of MLUBench's 127 entities."""
+    lines = ENTITIES.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 def check_events(events: Sequence[Event]) -> None:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
+from mmunlearn.review.verdicts import text_digest
 
 
 class ShippedCurator:
-    """Takes the first n people and events of two JSON-lines files."""
+    """Takes the first n people and events of two JSON-lines files that no reviewer has rejected.
 
-    def __init__(self, people: str | Path, events: str | Path) -> None:
-        self._people, self._events = Path(people), Path(events)
+    Args:
+        options: `people` and `events`, the paths of the files; each is read where it is asked for.
+        seed, work: not used: nothing is drawn, nothing kept.
+    """
 
-    def people(self, n: int) -> list[Person]:
-        """The first `n` people. Raises RecordError where the file holds fewer."""
-        return _first(read_jsonl(self._people, Person), n, self._people, "people")
+    def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:
+        self._options = options
 
-    def events(self, n: int) -> list[Event]:
-        """The first `n` events. Raises RecordError where the file holds fewer."""
-        return _first(read_jsonl(self._events, Event), n, self._events, "events")
+    def people(self, n: int, rejected: Collection[str]) -> list[Person]:
+        """The first `n` people whose digest is not in `rejected`. Raises RecordError where fewer are left."""
+        return _first(n, Path(self._options["people"]), Person, rejected, "people")
+
+    def events(self, n: int, rejected: Collection[str]) -> list[Event]:
+        """The first `n` events, likewise."""
+        return _first(n, Path(self._options["events"]), Event, rejected, "events")
 
 
-def _first(rows: list, n: int, path: Path, what: str) -> list:
-    if len(rows) < n:
-        raise RecordError(f"{n} {what} are asked for, {path} holds {len(rows)}: lower curation.n_{what}")
-    return rows[:n]
+def _first(n: int, path: Path, kind: type, rejected: Collection[str], what: str) -> list:
+    rows = read_jsonl(path, kind)
+    left = [row for row in rows if text_digest(row) not in rejected]
+    if len(left) < n:
+        without = f", {len(left)} without those that reviewers rejected" if len(left) < len(rows) else ""
+        raise RecordError(
+            f"{n} {what} are asked for, {path} holds {len(rows)}{without}: lower curation.n_{what} or add some"
+        )
+    return left[:n]

@@ -1,0 +1,360 @@
+"""Any OpenAI-compatible chat endpoint with structured output, where every reply is kept on disk.
+
+A reply is asked for once: a rerun with the same request reads it from the cache and calls nothing. The key is read
+from the environment when a call is really made; it is in no cache file, no log and no error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from pathlib import Path
+from time import sleep
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from mmunlearn.records import Record, digest_of, write_json
+
+LONGEST_WAIT = 600.0
+"""Seconds that one call may wait in all for servers that say `Retry-After` above `LIBRARY_WAIT`."""
+LIBRARY_WAIT = 120.0
+"""Seconds of `Retry-After` up to which the openai library waits by itself; above, it gives up at once."""
+ADVICE = {
+    400: "Check that the model takes structured output (a JSON schema) and this temperature.",
+    401: "Check the key in the environment variable {key_env}.",
+    403: "Check that the key in the environment variable {key_env} may use this model.",
+    404: "Check base_url and the model's name.",
+    422: "Check that the model takes structured output (a JSON schema) and this temperature.",
+    429: "Check the account's limits and credit, or wait; then run again: what was answered is not asked again.",
+}
+RUN_AGAIN = "Check that the server is up, then run again: what was answered is not asked again."
+logger = logging.getLogger(__name__)
+
+
+class ChatError(RuntimeError):
+    """A call failed for good, or cannot be made. The message says the status and what to do, never the key."""
+
+
+class ReplyError(ValueError):
+    """A reply came, but it cannot be used: cut off, refused, not JSON, or not of the schema.
+
+    Attributes:
+        problem: what is wrong with it, as a clause after "the reply".
+        reply: its text, empty where there is none.
+    """
+
+    def __init__(self, asked: str, problem: str, reply: str) -> None:
+        super().__init__(
+            f"Asked {asked}. Found that the reply {problem}. Ask in other words or take another model."
+        )
+        self.problem, self.reply = problem, reply
+
+
+class Reply(Record):
+    """What the endpoint said: the text and where it came from."""
+
+    text: str
+    finish_reason: str
+    refusal: str | None
+    model: str
+    system_fingerprint: str | None
+    usage: dict[str, Any] | None
+
+
+class Exchange(Record):
+    """A cache file: the request without secrets, the reply, and when it came (ISO 8601, UTC)."""
+
+    request: dict[str, Any]
+    reply: Reply
+    time: str
+
+
+class ChatModel:
+    """A model at an OpenAI-compatible endpoint. Safe to share between threads.
+
+    As a context manager it logs how much was asked and how much came from the cache, and hangs up.
+
+    Args:
+        base_url: address of the endpoint, e.g. https://api.openai.com/v1; no user, no key in it. Proxies of the
+            environment are used except for this machine's own addresses.
+        key_env: environment variable that holds the key; None for a server that needs none.
+        temperature, seed: sent along unless None.
+        timeout: seconds of one attempt.
+        cache: folder of the replies, `<digest of the request>.json` each.
+        max_retries: further attempts after 408, 409, 429, 5xx, timeouts and broken connections. They wait as
+            `Retry-After` says, else for 0.5 to 8 seconds; waits above 2 minutes sum to at most `LONGEST_WAIT`.
+    Raises:
+        ChatError: base_url is no web address or holds a secret; key_env is no variable's name.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        key_env: str | None,
+        temperature: float | None,
+        seed: int | None,
+        timeout: float,
+        cache: str | Path,
+        max_retries: int = 5,
+    ) -> None:
+        self.base_url, self.model, self.key_env = _checked_url(base_url), model, _checked_name(key_env)
+        self.temperature = None if temperature is None else float(temperature)
+        self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
+        self.cache = Path(cache)
+        self.asked = self.cached = 0
+        self._key = self._client = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ChatModel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        logger.info("%s: %d asked, %d from the cache", self.model, self.asked, self.cached)
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def ask(
+        self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str
+    ) -> dict[str, Any]:
+        """The reply to a conversation as an object of a JSON schema, from the cache where it was asked before.
+
+        Unusable replies are cached, too: ask again with changed messages.
+
+        Args:
+            messages: the conversation, in the API's form.
+            schema: JSON schema of the reply; strict, so objects forbid additional properties and require all.
+            name: of the schema; letters, digits, _ and - only.
+        Raises:
+            ChatError: the call failed for good, or the key is missing.
+            ReplyError: the reply cannot be used.
+        """
+        request = self._request(messages, schema)
+        exchange = self._read(request)
+        fresh = exchange is None
+        if fresh:
+            if self._path(request).exists():
+                logger.warning("%s is damaged or holds another request: asking again", self._path(request))
+            reply = self._call(request, name)
+            exchange = Exchange(request=request, reply=reply, time=datetime.now(UTC).isoformat())
+        with self._lock:
+            if fresh:
+                write_json(self._path(request), exchange)
+            self.asked, self.cached = self.asked + fresh, self.cached + (not fresh)
+        return _object(exchange.reply, schema, f"{self.model} for '{name}'")
+
+    def answered_at(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> str | None:
+        """When the cached reply to a conversation came (ISO 8601, sortable), None where it must be asked for."""
+        exchange = self._read(self._request(messages, schema))
+        return None if exchange is None else exchange.time
+
+    def _request(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {"base_url": self.base_url, "model": self.model}
+        asked |= {"temperature": self.temperature, "seed": self.seed}
+        return asked | {"messages": [dict(one) for one in messages], "schema": dict(schema)}
+
+    def _path(self, request: Mapping[str, Any]) -> Path:
+        return self.cache / f"{digest_of(request)}.json"
+
+    def _read(self, request: dict[str, Any]) -> Exchange | None:
+        try:
+            exchange = Exchange.model_validate_json(self._path(request).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        return exchange if exchange.request == request else None
+
+    def _call(self, request: Mapping[str, Any], name: str) -> Reply:
+        client, openai = self._connect(), _library()
+        waited = 0.0
+        while True:
+            try:
+                raw = client.chat.completions.with_raw_response.create(**_body(request, name))
+                return _reply(self._redact(raw.text))
+            except (openai.OpenAIError, ValueError) as error:
+                problem, pause = self._explain(error), _long_pause(error)
+            if pause is None or waited + pause > LONGEST_WAIT:
+                raise ChatError(problem)  # outside the handler: the cause may quote the key
+            waited += pause
+            logger.info("%s asks to wait %.0f s", self.model, pause)
+            sleep(pause)
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                openai = _library()
+                self._key = _key(self.key_env, self.base_url)
+                self._client = openai.OpenAI(
+                    base_url=self.base_url,
+                    api_key=self._key or "none",
+                    timeout=self.timeout,
+                    max_retries=self.max_retries,
+                    http_client=openai.DefaultHttpxClient(trust_env=not _is_local(self.base_url)),
+                )
+            return self._client
+
+    def _redact(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+    def _explain(self, error: Exception) -> str:
+        import openai
+
+        advice = RUN_AGAIN
+        if isinstance(error, openai.APIStatusError):
+            found = f"status {error.status_code}"
+            if error.status_code not in (401, 403):  # servers quote a wrong key, or parts of it
+                found += f": {self._redact(error.response.text)[:300]}"
+            pause = _long_pause(error)
+            found += f", and the wish to wait {pause:.0f} s more" if pause else ""
+            advice = ADVICE.get(error.status_code, RUN_AGAIN).format(key_env=self.key_env)
+        elif isinstance(error, openai.APITimeoutError):
+            found = f"no answer within {self.timeout:g} seconds, {self.max_retries + 1} times"
+        elif isinstance(error, openai.APIConnectionError):
+            found = f"no connection, or a broken one, {self.max_retries + 1} times"
+        else:
+            found = f"an answer that is no chat completion: {self._redact(str(error))[:300]}"
+            advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
+        return f"Asked {self.model} at {self.base_url}. Found {found}. {advice}"
+
+
+def _library() -> ModuleType:
+    try:
+        import openai
+    except ImportError as error:
+        raise ChatError(
+            f"Asked for the package openai. Found none that can be imported ({error}). "
+            "Install it: pip install -c constraints.txt openai."
+        ) from error
+    return openai
+
+
+def _body(request: Mapping[str, Any], name: str) -> dict[str, Any]:
+    strict = {"name": name, "strict": True, "schema": request["schema"]}
+    optional = {key: request[key] for key in ("temperature", "seed") if request[key] is not None}
+    return {
+        "model": request["model"],
+        "messages": request["messages"],
+        "response_format": {"type": "json_schema", "json_schema": strict},
+        **optional,
+    }
+
+
+def _reply(text: str) -> Reply:
+    """The first choice of an answer's body. Raises ValueError where it has none."""
+    try:
+        answer = json.loads(text)
+        choice = answer["choices"][0]
+        message = choice["message"]
+        return Reply(
+            text=message.get("content") or "",
+            finish_reason=choice.get("finish_reason") or "",
+            refusal=message.get("refusal"),
+            model=answer.get("model") or "",
+            system_fingerprint=answer.get("system_fingerprint"),
+            usage=answer.get("usage"),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(repr(text[:200])) from None
+
+
+def _object(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, Any]:
+    """The object that a reply holds. Raises ReplyError."""
+    from jsonschema import Draft202012Validator
+
+    if reply.refusal or reply.finish_reason == "content_filter":
+        said = f": {reply.refusal[:200]}" if reply.refusal else " (content filter)"
+        raise ReplyError(asked, f"is a refusal{said}", reply.text or reply.refusal or "")
+    if reply.finish_reason == "length":
+        raise ReplyError(asked, "was cut off at the longest length", reply.text)
+    try:
+        value = json.loads(reply.text)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except ValueError as error:
+        raise ReplyError(asked, f"is not JSON ({error})", reply.text) from None
+    errors = sorted(
+        Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))
+    )
+    if errors:
+        where = ".".join(map(str, errors[0].path)) or "it"
+        raise ReplyError(asked, f"does not fit the schema ({where}: {errors[0].message[:200]})", reply.text)
+    return value
+
+
+def _long_pause(error: Exception) -> float | None:
+    """Seconds that the server asks to wait, where the library does not; None where it does, or no wait helps."""
+    response = getattr(error, "response", None)
+    if response is None or (response.status_code != 429 and response.status_code < 500):
+        return None
+    said = response.headers.get("retry-after", "")
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return seconds if math.isfinite(seconds) and seconds > LIBRARY_WAIT else None
+
+
+def _key(key_env: str | None, base_url: str) -> str:
+    if key_env is None:
+        return ""
+    key = os.environ.get(key_env, "").strip()
+    if not key:
+        raise ChatError(
+            f"Asked the environment variable {key_env} for the key of {base_url}. Found nothing. "
+            f"Set it (export {key_env}=...), or set key_env to null for a server that needs no key."
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise ChatError(
+            f"Asked the environment variable {key_env} for the key of {base_url}. Found white space or letters that "
+            "no key has in it. Copy the key again."
+        )
+    return key
+
+
+def _checked_name(key_env: str | None) -> str | None:
+    if key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_env):
+        raise ChatError(
+            "Asked for the name of an environment variable in key_env. Found something else, not repeated here as it "
+            "may be a key. Put the key into a variable, e.g. OPENAI_API_KEY, and write that name."
+        )
+    return key_env
+
+
+def _checked_url(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ChatError(
+            "Asked for the endpoint's address in base_url. Found no web address. Write one such as "
+            "https://api.openai.com/v1 or http://127.0.0.1:8000/v1."
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ChatError(
+            "Asked for the endpoint's address in base_url. Found a user, a password or a query in it. Write the bare "
+            "address, and put the key into the variable that key_env names."
+        )
+    return base_url.rstrip("/")
+
+
+def _is_local(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,146 @@
+"""An OpenAI-compatible chat endpoint on this machine, for tests: canned replies, scripted failures, a request log."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Said:
+    """A reply with what goes wrong with replies: cut off (`finish_reason="length"`) or refused."""
+
+    text: str | None
+    finish_reason: str = "stop"
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens to one request instead of the canned reply.
+
+    Attributes:
+        status: an error with that status, unless 200.
+        message: the error's text.
+        delay: seconds before anything is sent.
+        body: sent as it is, instead of an answer.
+        half: announce the whole answer, send half of it and hang up.
+        close: hang up without a word.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = "canned"
+    delay: float = 0.0
+    body: bytes | None = None
+    half: bool = False
+    close: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return self.body["messages"]
+
+
+class ChatServer:
+    """`with ChatServer(answer) as server:` serves at `server.base_url` until the block ends.
+
+    Args:
+        answer: request body -> text, an object to send as JSON, or Said.
+        script: steps of the first requests, one each; None is the canned reply.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[dict[str, Any]], str | Mapping[str, Any] | Said],
+        script: Iterable[Step | None] = (),
+    ) -> None:
+        self.answer, self.script, self.requests = answer, list(script), []
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        handler = type("Handler", (_Handler,), {"owner": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def __enter__(self) -> ChatServer:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def take(self, request: Request) -> Step:
+        """Log a request; the step that it meets."""
+        with self._lock:
+            self.requests.append(request)
+            return (self.script.pop(0) if self.script else None) or Step()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not after the server has ended."""
+        self._ended.wait(seconds)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: ChatServer
+    protocol_version = "HTTP/1.1"  # keep-alive, as clients pool connections
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing on stderr."""
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = Request(self.path, json.loads(raw), {k.lower(): v for k, v in self.headers.items()})
+        step = self.owner.take(request)
+        if step.delay:
+            self.owner.wait(step.delay)
+        try:
+            if step.close:
+                self.close_connection = True
+            else:
+                self._send(step, self._body(step, request))
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def _body(self, step: Step, request: Request) -> bytes:
+        if step.body is not None:
+            return step.body
+        if step.status != 200:
+            return json.dumps({"error": {"message": step.message, "type": "canned", "code": None}}).encode()
+        return json.dumps(completion(self.owner.answer(request.body), request.body["model"])).encode()
+
+    def _send(self, step: Step, body: bytes) -> None:
+        self.send_response(step.status)
+        for name, value in {"Content-Type": "application/json", **step.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if step.half else body)
+        self.close_connection = self.close_connection or step.half
+
+
+def completion(said: str | Mapping[str, Any] | Said, model: str) -> dict[str, Any]:
+    """An answer of /chat/completions."""
+    if not isinstance(said, Said):
+        said = Said(said if isinstance(said, str) else json.dumps(said))
+    message = {"role": "assistant", "content": said.text, "refusal": said.refusal}
+    return {
+        "id": "chatcmpl-loopback",
+        "object": "chat.completion",
+        "created": 0,
+        "model": f"{model}-2026",
+        "choices": [{"index": 0, "finish_reason": said.finish_reason, "message": message}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        "system_fingerprint": "fp_loopback",
+    }

@@ -1,0 +1,110 @@
+"""Names that person metrics can rely on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+
+import pytest
+
+from mmunlearn.curation import curate
+from mmunlearn.curation.curate import check_people, name_problem
+from mmunlearn.records import Person, RecordError
+from mmunlearn.text import fold
+from tests.rules.standin import ROOT
+
+MLUBENCH = ROOT.parent / "shared" / "mlubench" / "MLUBench.zip"
+OTHERS = ["Ada Lund", "José Diaz Peña"]
+
+
+def person(person_id: str, name: str) -> Person:
+    return Person(
+        person_id=person_id,
+        name=name,
+        age=40,
+        gender="woman",
+        job="potter",
+        birthplace="Fiji",
+        appearance="a hat",
+    )
+
+
+@pytest.fixture
+def made_up_entity(monkeypatch):
+    digests = frozenset(
+        hashlib.sha256(fold(name).encode()).hexdigest() for name in ("Zorblax", "Quill Vantongeren")
+    )
+    monkeypatch.setattr(curate, "_entities", lambda: digests)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "must have two words or more"),
+        (" \n ", "must have two words or more"),
+        ("Ada", "must have two words or more"),
+        ("ADA  lund", "must be unique"),
+        ("Jose Díaz Pena", "must be unique"),
+        ("Ada Lundqvist", "'Ada Lund' is part of 'Ada Lundqvist'"),
+        ("Nada Lund", "'Ada Lund' is part of 'Nada Lund'"),
+        ("diaz peña", "'diaz peña' is part of 'José Diaz Peña'"),
+        ("Peter Zorblax", "holds 'zorblax', an entity of MLUBench"),
+        ("ZÓRBLAX Hall", "holds 'zorblax'"),
+        ("Mary Quill Vantongeren Hall", "holds 'quill vantongeren'"),
+        ("Quill Vantongeren", "holds 'quill vantongeren'"),
+    ],
+)
+def test_an_unfit_name_is_explained(made_up_entity, name, problem):
+    said = name_problem(name, OTHERS)
+    assert said is not None
+    assert problem in said
+    assert re.search(r": (give|rename) ", said)  # what to do
+
+
+@pytest.mark.parametrize("name", ["Adam Lundqvist", "Ada Berg", "Quill Hall Vantongeren", "Zorblaxa Hall"])
+def test_a_fit_name_has_no_problem(made_up_entity, name):
+    assert name_problem(name, OTHERS) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["Ada Lund", "ada lund"], "name must be unique, but 'ada lund' occurs 2 times"),
+        (
+            ["Ada Lund", "Bo Berg", "Ada Lundqvist"],
+            "p0: the name 'Ada Lund' is part of 'Ada Lundqvist': rename",
+        ),
+        (["Ada Lund", "Bo"], "p1: the name 'Bo' must have two words or more"),
+        (
+            ["Ada Lund", "Bo Zorblax"],
+            "p1: the name 'Bo Zorblax' holds 'zorblax', an entity of MLUBench: rename",
+        ),
+    ],
+)
+def test_people_with_an_unfit_name_are_refused(made_up_entity, names, message):
+    with pytest.raises(RecordError, match=re.escape(message)):
+        check_people([person(f"p{index}", name) for index, name in enumerate(names)])
+
+
+def test_entities_ship_as_digests_only():
+    digests = curate._entities()
+    assert len(digests) == 127
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    lines = curate.ENTITIES.read_text(encoding="utf-8").splitlines()[1:]
+    assert lines == sorted(digests)
+
+
+@pytest.mark.skipif(
+    not MLUBENCH.is_file(), reason="MLUBench.zip is not beside the repository, in shared/mlubench"
+)
+def test_the_digests_are_of_mlubenchs_entities():
+    with zipfile.ZipFile(MLUBENCH) as archive:
+        found = [
+            re.fullmatch(r"MLUBench/Entities/variants_(.+)_updated\.json", name)
+            for name in archive.namelist()
+        ]
+    names = [match[1].replace("_", " ") for match in found if match]
+    assert {hashlib.sha256(fold(name).encode()).hexdigest() for name in names} == curate._entities()
+    for name in names:
+        assert "an entity of MLUBench" in name_problem(f"Test {name} Person", [])

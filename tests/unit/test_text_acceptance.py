@@ -1,0 +1,99 @@
+"""Which drafts go on, and what is said when some may not."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from mmunlearn.curation.acceptance import ReviewPending, accept_texts
+from mmunlearn.curation.shipped import ShippedCurator
+from mmunlearn.records import Event, Person, RecordError, write_jsonl
+from mmunlearn.review.verdicts import COLUMNS, text_digest
+
+PEOPLE = [
+    Person(person_id=f"p{i:03d}", name=f"Name {i}", age=30, gender="man", job="baker", birthplace="Oslo",
+           appearance="a beard") for i in range(12)
+]  # fmt: skip
+EVENTS = [Event(event_id=f"e{i:02d}", theme=f"theme {i}", description=f"It is {i}.") for i in range(3)]
+
+
+@pytest.fixture
+def accept(tmp_path):
+    """Run with verdicts as (row, verdict, reviewer); the written files' bytes, as drafts would be."""
+    folder = tmp_path / "results" / "pocket" / "curation"
+    write_jsonl(folder / "drafts" / "people.jsonl", PEOPLE)
+    write_jsonl(folder / "drafts" / "events.jsonl", EVENTS)
+
+    def run(*said, reviewers):
+        path = tmp_path / "said.csv"
+        with path.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(COLUMNS)
+            for row, verdict, reviewer in said:
+                kind, item = ("person", row.person_id) if isinstance(row, Person) else ("event", row.event_id)
+                writer.writerow([kind, item, text_digest(row), verdict, reviewer, "2026-01-01T10:00:00Z", ""])
+        drafts = folder / "drafts" / "people.jsonl", folder / "drafts" / "events.jsonl"
+        made = folder / "people.jsonl", folder / "events.jsonl"
+        try:
+            accept_texts(*drafts, [path], *made, reviewers=reviewers)
+        finally:
+            written = [path.read_bytes() for path in made if path.exists()]
+        assert written == [path.read_bytes() for path in drafts]
+
+    run.folder = folder
+    return run
+
+
+def everybody(*reviewers):
+    return [(row, "accept", one) for row in [*PEOPLE, *EVENTS] for one in reviewers]
+
+
+def test_without_reviewers_drafts_go_on(accept):
+    accept(reviewers=0)
+
+
+def test_texts_that_all_reviewers_confirm_go_on(accept):
+    accept(*everybody("Kim", "Lee"), reviewers=2)
+
+
+@pytest.mark.parametrize("reviewers", [0, 2])
+def test_one_rejection_stops(accept, reviewers):
+    said = [*everybody("Kim", "Lee"), (PEOPLE[3], "reject", "Max"), (EVENTS[1], "reject", "Max")]
+    with pytest.raises(ReviewPending, match=r"Found 2 that somebody rejected \(p003, e01\)\."):
+        accept(*said, reviewers=reviewers)
+    assert not (accept.folder / "people.jsonl").exists()
+
+
+def test_what_awaits_review_is_counted_and_named(accept):
+    said = [one for one in everybody("Kim", "Lee") if one[0] in PEOPLE[:1] or one[2] == "Kim"]
+    with pytest.raises(ReviewPending) as caught:
+        accept(*said, reviewers=2)
+    text = str(caught.value)
+    first = ", ".join(f"p{i:03d}" for i in range(1, 11))
+    assert text.startswith("Asked for 12 people and 3 events confirmed by 2 different reviewers. ")
+    assert f"Found 14 that await review ({first}, ...). " in text
+    assert "results/pocket/review/texts.html" in text and "review.verdicts" in text and "run again" in text
+
+
+def test_one_reviewer_twice_is_one(accept):
+    with pytest.raises(ReviewPending, match="15 that await review"):
+        accept(*everybody("Kim", "KIM "), reviewers=2)
+
+
+def test_a_verdict_on_another_text_of_the_same_id_counts_for_nothing(accept):
+    edited = PEOPLE[0].model_copy(update={"appearance": "no beard"})
+    accept((edited, "reject", "Kim"), reviewers=0)
+    said = [one for one in everybody("Kim") if one[0] != PEOPLE[0]]
+    with pytest.raises(ReviewPending, match=r"1 that await review \(p000\)"):
+        accept(*said, (edited, "accept", "Kim"), reviewers=1)
+
+
+def test_the_shipped_curator_leaves_rejected_rows_out(accept):
+    options = {"people": accept.folder / "drafts" / "people.jsonl", "events": "not read"}
+    curator = ShippedCurator(options, seed=1, work=accept.folder)
+    assert curator.people(3, {text_digest(PEOPLE[1])}) == [PEOPLE[0], PEOPLE[2], PEOPLE[3]]
+    with pytest.raises(
+        RecordError, match=r"12 people are asked for.*holds 12, 11 without those that reviewers"
+    ):
+        curator.people(12, {text_digest(PEOPLE[1])})
