@@ -1,8 +1,8 @@
 """Paper: tables, figures and the report.
 
-needs  <results>/scores/, <results>/answers/, resources/published/
+needs  <results>/scores/, <results>/answers/, <results>/curation/, resources/published/
 makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv
-       <results>/figures/tradeoff.{png,pdf}, <results>/report.html, <results>/run_config.yaml
+       <results>/figures/{tradeoff,fig4}.{png,pdf}, <results>/report.html, <results>/run_config.yaml
 """
 
 
@@ -87,3 +87,22 @@ rule write_report:
         code=code_digest("reporting", "records.py"),
     script:
         "../workflow_scripts/write_report.py"
+
+
+rule plot_figure4:
+    input:
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+    output:
+        png=report("<results>/figures/fig4.png", caption="../report/fig4.rst", category="Figures"),
+        pdf="<results>/figures/fig4.pdf",
+    log:
+        "<logs>/plot_figure4.log",
+    benchmark:
+        "<benchmarks>/plot_figure4/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting", "dataset/statistics.py", "curation/attributes.py"),
+    script:
+        "../workflow_scripts/plot_figure4.py"

@@ -8,8 +8,12 @@ with job(snakemake) as it:
         it.output[0],
         name=snakemake.wildcards.set,
         source=it.params.source,
+        options=it.params.options,
         n=it.params.n,
         seed=it.params.seed,
         questions=it.params.questions,
+        answers=it.params.answers,
         size=it.params.size,
+        events=it.input.events,
+        work=it.work,
     )

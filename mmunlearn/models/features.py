@@ -29,10 +29,8 @@ def encode_images(pictures: Path, output: Path, *, spec: ModelSpec, batch: int) 
         listed = [row for row in read_manifest(pictures) if row.accepted]
     else:
         listed = read_jsonl(pictures, SuiteQuestion)
-    base = load_base(spec)
-    features = encode(
-        base, {row.image_id: Picture(row.path, row.sha256, pictures) for row in listed}, batch=batch
-    )
+    wanted = {row.image_id: Picture(row.path, row.sha256, pictures) for row in listed}
+    features = encode(load_base(spec), wanted, batch=batch) if wanted else {}  # the replay set may be empty
     with atomic_path(output) as temporary:
         save_file(features, temporary)
     logger.info("%d pictures", len(features))

@@ -1,0 +1,252 @@
+"""The data set in the form of Hugging Face's `datasets`: pictures with their questions in Parquet, and a data card.
+
+Below the export folder:
+
+    README.md, checksums.json             the data card; SHA-256 of every other file
+    data/pictures-0000i-of-0000n.parquet  accepted pictures with person, event, scores and questions
+    people.jsonl, events.jsonl, splits/   as curated and as split
+    manifest.parquet, statistics.json     all candidates without their pictures; the counts
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mmunlearn.dataset.card import data_card
+from mmunlearn.records import (
+    Candidate,
+    Event,
+    Person,
+    Question,
+    RecordError,
+    Split,
+    atomic_path,
+    read_json,
+    read_jsonl,
+    read_manifest,
+    sha256_of,
+    write_json,
+    write_manifest,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+logger = logging.getLogger(__name__)
+
+PEOPLE_PER_FILE = 8  # at 40 pictures of 1.5 MB each, a file has 480 MB
+ROWS_PER_GROUP = 32  # so that readers, and the writer, hold so many pictures at a time
+COLUMNS = {  # beside `image` and `questions`
+    **dict.fromkeys(("image_id", "person_id", "event_id", "name", "job"), "string"),
+    "age": "int64",
+    **dict.fromkeys(("gender", "birthplace", "theme", "description", "prompt"), "string"),
+    "seed": "int64",
+    "guidance_scale": "float64",
+    **dict.fromkeys(("sha256", "generator"), "string"),
+    **dict.fromkeys(("identity_l2", "scene_cosine", "scene_pair", "subject_cosine"), "float64"),
+    **dict.fromkeys(("distortion", "aesthetic"), "float64"),
+}
+ASKED = dict.fromkeys(("question_id", "kind", "question", "answer"), "string")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is exported: every candidate, the accepted ones in order, and what they show and are asked."""
+
+    candidates: list[Candidate]
+    pictures: list[Candidate]
+    people: dict[str, Person]
+    events: dict[str, Event]
+    questions: dict[str, list[Question]]
+
+
+def export_dataset(
+    *,
+    manifest: Path,
+    people: Path,
+    events: Path,
+    questions: Path,
+    splits: Sequence[Path],
+    statistics: Path,
+    run_config: Path,
+    readme: Path,
+    checksums: Path,
+) -> None:
+    """Write the data set around `readme`, whose folder is the export's; files of an earlier export are removed.
+
+    Equal inputs give equal bytes. Nothing of the run's configuration leaves but the settings that
+    `card.SETTINGS` names.
+
+    Args:
+        manifest: its `path`s are read as they stand, from the working folder.
+        statistics: of `dataset.statistics.count_dataset`.
+        readme: the data card, written after all other files.
+        checksums: JSON of file -> SHA-256, written last.
+
+    Raises:
+        RecordError: an accepted picture is missing or not the one that was judged, an input does not belong to the
+            others, or there is no picture. The card and the checksums are gone then.
+    """
+    folder = readme.parent
+    for old in (readme, checksums):
+        old.unlink(missing_ok=True)
+    contents = _read(manifest, people, events, questions, splits)
+    files = [*_write_pictures(folder / "data", contents), _write_candidates(folder, contents.candidates)]
+    copies = {name.name: name for name in (people, events, statistics)}
+    copies |= {f"splits/{path.name}": path for path in sorted(splits)}
+    files += [_copy(source, folder / name) for name, source in copies.items()]
+    _remove_stale(folder, files)
+    digests = {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
+    sizes = {name: (folder / name).stat().st_size for name in digests}
+    config = yaml.safe_load(run_config.read_text(encoding="utf-8"))
+    counts = json.loads(statistics.read_text(encoding="utf-8"))
+    write_text(readme, data_card(config, counts, digests, sizes))
+    write_json(checksums, {readme.name: sha256_of(readme), **digests})
+    logger.info("%d pictures in %d files", len(contents.pictures), len(digests))
+
+
+def schema() -> pa.Schema:
+    """Columns of data/*.parquet, with the metadata by which `datasets` decodes the pictures."""
+    import pyarrow as pa
+
+    def features(columns: dict[str, str]) -> dict[str, dict[str, str]]:
+        return {name: {"dtype": kind, "_type": "Value"} for name, kind in columns.items()}
+
+    def fields(columns: dict[str, str]) -> list[tuple[str, pa.DataType]]:
+        return [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
+
+    picture = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    asked = pa.list_(pa.struct(fields(ASKED)))
+    described = {
+        "image": {"_type": "Image"},
+        **features(COLUMNS),
+        "questions": {"feature": features(ASKED), "_type": "List"},
+    }
+    return pa.schema(
+        [("image", picture), *fields(COLUMNS), ("questions", asked)],
+        metadata={"huggingface": json.dumps({"info": {"features": described}})},
+    )
+
+
+def _read(manifest: Path, people: Path, events: Path, questions: Path, splits: Sequence[Path]) -> Contents:
+    """Read the inputs and see that they belong together."""
+    candidates = read_manifest(manifest)
+    contents = Contents(
+        candidates,
+        sorted((row for row in candidates if row.accepted), key=lambda row: (row.person_id, row.event_id)),
+        {row.person_id: row for row in read_jsonl(people, Person)},
+        {row.event_id: row for row in read_jsonl(events, Event)},
+        {},
+    )
+    for question in read_jsonl(questions, Question):
+        contents.questions.setdefault(question.image_id, []).append(question)
+    pictures = {row.image_id for row in contents.pictures}
+    if not pictures:
+        raise RecordError(
+            f"Asked for an export of {manifest}. Found no accepted picture. Draw more candidates."
+        )
+    _insist(people, {row.person_id for row in contents.pictures}, contents.people)
+    _insist(events, {row.event_id for row in contents.pictures}, contents.events)
+    _insist(questions, pictures, contents.questions)
+    _insist(manifest, contents.questions, pictures)
+    for path in splits:
+        split = read_json(path, Split)
+        _insist(manifest, (*split.forget_train, *split.forget_test, *split.retain), pictures)
+    return contents
+
+
+def _insist(path: Path, needed: Any, found: Any) -> None:
+    lacking = sorted(set(needed) - set(found))
+    if lacking:
+        raise RecordError(
+            f"Asked {path} for {', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}, which other "
+            f"files of the data set name. Found {len(lacking)} of them missing. Make the data set again: "
+            "snakemake --cores 2 --forcerun merge_manifest"
+        )
+
+
+def _write_pictures(folder: Path, contents: Contents) -> list[Path]:
+    """Write the accepted pictures, `PEOPLE_PER_FILE` people a file, one row group in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns, paths = schema(), []
+    parts = list(_parts(contents.pictures))
+    for number, rows in enumerate(parts):
+        path = folder / f"pictures-{number:05d}-of-{len(parts):05d}.parquet"
+        with (
+            atomic_path(path) as temporary,
+            pq.ParquetWriter(temporary, columns, compression="zstd", use_dictionary=False) as writer,
+        ):
+            for start in range(0, len(rows), ROWS_PER_GROUP):
+                group = [_row(picture, contents) for picture in rows[start : start + ROWS_PER_GROUP]]
+                writer.write_table(pa.Table.from_pylist(group, schema=columns))
+        paths.append(path)
+        logger.info("%s: %d pictures", path.name, len(rows))
+    return paths
+
+
+def _parts(pictures: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    people = sorted({row.person_id for row in pictures})
+    for start in range(0, len(people), PEOPLE_PER_FILE):
+        chosen = set(people[start : start + PEOPLE_PER_FILE])
+        yield [row for row in pictures if row.person_id in chosen]
+
+
+def _row(picture: Candidate, contents: Contents) -> dict[str, Any]:
+    known = (
+        contents.events[picture.event_id].model_dump()
+        | contents.people[picture.person_id].model_dump()
+        | picture.model_dump()
+    )
+    asked = [question.model_dump(include=set(ASKED)) for question in contents.questions[picture.image_id]]
+    image = {"bytes": _content(picture), "path": f"{picture.image_id}.png"}
+    return {"image": image, **{name: known[name] for name in COLUMNS}, "questions": asked}
+
+
+def _content(picture: Candidate) -> bytes:
+    """The file of a picture as it was judged."""
+    path = Path(picture.path)
+    content = path.read_bytes() if path.is_file() else None
+    if content is not None and sha256(content).hexdigest() == picture.sha256:
+        return content
+    found = "no such file" if content is None else f"{len(content)} bytes that are not those judged"
+    raise RecordError(
+        f"Asked for {path}, the picture of {picture.image_id} with SHA-256 {picture.sha256}. Found {found}. "
+        "Publish it again: snakemake --cores 2 --forcerun merge_manifest"
+    )
+
+
+def _write_candidates(folder: Path, candidates: Sequence[Candidate]) -> Path:
+    """The manifest, its paths those within data/*.parquet; empty where a picture is not exported."""
+    path = folder / "manifest.parquet"
+    exported = {True: "{}.png", False: ""}
+    write_manifest(
+        path,
+        [row.model_copy(update={"path": exported[row.accepted].format(row.image_id)}) for row in candidates],
+    )
+    return path
+
+
+def _copy(source: Path, target: Path) -> Path:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target
+
+
+def _remove_stale(folder: Path, files: Sequence[Path]) -> None:
+    """Remove what an earlier or a killed export left, and nothing that somebody else put there."""
+    for pattern in ("data/*pictures-*.parquet", "splits/*.json", "splits/.*.json"):
+        for path in set(folder.glob(pattern)) - set(files):
+            path.unlink()
+            logger.info("removed %s of an earlier export", path.name)

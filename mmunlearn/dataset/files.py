@@ -1,0 +1,175 @@
+"""Backend `files`: the Real and World sets from local copies of MIKE, LAION, POPE and COCO (PEBench, III-C1)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmunlearn.dataset.event_pool import open_pool
+from mmunlearn.dataset.pictures import EncodedPicture, Pictures
+from mmunlearn.dataset.pope_files import choose_pictures, read_pope
+from mmunlearn.dataset.real_people import choose_figures, figure_answer, read_figures
+from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
+from mmunlearn.evaluation.pope import SUBSETS
+from mmunlearn.records import Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
+from mmunlearn.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+Set = tuple[Pictures, list[SuiteQuestion]]
+
+
+class FileReferenceSets:
+    """Supplies reference sets from files (see `mmunlearn.dataset.reference_sets.ReferenceSets`)."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        questions: Mapping[str, str],
+        answers: Mapping[str, str],
+        size: int,
+        events: Path,
+        work: Path,
+    ) -> None:
+        """`options` are the keys of `dataset.files`; a set reads its own only:
+
+        real: `people` (folder with manifest.csv), `events` (folder of images or Parquet of LAION rows), `clip`
+        (weights folder of the retrieving CLIP), `quick_gelu`, `device` (auto, cuda or cpu);
+        world: `pope`, `coco` (folders).
+
+        Args:
+            questions, answers: kind -> text and template, as of the benchmark's own people and events.
+            size: longest side of a picture, pixels.
+            events: events.jsonl of the curated events.
+            work: where features of the events' pool are kept.
+        """
+        self._options, self._questions, self._answers = options, questions, answers
+        self._size, self._events, self._work = size, events, work
+
+    def real(self, n: int, seed: int) -> Set:
+        """n pictures of public figures and n retrieved by the events' descriptions.
+
+        `subset` of a person question holds the figure's name. The paper names no reference answer to a retrieved
+        picture: it is the picture's own caption, or the event's description where it has none. The table
+        retrieval.csv beside the pictures says which picture was retrieved for which event.
+        """
+        stored: dict[str, EncodedPicture] = {}
+        rows = []
+        figures = read_figures(self._folder("people"))
+        for i, figure in enumerate(choose_figures(figures, n, derive_seed(seed, "real", "people"))):
+            image_id = f"real-person-{i:03d}"
+            stored[image_id] = EncodedPicture(figure.path.as_posix(), figure.path)
+            said = figure_answer(self._answers["person"], figure.name)
+            rows.append(_row(image_id, "person", self._questions["person"], said, figure.name))
+        table = []
+        for i, found in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
+            image_id = f"real-event-{i:03d}"
+            stored[image_id] = found.stored
+            said = found.caption or found.event.description
+            rows.append(_row(image_id, "event", self._questions["event"], said))
+            table.append(
+                {
+                    "image_id": image_id,
+                    "event_id": found.event.event_id,
+                    "cosine": f"{found.cosine:.6f}",
+                    "source": found.source,
+                }
+            )
+        return Pictures(stored, self._size, {"retrieval.csv": table}), rows
+
+    def world(self, n: int, seed: int) -> Set:
+        """n pictures with all their POPE questions: six in each subset."""
+        coco = self._folder("coco")
+        questions = read_pope(self._folder("pope"), coco)
+        chosen = choose_pictures(questions, n, derive_seed(seed, "world"))
+        stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in chosen}
+        rows = []
+        for subset in SUBSETS:
+            for one in questions[subset]:
+                image_id = Path(one.image).stem
+                if image_id in stored:
+                    own = f"{image_id}-{subset}-{one.question_id}"
+                    rows.append(_row(image_id, "object", one.text, one.label.capitalize(), subset, own))
+        return Pictures(stored, self._size), rows
+
+    def replay(self, n: int, seed: int) -> Set:
+        """The empty set, as the paper trains without replay. Raises RecordError for n above 0."""
+        if n:
+            raise RecordError(
+                f"{n} replay pictures are asked for, the backend 'files' has none: set dataset.n_replay: 0"
+            )
+        return Pictures({}, self._size), []
+
+    def _retrieved(self, n: int, seed: int) -> list[Retrieved]:
+        pool, weights = open_pool(self._path("events")), self._folder("clip")
+        quick_gelu, device = self._option("quick_gelu"), self._option("device")
+        files = sorted(path for path in weights.rglob("*") if path.is_file())
+        network = [[path.relative_to(weights).as_posix(), sha256_of(path)] for path in files]
+        found = retrieve(
+            pool,
+            read_jsonl(self._events, Event),
+            n,
+            seed,
+            clip=load_clip(weights, device, quick_gelu),
+            cache=self._work / "retrieval" / cache_name(pool, [network, bool(quick_gelu)]),
+        )
+        cosines = [one.cosine for one in found]
+        logger.info(
+            "%d of %d pictures retrieved; cosine %.3f to %.3f, mean %.3f; %d have a caption",
+            len(found), sum(map(len, pool)), min(cosines), max(cosines), np.mean(cosines),
+            sum(bool(one.caption) for one in found),
+        )  # fmt: skip
+        return found
+
+    def _option(self, key: str) -> Any:
+        if self._options.get(key) is None:
+            raise RecordError(f"the reference sets of 'files' need dataset.files.{key}, found none: set it")
+        return self._options[key]
+
+    def _path(self, key: str) -> Path:
+        path = Path(self._option(key))
+        if not path.exists():
+            raise RecordError(
+                f"dataset.files.{key} names {path}, which does not exist: put the files there or correct the path"
+            )
+        return path
+
+    def _folder(self, key: str) -> Path:
+        path = self._path(key)
+        if not path.is_dir():
+            raise RecordError(f"dataset.files.{key} should name a folder, {path} is a file: name its folder")
+        return path
+
+
+def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
+    """The CLIP that retrieves: the scene scorer's network; `auto` is the GPU where there is one."""
+    import torch
+
+    from mmunlearn.scorers.scene import SceneScorer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "the reference sets are asked to use cuda, torch can use no GPU: set dataset.files.device to auto"
+        )
+    return SceneScorer(weights, device, quick_gelu)
+
+
+def _row(
+    image_id: str, kind: str, question: str, answer: str, subset: str = "", question_id: str = ""
+) -> SuiteQuestion:
+    return SuiteQuestion(
+        question_id=question_id or f"{image_id}-{kind}",
+        image_id=image_id,
+        kind=kind,
+        subset=subset,
+        question=question,
+        answer=answer,
+        path="",
+        sha256="",
+    )

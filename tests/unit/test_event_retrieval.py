@@ -1,0 +1,217 @@
+"""The Real set's events: retrieval by CLIP from a folder or from Parquet, with a stub and with the real network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmunlearn.dataset import event_pool, files, retrieval
+from mmunlearn.evaluation.judge import is_event
+from mmunlearn.records import Answer, Event, RecordError, read_jsonl, write_jsonl
+from tests.unit.file_sets import ColourClip, encoded, sets, shade, sources, store, write_collection
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
+    monkeypatch.setattr(ColourClip, "embedded", 0)
+    return write_collection(tmp_path)
+
+
+def test_every_event_gets_the_nearest_pictures_and_their_captions(collection):
+    pictures, rows = sets(collection).real(3, seed=1)
+    rows = [row for row in rows if row.kind == "event"]
+    assert sources(pictures) == {
+        "real-event-000": "0-red.png", "real-event-001": "0-green.png", "real-event-002": "0-blue.png",
+    }  # fmt: skip
+    assert [row.answer for row in rows] == ["A red thing.", "A green event.", "A blue event."]
+    assert all(row.question == "What is happening?" and row.subset == "" for row in rows)
+    asked = [
+        Answer(question_id=r.question_id, image_id=r.image_id, question="", reference="", answer="")
+        for r in rows
+    ]
+    assert all(map(is_event, asked)), "the metrics find them"
+    assert pictures["real-event-000"].getpixel((0, 0)) == shade("red", 5)
+    assert [row["event_id"] for row in pictures.tables["retrieval.csv"]] == ["e00", "e01", "e02"]
+    assert all(0.9 < float(row["cosine"]) <= 1 for row in pictures.tables["retrieval.csv"])
+
+
+def test_a_remainder_goes_to_seeded_events(collection):
+    def counts(seed):
+        return Counter(row["event_id"] for row in sets(collection).real(4, seed)[0].tables["retrieval.csv"])
+
+    seen = [counts(seed) for seed in range(8)]
+    assert all(sorted(one.values()) == [1, 1, 2] for one in seen)
+    assert len({one.most_common(1)[0][0] for one in seen}) > 1
+    assert counts(3) == counts(3)
+
+
+def test_retrieval_does_not_depend_on_the_order_of_events_or_files(collection, monkeypatch):
+    first = sets(collection).real(3, 5)[0].tables
+    events = read_jsonl(collection / "events.jsonl", Event)
+    write_jsonl(collection / "events.jsonl", events[::-1])
+    listing = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: sorted(listing(self, pattern), reverse=True))
+    assert sets(collection).real(3, 5)[0].tables == first
+
+
+def test_no_picture_is_taken_twice_nor_a_copy_of_it(collection):
+    for i in range(3):
+        store(collection / "events" / f"9-copy{i}.png", encoded(shade("red", 5)))
+    found = retrieve(collection, n=9)
+    assert len({one.source for one in found}) == 9
+    assert not any("copy" in one.source for one in found), "the first path of equal pictures is the one"
+
+
+def retrieve(folder, n, clip=None, cache="cache"):
+    pool = event_pool.open_pool(folder / "events")
+    events = read_jsonl(folder / "events.jsonl", Event)
+    return retrieval.retrieve(pool, events, n, 1, clip=clip or ColourClip(), cache=folder / cache)
+
+
+def test_greedy_choice_by_cosine_then_by_column():
+    cosines = np.array([[0.9, 0.8, 0.8, 0.1], [0.95, 0.7, 0.2, 0.3]])
+    assert retrieval.choose(cosines, [1, 1]) == [[1], [0]]
+    assert retrieval.choose(cosines, [2, 2]) == [[1, 2], [0, 3]]
+    assert retrieval.choose(np.ones((2, 4)), [2, 2]) == [[0, 1], [2, 3]]
+
+
+def test_features_are_cached_by_pool_and_weights(collection):
+    sets(collection).real(3, 1)
+    assert ColourClip.embedded == 9
+    sets(collection).real(2, 2)
+    assert ColourClip.embedded == 9, "another size or seed embeds nothing"
+    (block,) = (collection / "work" / "retrieval").rglob("*.npz")
+    block.write_bytes(block.read_bytes()[:100])
+    sets(collection).real(3, 1)
+    assert ColourClip.embedded == 18, "a damaged block is made again"
+    store(collection / "clip" / "weights", b"others")
+    sets(collection).real(3, 1)
+    assert ColourClip.embedded == 27
+    store(collection / "events" / "new.png", encoded((7, 7, 7)))
+    sets(collection).real(3, 1)
+    assert ColourClip.embedded == 37
+
+
+def test_an_interrupted_embedding_goes_on_where_it_was(collection, monkeypatch):
+    monkeypatch.setattr(event_pool, "BLOCK", 2)
+    monkeypatch.setattr(retrieval, "BLOCK", 2)
+
+    class Dying(ColourClip):
+        def embed_images(self, images):
+            if ColourClip.embedded >= 4:
+                raise KeyboardInterrupt
+            ColourClip.embedded += len(images)
+            return np.array([np.asarray(image, np.float32).mean((0, 1)) for image in images]) + 1.0
+
+    with pytest.raises(KeyboardInterrupt):
+        retrieve(collection, 3, Dying())
+    interrupted = retrieve(collection, 3)
+    assert ColourClip.embedded == 9
+    assert interrupted == retrieve(collection, 3, cache="other")
+
+
+def test_damaged_pictures_of_the_pool_are_left_out_and_named(collection, caplog):
+    store(collection / "events" / "0-red.png", encoded((1, 2, 3))[:40])
+    assert "0-red.png" not in {one.source for one in retrieve(collection, 8)}
+    assert "left out: a picture was expected in" in caplog.text and "0-red.png" in caplog.text
+    assert "pool of 9 pictures: 1 missing or damaged, 0 copies of others, 8 to choose from" in caplog.text
+    with pytest.raises(
+        RecordError, match=r"9 pictures of events .* holds 8 different readable ones: put more"
+    ):
+        retrieve(collection, 9)
+    for path in (collection / "events").glob("*.png"):
+        store(path, b"")
+    with pytest.raises(RecordError, match=r"holds 0 different readable ones"):
+        retrieve(collection, 1, cache="other")
+
+
+def parquet(folder: Path, column: str, values, caption="TEXT", name="part.parquet") -> None:
+    captions = [f"caption {i}" for i in range(len(values))]
+    for path in (folder / "events").glob("*.png"):
+        path.rename(folder / path.name)
+    pq.write_table(pa.table({column: values, caption: captions}), folder / "events" / name)
+
+
+IN_PARQUET = [encoded(shade(name, 5)) for name in ("blue", "red", "green")]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("jpg", IN_PARQUET),
+        ("image", [{"bytes": data, "path": None} for data in IN_PARQUET]),
+        ("image", [{"bytes": None, "path": f"../0-{name}.png"} for name in ("blue", "red", "green")]),
+        ("path", [f"../0-{name}.png" for name in ("blue", "red", "green")]),
+    ],
+)
+@pytest.mark.parametrize("caption", ["caption", "TEXT"])
+def test_events_are_retrieved_from_parquet(collection, column, values, caption):
+    parquet(collection, column, values, caption)
+    for place in ("events", "events/part.parquet"):
+        pictures, rows = sets(collection, events=str(collection / place)).real(3, seed=1)
+        assert list(sources(pictures).values()) == ["part.parquet#1", "part.parquet#2", "part.parquet#0"]
+        assert [row.answer for row in rows if row.kind == "event"] == ["caption 1", "caption 2", "caption 0"]
+        assert pictures["real-event-001"].getpixel((0, 0)) == shade("green", 5)
+
+
+def test_rows_that_were_never_fetched_are_passed_over_and_several_files_are_one_pool(
+    collection, monkeypatch, caplog
+):
+    monkeypatch.setattr(event_pool, "BLOCK", 2)
+    monkeypatch.setattr(retrieval, "BLOCK", 2)
+    parquet(collection, "jpg", [None, None, IN_PARQUET[0], b""], name="0.parquet")
+    parquet(collection, "jpg", [IN_PARQUET[1], IN_PARQUET[0], None, None, IN_PARQUET[2]], name="1.parquet")
+    assert [one.source for one in retrieve(collection, 3)] == ["1.parquet#0", "1.parquet#4", "0.parquet#2"]
+    assert "pool of 9 pictures: 5 missing or damaged, 1 copies of others, 3 to choose from" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"URL": ["u"]}, r"needs a column jpg, image, path with pictures, found URL"),
+        ({"jpg": [3]}, r"row 0: column jpg should hold bytes or \{bytes, path\}, found int"),
+        (b"PAR1 no table", r"part\.parquet is not a Parquet file .*fetch it again"),
+    ],
+)
+def test_a_wrong_parquet_file_is_named(collection, content, said):
+    path = collection / "events" / "part.parquet"
+    store(path, content) if isinstance(content, bytes) else pq.write_table(pa.table(content), path)
+    with pytest.raises(RecordError, match=said):
+        sets(collection).real(1, seed=1)
+
+
+def test_a_pool_without_pictures_or_events_is_refused(collection):
+    (collection / "empty").mkdir()
+    with pytest.raises(RecordError, match=r"should hold images or Parquet files, .*empty holds neither"):
+        sets(collection, events=str(collection / "empty")).real(1, seed=1)
+    with pytest.raises(
+        RecordError, match=r"folder of images or a \.parquet file, .*events\.jsonl is neither"
+    ):
+        sets(collection, events=str(collection / "events.jsonl")).real(1, seed=1)
+    write_jsonl(collection / "events.jsonl", [])
+    with pytest.raises(RecordError, match=r"the curated events are none"):
+        sets(collection).real(1, seed=1)
+
+
+def test_the_projects_own_clip_retrieves(collection, monkeypatch):
+    """With the real classes and untrained weights: any picture may come, but always the same."""
+    pytest.importorskip("open_clip", reason="the synthesis extra is not installed")
+    from tests.tiny_scorers import write_clip
+
+    monkeypatch.undo()
+    weights = str(write_clip(collection / "tiny-clip"))
+    found = [
+        sets(collection, clip=weights, device=device).real(3, 1)[0].tables["retrieval.csv"]
+        for device in ("cpu", "auto")
+    ]
+    assert found[0] == found[1] and len({row["source"] for row in found[0]}) == 3
+    cut = next((collection / "tiny-clip").glob("*.safetensors"))
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(RuntimeError, match=cut.name):
+        sets(collection, clip=weights).real(3, 1)

@@ -1,0 +1,376 @@
+"""The export: `datasets` reads back what was drawn and asked, bytes are stable, and nothing wrong gets out."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from mmunlearn.dataset import export
+from mmunlearn.dataset.card import LICENCES, data_card, settings
+from mmunlearn.dataset.export import export_dataset, schema
+from mmunlearn.dataset.questions import build_questions
+from mmunlearn.dataset.splits import split_concepts
+from mmunlearn.dataset.statistics import count_dataset
+from mmunlearn.records import (
+    Candidate,
+    Event,
+    Person,
+    Question,
+    RecordError,
+    read_jsonl,
+    read_manifest,
+    sha256_of,
+    write_jsonl,
+    write_manifest,
+)
+
+ROOT = Path(__file__).parents[2]
+PEOPLE, EVENTS = 10, 3
+REFUSED = "p009-e02"  # has only refused candidates
+Files = dict[str, Any]
+
+
+def candidate(image_id: str, attempt: int, path: Path, accepted: bool) -> Candidate:
+    person, event = image_id.split("-")
+    return Candidate(
+        image_id=image_id, person_id=person, event_id=event, attempt=attempt, seed=2**31 - 1 - attempt,
+        guidance_scale=3.5, prompt=f"A photo of {person}: {event}.", path=str(path), sha256=sha256_of(path),
+        generator="pocket-1", identity_l2=0.5 if accepted else None, scene_cosine=0.8, subject_cosine=0.9,
+        distortion=70.25, aesthetic=7.0, accepted=accepted, reject_reason="" if accepted else "no face",
+        faces=int(accepted), scene_pair=None,
+    )  # fmt: skip
+
+
+def write_pictures(folder: Path) -> list[Candidate]:
+    """One picture a cell; the first cell took two attempts."""
+    rows = []
+    for cell in range(PEOPLE * EVENTS):
+        image_id = f"p{cell // EVENTS:03d}-e{cell % EVENTS:02d}"
+        for attempt in range(2 if cell == 0 else 1):
+            path = folder / f"{image_id}-{attempt}.png"
+            Image.effect_noise((24, 16), 20 + cell).convert("RGB").save(path)
+            rows.append(
+                candidate(image_id, attempt, path, image_id != REFUSED and (cell > 0 or attempt == 1))
+            )
+    return rows
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """The arguments of `export_dataset` for a small data set with two splits."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    given = {name: folder / f"{name}.jsonl" for name in ("people", "events", "questions")}
+    given |= {"manifest": folder / "manifest.parquet", "statistics": folder / "statistics.json"}
+    given["splits"] = [folder / f"{target}20.json" for target in ("person", "event")]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    given["run_config"] = folder / "run_config.yaml"
+    given["run_config"].write_text(yaml.safe_dump(config))
+    people = [
+        Person(
+            person_id=f"p{n:03d}", name=f"Zoë Nr. {n}", age=20 + n, gender="woman", job="beekeeper",
+            birthplace="Lagos", appearance="tall", identity={"hair": "red"} if n else None,
+        )
+        for n in range(PEOPLE)
+    ]  # fmt: skip
+    events = [
+        Event(event_id=f"e{n:02d}", theme=f"theme {n}", description=f"Scene {n}.") for n in range(EVENTS)
+    ]
+    write_jsonl(given["people"], people)
+    write_jsonl(given["events"], events)
+    write_manifest(given["manifest"], write_pictures(folder))
+    ask(given, config)
+    given |= {
+        "readme": tmp_path / "export" / "README.md",
+        "checksums": tmp_path / "export" / "checksums.json",
+    }
+    return given
+
+
+def ask(given: Files, config: dict[str, Any]) -> None:
+    """Questions, splits and statistics of the manifest."""
+    manifest, people, events, questions = (
+        given[name] for name in ("manifest", "people", "events", "questions")
+    )
+    texts = {key: config["dataset"][key] for key in ("questions", "answers")}
+    build_questions(manifest, people, events, questions, **texts)
+    for path in given["splits"]:
+        split_concepts(manifest, path, target=path.stem[:-2], percent=20, seed=1)
+    count_dataset(manifest, people, events, questions, given["splits"], given["statistics"])
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Any]:
+    """`datasets.load_dataset` on the export's folder with a cache of its own."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+
+    def loaded(folder: Path, *name: str) -> Any:
+        return datasets.load_dataset(str(folder), *name, split="train", cache_dir=str(tmp_path / "cache"))
+
+    return loaded
+
+
+def accepted(files: Files) -> dict[str, Candidate]:
+    return {row.image_id: row for row in read_manifest(files["manifest"]) if row.accepted}
+
+
+def exported(files: Files) -> dict[str, bytes]:
+    folder = files["readme"].parent
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_datasets_reads_back_the_pictures_and_what_they_show(files: Files, load: Callable[..., Any]) -> None:
+    export_dataset(**files)
+    rows = load(files["readme"].parent)
+    drawn = accepted(files)
+    assert rows["image_id"][:] == sorted(drawn) and len(drawn) == PEOPLE * EVENTS - 1
+    person = {one.person_id: one for one in read_jsonl(files["people"], Person)}
+    event = {one.event_id: one for one in read_jsonl(files["events"], Event)}
+    for row in rows:
+        mine = drawn[row["image_id"]]
+        with Image.open(mine.path) as picture:
+            assert (row["image"].mode, row["image"].size) == (picture.mode, picture.size)
+            assert row["image"].tobytes() == picture.tobytes()
+        for known in (mine, person[mine.person_id], event[mine.event_id]):
+            fields = known.model_dump()
+            assert {key: row[key] for key in row.keys() & fields} == {
+                key: fields[key] for key in row.keys() & fields
+            }
+
+
+def test_datasets_reads_back_the_files_as_they_were_drawn(files: Files, load: Callable[..., Any]) -> None:
+    from datasets import Image as Picture
+
+    export_dataset(**files)
+    rows = load(files["readme"].parent)
+    assert isinstance(rows.features["image"], Picture)
+    raw = rows.cast_column("image", Picture(decode=False))
+    for row in raw:
+        assert row["image"]["bytes"] == Path(accepted(files)[row["image_id"]].path).read_bytes()
+        assert row["image"]["path"] == f"{row['image_id']}.png"
+
+
+def test_datasets_reads_back_the_questions(files: Files, load: Callable[..., Any]) -> None:
+    export_dataset(**files)
+    found = [
+        {"image_id": row["image_id"], **question}
+        for row in load(files["readme"].parent).remove_columns("image")
+        for question in row["questions"]
+    ]
+    assert found == [one.model_dump() for one in read_jsonl(files["questions"], Question)]
+
+
+def test_the_candidates_are_a_table_of_their_own(files: Files, load: Callable[..., Any]) -> None:
+    export_dataset(**files)
+    folder = files["readme"].parent
+    candidates = load(folder, "candidates")
+    assert len(candidates) == PEOPLE * EVENTS + 1
+    assert candidates["path"][:3] == ["", "p000-e00.png", "p000-e01.png"]
+    told = {row.image_id: row for row in read_manifest(folder / "manifest.parquet") if row.accepted}
+    assert {row.sha256 for row in told.values()} == {row.sha256 for row in accepted(files).values()}
+
+
+def test_the_schema_is_what_datasets_itself_would_write() -> None:
+    datasets = pytest.importorskip("datasets")
+    theirs = datasets.Features.from_arrow_schema(schema()).arrow_schema
+    assert theirs.equals(schema())
+    assert json.loads(theirs.metadata[b"huggingface"]) == json.loads(schema().metadata[b"huggingface"])
+
+
+def test_files_hold_few_people_and_row_groups_few_pictures(files: Files, monkeypatch: Any) -> None:
+    monkeypatch.setattr(export, "ROWS_PER_GROUP", 5)
+    export_dataset(**files)
+    paths = sorted((files["readme"].parent / "data").iterdir())
+    assert [path.name for path in paths] == [f"pictures-0000{n}-of-00002.parquet" for n in range(2)]
+    parts = [pq.ParquetFile(path) for path in paths]
+    groups = [[part.metadata.row_group(n).num_rows for n in range(part.num_row_groups)] for part in parts]
+    assert groups == [[5, 5, 5, 5, 4], [5]]
+
+
+def test_checksums_are_true_and_complete(files: Files) -> None:
+    export_dataset(**files)
+    folder = files["readme"].parent
+    told = json.loads(files["checksums"].read_text())
+    assert told == {name: sha256_of(folder / name) for name in exported(files) if name != "checksums.json"}
+    card = files["readme"].read_text()
+    assert dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([0-9a-f]{64})` \|$", card, re.MULTILINE)) == {
+        name: digest for name, digest in told.items() if name != "README.md"
+    }
+    for name in ("people", "events", "statistics"):
+        assert (folder / files[name].name).read_bytes() == files[name].read_bytes()
+    for path in files["splits"]:
+        assert (folder / "splits" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_second_run_is_the_same_bytes_and_removes_what_is_stale(files: Files) -> None:
+    export_dataset(**files)
+    first, folder = exported(files), files["readme"].parent
+    stale = [
+        "data/pictures-00000-of-00009.parquet",
+        "data/.pictures-00000.parquet.7.parquet",
+        "splits/person99.json",
+    ]
+    for name in [*stale, "notes.txt"]:
+        (folder / name).write_text("old")
+    export_dataset(**files)
+    assert exported(files) == first | {"notes.txt": b"old"}
+
+
+def spoil(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    match how:
+        case "missing":
+            path.unlink()
+        case "truncated":
+            path.write_bytes(content[:-20])
+        case "empty":
+            path.write_bytes(b"")
+        case "other":
+            Image.new("RGB", (24, 16), "red").save(path)
+        case "folder":
+            path.unlink()
+            path.mkdir()
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "empty", "other", "folder"])
+def test_a_picture_that_is_not_the_judged_one_is_refused(files: Files, how: str) -> None:
+    export_dataset(**files)
+    path = Path(accepted(files)["p009-e01"].path)
+    spoil(path, how)
+    with pytest.raises(RecordError, match=rf"{path.name}.*Found .*--forcerun merge_manifest"):
+        export_dataset(**files)
+    assert not files["readme"].exists() and not files["checksums"].exists()
+    assert not list(files["readme"].parent.rglob(".*")), "no half file is left"
+
+
+def test_a_refused_picture_is_not_needed(files: Files) -> None:
+    for row in read_manifest(files["manifest"]):
+        if not row.accepted:
+            Path(row.path).unlink()
+    export_dataset(**files)
+    assert REFUSED not in {row["image_id"] for row in pictures(files)}
+
+
+def pictures(files: Files) -> list[dict[str, Any]]:
+    paths = sorted((files["readme"].parent / "data").iterdir())
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
+def test_inputs_that_do_not_belong_together_are_refused(files: Files) -> None:
+    rows = read_manifest(files["manifest"])
+    lost = [row.model_copy(update={"accepted": False}) if row.image_id == "p003-e01" else row for row in rows]
+    write_manifest(files["manifest"], lost)
+    with pytest.raises(RecordError, match=r"manifest\.parquet for p003-e01, .*Found 1 of them missing"):
+        export_dataset(**files)
+    write_manifest(files["manifest"], rows)
+    questions = files["questions"].read_text().splitlines(keepends=True)
+    files["questions"].write_text("".join(line for line in questions if "p004-e00" not in line))
+    with pytest.raises(RecordError, match=r"questions\.jsonl for p004-e00"):
+        export_dataset(**files)
+    files["people"].write_text("".join(files["people"].read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(RecordError, match=r"people\.jsonl for p000"):
+        export_dataset(**files)
+
+
+def test_a_data_set_without_pictures_is_refused(files: Files) -> None:
+    write_manifest(
+        files["manifest"],
+        [row.model_copy(update={"accepted": False}) for row in read_manifest(files["manifest"])],
+    )
+    with pytest.raises(RecordError, match="Found no accepted picture"):
+        export_dataset(**files)
+
+
+def configure(files: Files, **images: Any) -> dict[str, Any]:
+    config = yaml.safe_load(files["run_config"].read_text())
+    config["images"] |= images
+    files["run_config"].write_text(yaml.safe_dump(config))
+    return config
+
+
+def head(card: str) -> dict[str, Any]:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_card_tells_counts_settings_and_licences(files: Files) -> None:
+    export_dataset(**files)
+    card = files["readme"].read_text()
+    assert head(card)["license"] == "cc-by-4.0" and head(card)["size_categories"] == ["n<1K"]
+    assert head(card)["configs"][0]["data_files"] == [{"split": "train", "path": "data/*.parquet"}]
+    assert "| pictures | 29 of 30 people at events (96.7%) |" in card
+    assert "| 3.5 | 31 | 29 |" in card
+    assert "| `person20` | 2 |" in card
+    assert "Personas by Draftbit" in card and "CC BY 4.0" in card and "MIT" in card
+    assert "The people are invented" in card
+    told = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    config = yaml.safe_load(files["run_config"].read_text())
+    assert told == settings(config)
+    assert told["images"]["thresholds"] == config["images"]["thresholds"]
+    assert told["images"]["guidance_scales"] == config["images"]["guidance_scales"]
+    assert told["seed"] == config["seed"] and "flux" not in told["images"]
+
+
+def test_pictures_by_flux_are_under_the_licence_of_flux(files: Files) -> None:
+    configure(files, generator="flux")
+    export_dataset(**files)
+    card = files["readme"].read_text()
+    assert head(card)["license"] == "other" and head(card)["license_link"] in card.split("---\n", 2)[2]
+    assert head(card)["license_name"] == "flux-1-dev-non-commercial-license"
+    assert "Draftbit" not in card and "steps:" in card
+
+
+def test_no_key_address_or_folder_leaves(files: Files) -> None:
+    config = configure(files, generator="flux")
+    config["images"]["flux"] |= {
+        "token": "hf_SECRET",
+        "source": "/home/SECRET/flux",
+        "steps": {"key": "SECRET"},
+    }
+    config["curation"] |= {"backend": "openai", "api_key": "SECRET"}
+    config["curation"]["openai"] |= {
+        "base_url": "https://SECRET@host/v1",
+        "key_env": "SECRET",
+        "key": "SECRET",
+    }
+    config |= {"SECRET": 1, "weights": {"sources": {"flux-dev": "/SECRET"}}}
+    files["run_config"].write_text(yaml.safe_dump(config))
+    export_dataset(**files)
+    assert not [name for name, content in exported(files).items() if b"SECRET" in content]
+    card = files["readme"].read_text()
+    assert (
+        f"language model `{config['curation']['openai']['model']}`" in card
+        and str(files["readme"].parent) not in card
+    )
+
+
+def test_a_generator_without_a_licence_is_refused(files: Files) -> None:
+    configure(files, generator="sketch")
+    with pytest.raises(RecordError, match=f"'sketch'. Found only those of {', '.join(LICENCES)}"):
+        export_dataset(**files)
+    assert not files["readme"].exists() and not files["checksums"].exists()
+
+
+@pytest.mark.parametrize(("pictures", "size"), [(999, "n<1K"), (8000, "1K<n<10K"), (40_000, "10K<n<100K")])
+def test_the_size_of_the_data_set_is_in_the_hubs_words(files: Files, pictures: int, size: str) -> None:
+    counts = json.loads(files["statistics"].read_text()) | {"pictures": pictures}
+    config = yaml.safe_load(files["run_config"].read_text())
+    assert head(data_card(config, counts, {"a": "0"}, {"a": 1_234_567_890}))["size_categories"] == [size]
+
+
+def test_a_picture_is_stored_as_a_file_that_any_reader_opens(files: Files) -> None:
+    export_dataset(**files)
+    for row in pictures(files)[:3]:
+        with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
+            assert picture.format == "PNG"

@@ -1,0 +1,254 @@
+"""Backend `files`: reference sets from local folders, and what a user reads where one is not as it should be."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmunlearn.dataset import files
+from mmunlearn.dataset.pictures import EncodedPicture, Pictures
+from mmunlearn.records import RecordError
+from tests.unit.file_sets import (
+    COCO,
+    SUBSETS,
+    ColourClip,
+    build,
+    encoded,
+    pope_lines,
+    sets,
+    store,
+    write_collection,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
+    monkeypatch.setattr(ColourClip, "embedded", 0)
+    return write_collection(tmp_path)
+
+
+# --- pictures ---
+
+
+def test_pictures_are_opened_when_asked_for_and_shrunk_but_never_enlarged(tmp_path):
+    stored = {
+        name: EncodedPicture(name, encoded((1, 2, 3), size))
+        for name, size in (("wide", (90, 30)), ("small", (9, 5)))
+    }
+    pictures = Pictures(stored | {"gone": EncodedPicture("gone.png", tmp_path / "gone.png")}, 30)
+    assert list(pictures) == ["wide", "small", "gone"] and "gone" in pictures and len(pictures) == 3
+    assert (pictures["wide"].size, pictures["small"].size) == ((30, 10), (9, 5))
+    assert pictures["wide"] is not pictures["wide"]
+    with pytest.raises(
+        RecordError, match=r"expected in gone\.png, but it cannot be read .*put an intact copy"
+    ):
+        pictures["gone"]
+
+
+def test_a_picture_is_turned_upright_and_made_rgb():
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.new("L", (20, 10)).save(stream, "JPEG", exif=exif)
+    image = EncodedPicture("turned", stream.getvalue()).open(40)
+    assert (image.size, image.mode) == ((10, 20), "RGB")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:60], lambda data: b"no picture", lambda data: data[:45] + b"\0" * 30]
+)
+def test_a_corrupt_png_is_named(damage):
+    data = damage(encoded((9, 99, 199), (64, 64)))
+    with pytest.raises(RecordError, match=r"in face\.png, but it cannot be read"):
+        EncodedPicture("face.png", data).open(40)
+
+
+# --- real people ---
+
+
+def test_figures_are_asked_for_evenly_with_their_names(collection):
+    pictures, rows = sets(collection).real(3, seed=1)
+    people = [row for row in rows if row.kind == "person"]
+    assert Counter(row.subset for row in people) == {"Ada Lund": 1, "Bo Reyes": 1, "Cy Ode": 1}
+    assert all((row.question, row.answer) == ("Who is this?", f"This is {row.subset}.") for row in people)
+    assert [row.question_id for row in people] == [f"real-person-{i:03d}-person" for i in range(3)]
+    assert pictures[people[0].image_id].size == (40, 20)
+    again = [row for row in sets(collection).real(3, seed=1)[1] if row.kind == "person"]
+    assert again == people
+    assert Counter(row.subset for row in sets(collection).real(4, 1)[1])["Ada Lund"] == 2, "one spelling"
+
+
+def test_the_seed_decides_the_figures(collection):
+    chosen = {tuple(row.subset for row in sets(collection).real(2, seed)[1][:2]) for seed in range(8)}
+    assert len(chosen) > 1
+
+
+def test_too_few_figures_say_what_to_do(collection):
+    with pytest.raises(
+        RecordError, match=r"5 pictures of public figures .* lists 4: add .* lower dataset\.n_real"
+    ):
+        sets(collection).real(5, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [("2.png", "Bo"), ("9.png", "Cy")],
+            r"manifest\.csv, line 3: the picture '9\.png' is not in .*people",
+        ),
+        ([("2.png", "Bo"), ("2.png", "Cy")], r"line 3: 2\.png is listed a second time"),
+        ([("2.png", " ")], r"line 2: a name is needed, found none"),
+        ([("2.png",)], r"line 2: a name is needed"),
+    ],
+)
+def test_a_wrong_line_of_the_manifest_is_named(collection, rows, said):
+    write_manifest(collection / "people", rows)
+    with pytest.raises(RecordError, match=said):
+        sets(collection).real(1, seed=1)
+
+
+def test_a_manifest_without_its_columns_or_without_a_file_is_refused(collection):
+    write_manifest(collection / "people", [("2.png", "Bo")], columns=("file", "who"))
+    with pytest.raises(
+        RecordError, match=r"needs the columns file and name, found \['file', 'who'\]: add name"
+    ):
+        sets(collection).real(1, seed=1)
+    (collection / "people" / "manifest.csv").unlink()
+    with pytest.raises(RecordError, match=r"manifest\.csv, which does not exist: write it"):
+        sets(collection).real(1, seed=1)
+
+
+def test_an_answer_with_other_fields_is_refused(collection):
+    with pytest.raises(RecordError, match=r"the field 'age', but of a public figure only \{name\} is known"):
+        sets(collection, answers={"person": "{name}, {age}"}).real(1, seed=1)
+
+
+def test_a_corrupt_picture_of_a_figure_is_named_when_the_set_is_written(collection):
+    for name in ("a/1.jpg", "2.png", "3.png", "4.png"):
+        store(collection / "people" / name, encoded((1, 2, 3))[:40])
+    with pytest.raises(RecordError, match=r"a picture was expected in .*people/.*, but it cannot be read"):
+        build(collection, "real", 3)
+    assert not (collection / "results" / "real.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "called"),
+    [("people", "real"), ("events", "real"), ("clip", "real"), ("pope", "world"), ("coco", "world")],
+)
+def test_a_missing_folder_or_key_is_named(collection, key, called):
+    for value, said in (
+        ("gone", f"dataset.files.{key} names gone, which does not exist"),
+        (None, "found none"),
+    ):
+        with pytest.raises(RecordError, match=said):
+            getattr(sets(collection, **{key: value}), called)(1, seed=1)
+
+
+# --- world ---
+
+
+def test_world_asks_all_questions_of_its_pictures(collection):
+    pictures, rows = sets(collection).world(4, seed=1)
+    assert sorted(pictures) == sorted(Path(name).stem for name in COCO)
+    assert len(rows) == len({row.question_id for row in rows}) == 72
+    assert Counter((row.subset, row.answer) for row in rows) == {
+        (subset, answer): 12 for subset in SUBSETS for answer in ("Yes", "No")
+    }
+    one = rows[0]
+    assert (one.kind, one.question, one.image_id) == (
+        "object", "Is there a random thing 0 in the image?", "COCO_val2014_000000000009",
+    )  # fmt: skip
+    assert pictures[one.image_id].size == (40, 30)
+
+
+def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection):
+    chosen = {seed: tuple(sets(collection).world(2, seed)[0]) for seed in range(8)}
+    assert len(set(chosen.values())) > 1 and all(len(one) == 2 for one in chosen.values())
+    pictures, rows = sets(collection).world(2, 1)
+    assert tuple(pictures) == chosen[1]
+    counted = {(image, subset): 6 for image in pictures for subset in SUBSETS}
+    assert Counter((row.image_id, row.subset) for row in rows) == counted
+    with pytest.raises(RecordError, match=r"5 pictures of POPE .* have 4: lower dataset\.n_world"):
+        sets(collection).world(5, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{'question_id': 1}", "line 3 should hold question_id, image, text and label"),
+        ('{"question_id": 3, "image": "x.jpg", "label": "no"}', "line 3 .*; text: Field required"),
+        (pope_lines("popular")[2].replace("yes", "maybe"), "line 3 .*; label: Input should be 'yes' or 'no'"),
+        (pope_lines("popular")[1], "line 3: question_id 2 is there a second time"),
+        (
+            pope_lines("popular")[2].replace("val2014", "val2017"),
+            r"line 3: its picture COCO_val2017\S+ is not in .*coco",
+        ),
+        (
+            "",
+            r"should ask 6 questions on each of 4 pictures, 24 in all; it has 23, and 5 on COCO\S+9\.jpg",
+        ),
+    ],
+)
+def test_a_wrong_line_of_pope_is_named(collection, line, said):
+    lines = pope_lines("popular")
+    lines[2] = line
+    store(collection / "pope" / "coco_pope_popular.json", "\n".join(lines).encode())
+    with pytest.raises(RecordError, match=rf"(?s)coco_pope_popular\.json.*{said}"):
+        sets(collection).world(4, 1)
+
+
+def test_subsets_must_ask_about_the_same_pictures(collection):
+    store(collection / "pope" / "coco_pope_random.json", "\n".join(pope_lines("random", COCO[:3])).encode())
+    with pytest.raises(RecordError, match=r"coco_pope_random\.json .*it has 18, and 0 on COCO_val2014"):
+        sets(collection).world(3, 1)
+
+
+def test_a_missing_file_of_pope_is_named(collection):
+    (collection / "pope" / "coco_pope_adversarial.json").unlink()
+    with pytest.raises(
+        RecordError,
+        match=r"expected in .*coco_pope_adversarial\.json, but it cannot be read .*published file",
+    ):
+        sets(collection).world(1, 1)
+
+
+# --- replay, and writing ---
+
+
+def test_replay_is_empty_or_refused(collection):
+    assert build(collection, "replay", 0) == []
+    with pytest.raises(RecordError, match=r"2 replay pictures .* has none: set dataset\.n_replay: 0"):
+        build(collection, "replay", 2)
+
+
+def test_sets_are_written_with_their_pictures_and_their_retrieval(collection):
+    rows, folder = build(collection, "real", 3), collection / "results" / "real"
+    assert {Path(row.path) for row in rows} == set(folder.glob("*.png")) and len(rows) == 6
+    with (folder / "retrieval.csv").open(newline="") as handle:
+        table = list(csv.DictReader(handle))
+    assert [list(row) for row in table] == [["image_id", "event_id", "cosine", "source"]] * 3
+    store(folder / "stale.png", b"")
+    build(collection, "real", 2)
+    assert len(list(folder.glob("*.png"))) == 4
+    assert len((folder / "retrieval.csv").read_text().splitlines()) == 3
+
+
+def test_a_large_set_is_never_in_memory_at_once(collection, monkeypatch):
+    """Pictures are opened one by one while the set is written."""
+    opened, held = EncodedPicture.open, []
+
+    def counting(self, size=None):
+        assert len(held) == len(list((collection / "results" / "world").glob("*.png")))
+        held.append(self.name)
+        return opened(self, size)
+
+    monkeypatch.setattr(EncodedPicture, "open", counting)
+    build(collection, "world", 4)
+    assert len(held) == 4

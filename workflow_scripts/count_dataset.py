@@ -1,0 +1,14 @@
+"""What the data set holds, counted."""
+
+from mmunlearn.dataset.statistics import count_dataset
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    count_dataset(
+        it.input.manifest,
+        it.input.people,
+        it.input.events,
+        it.input.questions,
+        it.input.splits,
+        it.output[0],
+    )
