@@ -9,6 +9,7 @@ SHELL := /bin/bash
 BIN = $(VENV)/bin
 override CORES := $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$(($(CORES) < n ? $(CORES) : n)))
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 # Snakemake starts a script by the unquoted path of its interpreter. So where the path of this folder has a space,
 # the environment lies in the user's cache and .venv is a link to it.
@@ -18,21 +19,29 @@ else
 VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mmunlearn/venv-$(shell pwd | cksum | cut -d' ' -f1)
 endif
 
-.PHONY: run test lint pocket-models clean distclean help
+.PHONY: run test lint review export paper pocket-models clean distclean help
 .NOTPARALLEL:
 
 run: .venv/.ready  ## run the pocket benchmark (CORES=2, ARGS="any Snakemake options or targets")
 	@$(SNAKEMAKE) $(ARGS)
 	@for page in results/*/report.html; do [ ! -e "$$page" ] || echo "Report: $$page"; done
 
-test: .venv/.ready  ## run the tests (ARGS="any pytest options")
+test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options")
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/.ready  ## check style and the workflow's form
+lint: .venv/.ready-dev  ## check style and the workflow's form
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile rules
 	@$(BIN)/snakemake --lint
+
+review: .venv/.ready  ## write the pages on which people review texts and pictures (ARGS="--configfile FILE")
+	@$(SNAKEMAKE) --keep-going $(ARGS) -- review
+
+export: .venv/.ready  ## write the data set in the form of Hugging Face's datasets (ARGS="--configfile FILE")
+	@$(SNAKEMAKE) $(ARGS) -- export
+
+paper: .venv/.ready-paper  ## set up what the paper scale needs besides: FLUX, the filters' networks, openai
 
 pocket-models: .venv/.ready  ## rebuild the shipped weights of the pocket world from nothing
 	@$(SNAKEMAKE) $(ARGS) pocket_models
@@ -56,5 +65,16 @@ help:  ## list the targets
 	@echo "Setting up .venv (two to three minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@[ $(VENV) = .venv ] || ln -sfn $(VENV) .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) -e .
+	@touch $@
+
+# Two packages bring OpenCV, one of them in the form that needs a screen's libraries: the other one is put on top.
+.venv/.ready-paper: .venv/.ready
+	@echo "Adding the packages of the paper scale (two minutes the first time) ..."
+	@$(PIP) -e '.[paper]'
+	@$(PIP) --force-reinstall --no-deps opencv-python-headless
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready-paper
+	@$(PIP) -e '.[dev]'
 	@touch $@

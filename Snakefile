@@ -4,7 +4,8 @@
     snakemake --cores 2 dataset               up to the data set; likewise curate, draw, train, evaluate
     snakemake -n --configfile presets/pocket-full.yaml
 
-Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper.
+Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper. Beside them: weights
+(fetched once), review (by people), export (the data set for others), pocket (its shipped weights).
 """
 
 from snakemake.utils import min_version
@@ -22,12 +23,15 @@ pathvars:
 
 
 include: "rules/common.smk"
+include: "rules/weights.smk"
 include: "rules/curation.smk"
 include: "rules/images.smk"
+include: "rules/review.smk"
 include: "rules/dataset.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
+include: "rules/export.smk"
 include: "rules/pocket.smk"
 
 
@@ -38,6 +42,8 @@ localrules:
     dataset,
     train,
     evaluate,
+    review,
+    export,
     pocket_models,
 
 
@@ -46,6 +52,8 @@ rule all:
     input:
         "<results>/run_config.yaml",
         "<results>/report.html",
+        "<results>/figures/fig4.png",
+        "<results>/tables/filter_agreement.csv",
 
 
 rule curate:
@@ -62,6 +70,7 @@ rule draw:
 rule dataset:
     input:
         "<results>/dataset/questions.jsonl",
+        "<results>/dataset/statistics.json",
         expand("<results>/dataset/{name}.jsonl", name=["real", "world"]),
         expand("<results>/dataset/splits/{split}.json", split=SPLITS),
 
@@ -74,3 +83,16 @@ rule train:
 rule evaluate:
     input:
         all_scores(),
+
+
+rule review:
+    input:
+        expand("<results>/review/pictures-{shard:03d}.html", shard=SHARDS),
+        "<results>/review/sample.html",
+        "<results>/review/texts.html",
+        "<results>/review/agreement.html",
+
+
+rule export:
+    input:
+        "<results>/export/README.md",

@@ -6,10 +6,22 @@ from importlib import import_module
 from typing import Any
 
 BACKENDS: dict[str, dict[str, str]] = {
-    "curator": {"shipped": "mmunlearn.curation.shipped:ShippedCurator"},
-    "generator": {"pocket": "mmunlearn.pocket.generator:build_generator"},
-    "scorers": {"pocket": "mmunlearn.pocket.scorers:PocketScorers"},
-    "reference_sets": {"pocket": "mmunlearn.pocket.reference_sets:PocketReferenceSets"},
+    "curator": {
+        "shipped": "mmunlearn.curation.shipped:ShippedCurator",
+        "openai": "mmunlearn.curation.openai:OpenAICurator",
+    },
+    "generator": {
+        "pocket": "mmunlearn.pocket.generator:build_generator",
+        "flux": "mmunlearn.synthesis.flux:build_generator",
+    },
+    "scorers": {
+        "pocket": "mmunlearn.pocket.scorers:build_scorers",
+        "networks": "mmunlearn.scorers.networks:NetworkScorers",
+    },
+    "reference_sets": {
+        "pocket": "mmunlearn.pocket.reference_sets:PocketReferenceSets",
+        "files": "mmunlearn.dataset.files:FileReferenceSets",
+    },
     "judge": {"local": "mmunlearn.evaluation.judge:LocalJudge"},
 }
 

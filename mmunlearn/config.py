@@ -25,7 +25,7 @@ PUBLISHED = {
     "goal": "Goal",
 }
 
-THRESHOLDS = ("identity_l2", "scene_cosine", "subject_cosine", "distortion", "aesthetic")
+THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
 
 
@@ -38,6 +38,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     match = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
+
+
+def drop_nulls(config: dict[str, Any]) -> None:
+    """Leave out the models and methods that an overlay sets to null: overlays are merged, so they cannot omit."""
+    for section in ("models", "methods"):
+        if isinstance(config.get(section), dict):
+            config[section] = {name: row for name, row in config[section].items() if row is not None}
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -58,6 +65,8 @@ def check(config: Mapping[str, Any]) -> None:
 
 def _explain(error: Any) -> list[str]:
     where = ".".join(map(str, error.path))
+    if where.endswith("key_env"):
+        return [f"{where}: the name of an environment variable (A-Z, 0-9, _) or null, never the key itself"]
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [key for key in error.instance if key not in known]
@@ -73,6 +82,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     images, curation = config["images"], config["curation"]
     if images["max_attempts"] < images["candidates"]:
         yield "images.max_attempts: must be at least images.candidates"
+    if images["generator"] == "flux" and images["size"] % 16:
+        yield f"images.size: FLUX draws multiples of 16, not {images['size']}"
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
@@ -86,7 +97,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     from mmunlearn.models.families import FAMILIES
     from mmunlearn.records import Event, Person
+    from mmunlearn.weights import known
 
+    for name in config["weights"]["sources"]:
+        if name not in known():
+            yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
@@ -106,6 +121,60 @@ def method_row(config: Mapping[str, Any], method: str) -> Mapping[str, Any]:
     if method not in config["methods"]:
         raise ConfigError(f"method '{method}' is not in methods; {nearest(method, config['methods'])}")
     return config["methods"][method]
+
+
+def verdict_files(folder: str | None) -> list[str]:
+    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
+    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
+
+
+def decisions(config: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of what the reviewers have decided on texts and on pictures.
+
+    As a param, they make a job run anew when a decision that matters to it changes, where the files themselves
+    would rerun everything after each further CSV. Raises RecordError where a file is damaged.
+    """
+    review = config["review"]
+    files = verdict_files(review["verdicts"])
+    if not files:
+        return dict.fromkeys(("texts", "pictures"), "none")
+    from mmunlearn.records import digest_of
+    from mmunlearn.review.verdicts import confirmed, read_verdicts, rejected
+
+    said = read_verdicts(map(Path, files))
+    decided = {
+        kind: [sorted(rejected(said, kind)), sorted(confirmed(said, kind, review["reviewers"]))]
+        if review["reviewers"]
+        else [sorted(rejected(said, kind))]
+        for kind in ("person", "event", "picture")
+    }
+    return {
+        "texts": digest_of([decided["person"], decided["event"]]),
+        "pictures": digest_of(decided["picture"]),
+    }
+
+
+def receipts(config: Mapping[str, Any], folders: Iterable[str]) -> list[str]:
+    """Receipts of the rule fetch_weights for those of the folders that it fills."""
+    home = Path(config["weights"]["folder"])
+    return sorted({f"<results>/weights/{Path(f).name}.json" for f in folders if Path(f).parent == home})
+
+
+def picture_weights(config: Mapping[str, Any]) -> list[str]:
+    """What stands for the weights of the generator and the scorers in use, as inputs of the rules that draw."""
+    images = config["images"]
+    flux, networks = images["flux"], images["networks"]
+    folders = [flux["source"]] if images["generator"] == "flux" else []
+    if images["scorers"] == "networks":
+        folders += [networks[name] for name in ("face", "scene", "subject", "distortion", "aesthetic")]
+    card = [f"{images['pocket']['weights']}/card.json"] if images["scorers"] == "pocket" else []
+    return card + receipts(config, folders)
+
+
+def base_inputs(config: Mapping[str, Any], source: str) -> list[str]:
+    """What stands for a base model as inputs, so that other weights or another template train anew: the receipt of
+    fetched weights, or the files of any other folder."""
+    return receipts(config, [source]) or checkpoint_files(source)
 
 
 def checkpoint_files(source: str) -> list[str]:

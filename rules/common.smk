@@ -6,10 +6,17 @@ Leaf values only go into params: a whole subtree would rerun jobs for keys that 
 from mmunlearn import config as settings
 from mmunlearn.workflow import code_digest
 
+settings.drop_nulls(config)
 settings.check(config)
 
 SPLITS = settings.splits(config)
 SUITES = ["dataset", "real", "world"]
+WEIGHTS = config["weights"]
+REVIEW = config["review"]
+VERDICTS = settings.verdict_files(REVIEW["verdicts"])
+DECIDED = settings.decisions(config)
+CURATOR = config["curation"][config["curation"]["backend"]]
+SHIPPED_TEXTS = CURATOR if config["curation"]["backend"] == "shipped" else {"people": [], "events": []}
 IMAGES = config["images"]
 TRAINING = config["training"]
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
@@ -23,16 +30,19 @@ wildcard_constraints:
     seed="[0-9]+",
     shard="[0-9]{3}",
     set="real|world|replay",
+    weights="[a-z0-9][a-z0-9.-]*",
     suite="dataset|real|world|replay",
 
 
 PICTURES = {
-    **{
-        key: IMAGES[key]
-        for key in ("generator", "scorers", "weights", "size", "guidance_scales", "defect_rate")
-    },
+    **{key: IMAGES[key] for key in ("generator", "scorers", "size", "guidance_scales")},
+    "generator_options": IMAGES[IMAGES["generator"]],
+    "scorers_options": IMAGES[IMAGES["scorers"]],
     "seed": config["seed"],
 }
+PICTURE_WEIGHTS = settings.picture_weights(config)
+UNIT = 1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"]  # attempts that are drawn together
+LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
 
 
 def model_spec(wildcards):
@@ -42,9 +52,8 @@ def model_spec(wildcards):
 
 
 def checkpoint(wildcards):
-    """The files of a base model as inputs, so that other weights or another template train anew."""
-    source = config["models"][wildcards.model]["source"]
-    return settings.checkpoint_files(source)
+    """What stands for a base model as inputs."""
+    return settings.base_inputs(config, config["models"][wildcards.model]["source"])
 
 
 def pictures_of_suite(wildcards):

@@ -19,7 +19,7 @@ rule write_truth:
         "../envs/pocket.yaml"
     params:
         seed=config["seed"],
-        defect_rate=IMAGES["defect_rate"],
+        defect_rate=IMAGES["pocket"]["defect_rate"],
         code=code_digest("pocket/truth.py", "pocket/defects.py", "records.py"),
     script:
         "../workflow_scripts/write_truth.py"
