@@ -6,6 +6,7 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,7 @@ from typing import Any
 import yaml
 
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
-PUBLISHED = {
-    "finetuned": "Finetune",
-    "po": "PO",
-    "ga": "GA",
-    "gd": "GD",
-    "kl": "KL",
-    "dpo": "DPO",
-    "goal": "Goal",
-}
-
+LOOP_KEYS = ("targets", "learning_rate", "max_steps", "path", "label")  # of a method's row; the rest are its options
 THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
 
@@ -87,8 +79,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
-    for target in config["dataset"]["targets"]:
-        for percent in config["dataset"]["percents"]:
+    dataset = config["dataset"]
+    if config["figures"]["percent"] not in dataset["percents"]:
+        yield f"figures.percent: {config['figures']['percent']} is not in dataset.percents"
+    for target in dataset["targets"]:
+        for percent in sorted({*dataset["percents"], *dataset["both_percents"]}):
             if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
                 yield f"dataset.percents: {percent}% of {sizes[target]} {target}s: nothing to forget or to retain"
     yield from _unknown_names(config)
@@ -97,11 +92,19 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     from mmunlearn.models.families import FAMILIES
     from mmunlearn.records import Event, Person
+    from mmunlearn.training.methods import labels
     from mmunlearn.weights import known
 
     for name in config["weights"]["sources"]:
         if name not in known():
             yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
+    known_methods = labels()
+    for name, row in config["methods"].items():
+        if name not in known_methods and "path" not in row:
+            yield f"unknown key 'methods.{name}': {nearest(name, known_methods)}"
+    if config["figures"]["concept_method"] not in config["methods"]:
+        method = config["figures"]["concept_method"]
+        yield f"figures.concept_method: '{method}' is not in methods; {nearest(method, config['methods'])}"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
@@ -121,6 +124,16 @@ def method_row(config: Mapping[str, Any], method: str) -> Mapping[str, Any]:
     if method not in config["methods"]:
         raise ConfigError(f"method '{method}' is not in methods; {nearest(method, config['methods'])}")
     return config["methods"][method]
+
+
+def label(config: Mapping[str, Any], recipe: str) -> str:
+    """How tables and figures spell a recipe's method, as published where it is: `ga-person05` is GA."""
+    from mmunlearn.training.methods import labels
+
+    method = parse_recipe(recipe).method
+    fixed = {"finetuned": "Finetune", "goal": "Goal"}
+    row = config["methods"].get(method, {})
+    return fixed.get(method) or row.get("label") or labels().get(method, method.upper())
 
 
 def verdict_files(folder: str | None) -> list[str]:
@@ -190,11 +203,18 @@ def checkpoint_files(source: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made: `finetuned`, `goal-<target><percent>` or `<method>-<target><percent>`."""
+    """How a model is made.
+
+    `finetuned`; `goal-<split>` or `<method>-<split>` where a split is <target><percent>; `<method>-<split>@<step>`,
+    the same after so many optimizer steps (Figure 7); `<method>-<split>-<concept>`, the split's concept of that
+    number alone (Figure 9).
+    """
 
     method: str
     target: str | None = None
     percent: int | None = None
+    step: int | None = None
+    concept: int | None = None
 
     @property
     def split(self) -> str:
@@ -202,25 +222,25 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        return self.method if self.target is None else f"{self.method}-{self.split}"
+        if self.target is None:
+            return self.method
+        part = f"@{self.step}" if self.step is not None else ""
+        part += f"-{self.concept}" if self.concept is not None else ""
+        return f"{self.method}-{self.split}{part}"
 
 
-def splits(config: Mapping[str, Any]) -> list[str]:
-    """Names of all splits, e.g. `person05`: targets x percents."""
-    dataset = config["dataset"]
-    return [f"{target}{percent:02d}" for target in dataset["targets"] for percent in dataset["percents"]]
+RECIPE = re.compile(r"(?P<method>[a-z0-9+]+)-(?P<split>[a-z]+[0-9]{2})(@(?P<step>[0-9]+)|-(?P<concept>[0-9]+))?")
 
 
-def recipes(config: Mapping[str, Any]) -> list[Recipe]:
-    """Every recipe: finetuned once; goal and each method for every target and percent."""
-    dataset = config["dataset"]
-    derived = [
-        Recipe(method, target, percent)
-        for method in ("goal", *config["methods"])
-        for target in dataset["targets"]
-        for percent in dataset["percents"]
-    ]
-    return [Recipe("finetuned"), *derived]
+def parse_recipe(name: str) -> Recipe:
+    """The recipe of a name. Raises ConfigError where it is none."""
+    if name == "finetuned":
+        return Recipe(name)
+    found = RECIPE.fullmatch(name)
+    if not found:
+        raise ConfigError(f"'{name}' is no recipe: expected finetuned or <method>-<target><two digits>")
+    numbers = {key: int(found[key]) if found[key] else None for key in ("step", "concept")}
+    return Recipe(found["method"], *parse_split(found["split"]), **numbers)
 
 
 def parse_split(name: str) -> tuple[str, int]:
@@ -231,14 +251,42 @@ def parse_split(name: str) -> tuple[str, int]:
     return target, int(digits)
 
 
-def parse_recipe(name: str) -> Recipe:
-    """The recipe of a name: `finetuned` or `<method>-<split>`. Raises ConfigError for others."""
-    method, _, split = name.partition("-")
-    return Recipe(method) if not split and method == "finetuned" else Recipe(method, *parse_split(split))
+def parts(split: str) -> list[str]:
+    """The splits that one is made of: `both05` is forgotten as person05 and event05, any other as itself."""
+    target, percent = parse_split(split)
+    return [f"{one}{percent:02d}" for one in (("person", "event") if target == "both" else (target,))]
 
 
-def scored(config: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
-    """What the tables need: (model, recipe, split, seed) of every score file, the ceiling's included."""
+def splits(config: Mapping[str, Any]) -> list[str]:
+    """Names of Table III's splits, e.g. `person05`: targets x percents."""
+    dataset = config["dataset"]
+    return [f"{target}{percent:02d}" for target in dataset["targets"] for percent in dataset["percents"]]
+
+
+def both_splits(config: Mapping[str, Any]) -> list[str]:
+    """Names of Table IV's splits, e.g. `both05`."""
+    return [f"both{percent:02d}" for percent in config["dataset"]["both_percents"]]
+
+
+def methods_for(config: Mapping[str, Any], target: str) -> list[str]:
+    """The methods whose row names a target."""
+    return [method for method, row in config["methods"].items() if target in row["targets"]]
+
+
+def recipes(config: Mapping[str, Any]) -> list[Recipe]:
+    """Table III: finetuned once; goal and each method of a target for every percent."""
+    derived = []
+    for split in splits(config):
+        target, percent = parse_split(split)
+        derived += [Recipe(method, target, percent) for method in ("goal", *methods_for(config, target))]
+    return [Recipe("finetuned"), *derived]
+
+
+Scored = tuple[str, str, str, int]
+
+
+def scored(config: Mapping[str, Any]) -> list[Scored]:
+    """What Table III needs: (model, recipe, split, seed) of every score file, the ceiling's included."""
     rows = []
     for model in config["models"]:
         for seed in config["seeds"]:
@@ -248,3 +296,42 @@ def scored(config: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
         if config["ceiling_seed"] is not None:
             rows += [(model, f"goal-{split}", split, config["ceiling_seed"]) for split in splits(config)]
     return rows
+
+
+def scored_both(config: Mapping[str, Any]) -> list[Scored]:
+    """What Table IV needs: finetuned, goal and every method of target `both`, each scored for person and event."""
+    return [
+        (model, recipe, split, seed)
+        for model in config["models"]
+        for seed in config["seeds"]
+        for both in both_splits(config)
+        for method in ("finetuned", "goal", *methods_for(config, "both"))
+        for recipe in ["finetuned" if method == "finetuned" else f"{method}-{both}"]
+        for split in parts(both)
+    ]
+
+
+def scored_steps(config: Mapping[str, Any]) -> list[Scored]:
+    """What Figure 7 needs: every method of a single target after each step, and goal, for the first seed."""
+    percent, seed = config["figures"]["percent"], config["seeds"][0]
+    rows = []
+    for model in config["models"]:
+        for target in config["dataset"]["targets"]:
+            split = f"{target}{percent:02d}"
+            rows += [
+                (model, Recipe(method, target, percent, step=step).name, split, seed)
+                for method in methods_for(config, target)
+                for step in config["figures"]["steps"]
+            ]
+    return rows
+
+
+def concepts(config: Mapping[str, Any]) -> list[Recipe]:
+    """Figure 9: one recipe for each concept of the splits of `figures.percent`."""
+    figures, curation = config["figures"], config["curation"]
+    sizes = {"person": curation["n_people"], "event": curation["n_events"]}
+    return [
+        Recipe(figures["concept_method"], target, figures["percent"], concept=number)
+        for target in config["dataset"]["targets"]
+        for number in range(concepts_to_forget(sizes[target], figures["percent"]))
+    ]
