@@ -184,6 +184,38 @@ def picture_weights(config: Mapping[str, Any]) -> list[str]:
     return card + receipts(config, folders)
 
 
+SET_OPTIONS = {
+    "real": ("people", "events", "clip", "quick_gelu", "device"),
+    "world": ("pope", "coco"),
+    "replay": (),
+}
+
+
+def set_options(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a reference set reads of its backend's section, `dataset.<backend>`: no other set's key rebuilds it."""
+    section = config["dataset"].get(config["dataset"]["reference_sets"], {})
+    return {key: section[key] for key in SET_OPTIONS[name] if key in section}
+
+
+def set_lists(config: Mapping[str, Any], name: str) -> list[str]:
+    """The lists of a reference set's pictures, so that an edited one makes the set anew; the backend reports a
+    missing one."""
+    section, lists = set_options(config, name), []
+    if "people" in section:
+        lists.append(f"{section['people']}/manifest.csv")
+    if "pope" in section:
+        lists += [
+            f"{section['pope']}/coco_pope_{subset}.json" for subset in ("random", "popular", "adversarial")
+        ]
+    return [path for path in lists if Path(path).exists()]
+
+
+def set_weights(config: Mapping[str, Any], name: str) -> list[str]:
+    """Receipts of the weights that retrieve a reference set's pictures."""
+    section = set_options(config, name)
+    return receipts(config, [section["clip"]]) if "clip" in section else []
+
+
 def base_inputs(config: Mapping[str, Any], source: str) -> list[str]:
     """What stands for a base model as inputs, so that other weights or another template train anew: the receipt of
     fetched weights, or the files of any other folder."""

@@ -46,38 +46,11 @@ rule split_concepts:
         "../workflow_scripts/split_concepts.py"
 
 
-def set_options(wildcards):
-    """What a set reads of its backend's section, `dataset.<backend>`: keys of one set never rebuild another."""
-    own = {
-        "real": ["people", "events", "clip", "quick_gelu", "device"],
-        "world": ["pope", "coco"],
-        "replay": [],
-    }
-    section = config["dataset"].get(config["dataset"]["reference_sets"], {})
-    return {key: section[key] for key in own[wildcards.set] if key in section}
-
-
-def set_lists(wildcards):
-    """The lists of a set's pictures, so that an edited one makes the set anew; the backend reports a missing one."""
-    section, lists = set_options(wildcards), []
-    if "people" in section:
-        lists.append(f"{section['people']}/manifest.csv")
-    if "pope" in section:
-        lists += [f"{section['pope']}/coco_pope_{name}.json" for name in ("random", "popular", "adversarial")]
-    return [path for path in lists if exists(path)]
-
-
-def set_weights(wildcards):
-    """Receipts of the weights that retrieve a set's pictures."""
-    section = set_options(wildcards)
-    return settings.receipts(config, [section["clip"]]) if "clip" in section else []
-
-
 rule build_reference_set:
     input:
         events="<results>/curation/events.jsonl",
-        lists=set_lists,
-        weights=set_weights,
+        lists=lambda wildcards: settings.set_lists(config, wildcards.set),
+        weights=lambda wildcards: settings.set_weights(config, wildcards.set),
     output:
         "<results>/dataset/{set}.jsonl",
     log:
@@ -88,7 +61,7 @@ rule build_reference_set:
         "../envs/dataset.yaml"
     params:
         source=config["dataset"]["reference_sets"],
-        options=set_options,
+        options=lambda wildcards: settings.set_options(config, wildcards.set),
         n=lambda wildcards: config["dataset"][f"n_{wildcards.set}"],
         questions=config["dataset"]["questions"],
         answers=config["dataset"]["answers"],
