@@ -31,6 +31,7 @@ include: "rules/dataset.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
+include: "rules/figures.smk"
 include: "rules/export.smk"
 include: "rules/pocket.smk"
 
@@ -44,6 +45,8 @@ localrules:
     evaluate,
     review,
     export,
+    table4,
+    figures,
     pocket_models,
 
 
@@ -77,12 +80,22 @@ rule dataset:
 
 rule train:
     input:
-        all_trainings(),
+        recipes.trainings(TABLE3),
 
 
 rule evaluate:
     input:
-        all_scores(),
+        recipes.scores(TABLE3),
+
+
+rule table4:
+    input:
+        "<results>/tables/table4.csv",
+
+
+rule figures:
+    input:
+        expand("<results>/figures/fig{number}.png", number=[4, 7, 8, 9, 10]),
 
 
 rule review:

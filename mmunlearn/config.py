@@ -5,31 +5,18 @@ Imported by the Snakefile: nothing heavy here.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 import yaml
 
+from mmunlearn.recipes import ConfigError, concepts_to_forget, nearest
+
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
-LOOP_KEYS = ("targets", "learning_rate", "max_steps", "path", "label")  # of a method's row; the rest are its options
 THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be run; the message names the key, what was found and what to write."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint: the closest known name, or all of them."""
-    known = sorted(known)
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
 
 
 def drop_nulls(config: dict[str, Any]) -> None:
@@ -112,28 +99,6 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
         for _, field, _, _ in Formatter().parse(config["dataset"]["answers"][kind]):
             if field is not None and field not in record.model_fields:
                 yield f"dataset.answers.{kind}: no field '{field}'; {nearest(field, record.model_fields)}"
-
-
-def concepts_to_forget(n: int, percent: int) -> int:
-    """How many of `n` concepts a percentage is, halves rounded up: 5% of 40 is 2."""
-    return (2 * n * percent + 100) // 200
-
-
-def method_row(config: Mapping[str, Any], method: str) -> Mapping[str, Any]:
-    """The row of an unlearning method. Raises ConfigError with the nearest configured one."""
-    if method not in config["methods"]:
-        raise ConfigError(f"method '{method}' is not in methods; {nearest(method, config['methods'])}")
-    return config["methods"][method]
-
-
-def label(config: Mapping[str, Any], recipe: str) -> str:
-    """How tables and figures spell a recipe's method, as published where it is: `ga-person05` is GA."""
-    from mmunlearn.training.methods import labels
-
-    method = parse_recipe(recipe).method
-    fixed = {"finetuned": "Finetune", "goal": "Goal"}
-    row = config["methods"].get(method, {})
-    return fixed.get(method) or row.get("label") or labels().get(method, method.upper())
 
 
 def verdict_files(folder: str | None) -> list[str]:
@@ -233,137 +198,9 @@ def checkpoint_files(source: str) -> list[str]:
     return sorted(found | {f"{source}/config.json"})
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is made.
-
-    `finetuned`; `goal-<split>` or `<method>-<split>` where a split is <target><percent>; `<method>-<split>@<step>`,
-    the same after so many optimizer steps (Figure 7); `<method>-<split>-<concept>`, the split's concept of that
-    number alone (Figure 9).
-    """
-
-    method: str
-    target: str | None = None
-    percent: int | None = None
-    step: int | None = None
-    concept: int | None = None
-
-    @property
-    def split(self) -> str:
-        return f"{self.target}{self.percent:02d}"
-
-    @property
-    def name(self) -> str:
-        if self.target is None:
-            return self.method
-        part = f"@{self.step}" if self.step is not None else ""
-        part += f"-{self.concept}" if self.concept is not None else ""
-        return f"{self.method}-{self.split}{part}"
-
-
-RECIPE = re.compile(r"(?P<method>[a-z0-9+]+)-(?P<split>[a-z]+[0-9]{2})(@(?P<step>[0-9]+)|-(?P<concept>[0-9]+))?")
-
-
-def parse_recipe(name: str) -> Recipe:
-    """The recipe of a name. Raises ConfigError where it is none."""
-    if name == "finetuned":
-        return Recipe(name)
-    found = RECIPE.fullmatch(name)
-    if not found:
-        raise ConfigError(f"'{name}' is no recipe: expected finetuned or <method>-<target><two digits>")
-    numbers = {key: int(found[key]) if found[key] else None for key in ("step", "concept")}
-    return Recipe(found["method"], *parse_split(found["split"]), **numbers)
-
-
-def parse_split(name: str) -> tuple[str, int]:
-    """Target and percent of a split's name: `person05` is ("person", 5). Raises ConfigError for others."""
-    target, digits = name[:-2], name[-2:]
-    if target not in ("person", "event", "both") or not digits.isdigit():
-        raise ConfigError(f"'{name}' is no split: expected <target><two digits>, e.g. person05")
-    return target, int(digits)
-
-
-def parts(split: str) -> list[str]:
-    """The splits that one is made of: `both05` is forgotten as person05 and event05, any other as itself."""
-    target, percent = parse_split(split)
-    return [f"{one}{percent:02d}" for one in (("person", "event") if target == "both" else (target,))]
-
-
-def splits(config: Mapping[str, Any]) -> list[str]:
-    """Names of Table III's splits, e.g. `person05`: targets x percents."""
-    dataset = config["dataset"]
-    return [f"{target}{percent:02d}" for target in dataset["targets"] for percent in dataset["percents"]]
-
-
-def both_splits(config: Mapping[str, Any]) -> list[str]:
-    """Names of Table IV's splits, e.g. `both05`."""
-    return [f"both{percent:02d}" for percent in config["dataset"]["both_percents"]]
-
-
-def methods_for(config: Mapping[str, Any], target: str) -> list[str]:
-    """The methods whose row names a target."""
-    return [method for method, row in config["methods"].items() if target in row["targets"]]
-
-
-def recipes(config: Mapping[str, Any]) -> list[Recipe]:
-    """Table III: finetuned once; goal and each method of a target for every percent."""
-    derived = []
-    for split in splits(config):
-        target, percent = parse_split(split)
-        derived += [Recipe(method, target, percent) for method in ("goal", *methods_for(config, target))]
-    return [Recipe("finetuned"), *derived]
-
-
-Scored = tuple[str, str, str, int]
-
-
-def scored(config: Mapping[str, Any]) -> list[Scored]:
-    """What Table III needs: (model, recipe, split, seed) of every score file, the ceiling's included."""
-    rows = []
-    for model in config["models"]:
-        for seed in config["seeds"]:
-            for recipe in recipes(config):
-                own = splits(config) if recipe.target is None else [recipe.split]
-                rows += [(model, recipe.name, split, seed) for split in own]
-        if config["ceiling_seed"] is not None:
-            rows += [(model, f"goal-{split}", split, config["ceiling_seed"]) for split in splits(config)]
-    return rows
-
-
-def scored_both(config: Mapping[str, Any]) -> list[Scored]:
-    """What Table IV needs: finetuned, goal and every method of target `both`, each scored for person and event."""
-    return [
-        (model, recipe, split, seed)
-        for model in config["models"]
-        for seed in config["seeds"]
-        for both in both_splits(config)
-        for method in ("finetuned", "goal", *methods_for(config, "both"))
-        for recipe in ["finetuned" if method == "finetuned" else f"{method}-{both}"]
-        for split in parts(both)
-    ]
-
-
-def scored_steps(config: Mapping[str, Any]) -> list[Scored]:
-    """What Figure 7 needs: every method of a single target after each step, and goal, for the first seed."""
-    percent, seed = config["figures"]["percent"], config["seeds"][0]
-    rows = []
-    for model in config["models"]:
-        for target in config["dataset"]["targets"]:
-            split = f"{target}{percent:02d}"
-            rows += [
-                (model, Recipe(method, target, percent, step=step).name, split, seed)
-                for method in methods_for(config, target)
-                for step in config["figures"]["steps"]
-            ]
-    return rows
-
-
-def concepts(config: Mapping[str, Any]) -> list[Recipe]:
-    """Figure 9: one recipe for each concept of the splits of `figures.percent`."""
-    figures, curation = config["figures"], config["curation"]
-    sizes = {"person": curation["n_people"], "event": curation["n_events"]}
-    return [
-        Recipe(figures["concept_method"], target, figures["percent"], concept=number)
-        for target in config["dataset"]["targets"]
-        for number in range(concepts_to_forget(sizes[target], figures["percent"]))
-    ]
+def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str, Any]:
+    """What the training loop takes from `training.<phase>`, `training` and the model's own row."""
+    training = config["training"]
+    own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
+    own["batch"] = config["models"][model]["batch"] or own["batch"]
+    return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}

@@ -4,29 +4,36 @@ Leaf values only go into params: a whole subtree would rerun jobs for keys that 
 """
 
 from mmunlearn import config as settings
+from mmunlearn import recipes
 from mmunlearn.workflow import code_digest
 
 settings.drop_nulls(config)
 settings.check(config)
 
-SPLITS = settings.splits(config)
+SPLITS = recipes.splits(config)
+TABLE3, TABLE4 = recipes.scored(config), recipes.scored_both(config)
+STEPS, CONCEPTS = recipes.scored_steps(config), recipes.concepts(config)
 SUITES = ["dataset", "real", "world"]
-WEIGHTS = config["weights"]
-REVIEW = config["review"]
-VERDICTS = settings.verdict_files(REVIEW["verdicts"])
+WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))
 DECIDED = settings.decisions(config)
 CURATOR = config["curation"][config["curation"]["backend"]]
 SHIPPED_TEXTS = CURATOR if config["curation"]["backend"] == "shipped" else {"people": [], "events": []}
-IMAGES = config["images"]
-TRAINING = config["training"]
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
+MACHINE = {
+    key: TRAINING[key] for key in ("processes", "accelerate_config", "checkpointing", "precision", "trackers")
+}
+TRACE_STEPS = config["figures"]["steps"]
+TRACE_SPLITS = [f"{target}{config['figures']['percent']:02d}" for target in config["dataset"]["targets"]]
+TRACE_METHODS = sorted({recipes.parse_recipe(recipe).method for _, recipe, _, _ in STEPS})
 
 
 wildcard_constraints:
     model="[a-z0-9.-]+",
-    recipe="[a-z0-9+-]+",
+    recipe="finetuned|[a-z0-9+]+-(person|event|both)[0-9]{2}(@[0-9]+|-[0-9]+)?",
     method="[a-z0-9+]+",
     split="(person|event|both)[0-9]{2}",
+    step="[0-9]+",
+    concept="[0-9]+",
     seed="[0-9]+",
     shard="[0-9]{3}",
     set="real|world|replay",
@@ -48,7 +55,7 @@ LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
 def model_spec(wildcards):
     """The row of `models` that a job loads."""
     row = config["models"][wildcards.model]
-    return {key: row[key] for key in ("family", "source", "dtype")}
+    return {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
 
 
 def checkpoint(wildcards):
@@ -63,63 +70,41 @@ def pictures_of_suite(wildcards):
     return f"<results>/dataset/{wildcards.suite}.jsonl"
 
 
-def optimisation(phase):
-    """What the training loop takes from `training.<phase>` and `training`."""
-    own = {key: TRAINING[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
-    return {**own, **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}
+def splits_of(wildcards):
+    """The split files of a split: two of `both`."""
+    return [f"<results>/dataset/splits/{part}.json" for part in recipes.parts(wildcards.split)]
+
+
+def finetuning(wildcards):
+    """What the training loop takes for finetuned and goal models."""
+    return settings.optimisation(config, "finetune", wildcards.model)
+
+
+def unlearning(wildcards):
+    """What the training loop takes for unlearned models."""
+    return settings.optimisation(config, "unlearn", wildcards.model)
 
 
 def method_row(wildcards):
     """The configuration row of an unlearning method."""
-    return settings.method_row(config, wildcards.method)
+    return recipes.method_row(config, wildcards.method)
 
 
 def method_options(wildcards):
     """What the method itself takes: its row without the loop's keys."""
-    return {k: v for k, v in sorted(method_row(wildcards).items()) if k not in ("learning_rate", "max_steps")}
-
-
-def all_trainings():
-    """training.json of every recipe that the tables need."""
-    return sorted(
-        {f"<results>/models/{m}/{r}/seed-{s}/training.json" for m, r, _, s in settings.scored(config)}
-    )
-
-
-def all_answers(suite):
-    """Answers of every recipe that the tables need."""
-    return sorted(
-        {f"<results>/answers/{m}/{r}/seed-{s}/{suite}.jsonl" for m, r, _, s in settings.scored(config)}
-    )
-
-
-def all_scores():
-    """Score files of every recipe and split."""
-    return [f"<results>/scores/{m}/{r}/seed-{s}/{split}.json" for m, r, split, s in settings.scored(config)]
-
-
-def anchor_seed(wildcards):
-    """The seed whose finetuned and goal models judge a recipe: its own, or the first one for the ceiling."""
-    own = int(wildcards.seed)
-    return own if own in config["seeds"] else config["seeds"][0]
-
-
-def anchor(wildcards, recipe, suite):
-    """Answers of the finetuned or goal model that a recipe is judged against."""
-    folder = f"<results>/answers/{wildcards.model}/{recipe}/seed-{anchor_seed(wildcards)}"
-    return f"{folder}/{suite}.jsonl"
+    return {k: v for k, v in sorted(method_row(wildcards).items()) if k not in recipes.LOOP_KEYS}
 
 
 def finetuned_answers(wildcards):
-    return anchor(wildcards, "finetuned", "dataset")
+    return recipes.anchor(config, wildcards, "finetuned", "dataset")
 
 
 def finetuned_real_answers(wildcards):
-    return anchor(wildcards, "finetuned", "real")
+    return recipes.anchor(config, wildcards, "finetuned", "real")
 
 
 def goal_answers(wildcards):
-    return anchor(wildcards, f"goal-{wildcards.split}", "dataset")
+    return recipes.anchor(config, wildcards, recipes.goal_of(wildcards), "dataset")
 
 
 def judgements(wildcards):

@@ -1,8 +1,9 @@
 """Paper: tables, figures and the report.
 
 needs  <results>/scores/, <results>/answers/, <results>/curation/, resources/published/
-makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv
-       <results>/figures/{tradeoff,fig4}.{png,pdf}, <results>/report.html, <results>/run_config.yaml
+makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv,
+       table4.{csv,md,tex}, table4_vs_published.csv
+       <results>/figures/{fig4,fig8}.{png,pdf}, <results>/report.html, <results>/run_config.yaml
 """
 
 
@@ -21,7 +22,7 @@ rule write_run_config:
 
 rule make_table3:
     input:
-        scores=all_scores(),
+        scores=recipes.scores(TABLE3),
         published="resources/published/pebench_table3.csv",
     output:
         csv=report("<results>/tables/table3.csv", caption="../report/table3.rst", category="Tables"),
@@ -42,22 +43,43 @@ rule make_table3:
         "../workflow_scripts/make_table3.py"
 
 
-rule plot_tradeoff:
+rule make_table4:
+    input:
+        scores=recipes.scores(TABLE4),
+        published="resources/published/pebench_table4.csv",
+    output:
+        csv=report("<results>/tables/table4.csv", caption="../report/table4.rst", category="Tables"),
+        md="<results>/tables/table4.md",
+        tex="<results>/tables/table4.tex",
+        versus="<results>/tables/table4_vs_published.csv",
+    log:
+        "<logs>/make_table4.log",
+    benchmark:
+        "<benchmarks>/make_table4/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting", "records.py"),
+    script:
+        "../workflow_scripts/make_table4.py"
+
+
+rule plot_figure8:
     input:
         "<results>/tables/table3.csv",
     output:
-        png=report("<results>/figures/tradeoff.png", caption="../report/tradeoff.rst", category="Figures"),
-        pdf="<results>/figures/tradeoff.pdf",
+        png=report("<results>/figures/fig8.png", caption="../report/fig8.rst", category="Figures"),
+        pdf="<results>/figures/fig8.pdf",
     log:
-        "<logs>/plot_tradeoff.log",
+        "<logs>/plot_figure8.log",
     benchmark:
-        "<benchmarks>/plot_tradeoff/all.tsv"
+        "<benchmarks>/plot_figure8/all.tsv"
     conda:
         "../envs/paper.yaml"
     params:
         code=code_digest("reporting"),
     script:
-        "../workflow_scripts/plot_tradeoff.py"
+        "../workflow_scripts/plot_figure8.py"
 
 
 rule write_report:
@@ -69,10 +91,10 @@ rule write_report:
         table3="<results>/tables/table3.csv",
         ceiling="<results>/tables/table3_ceiling.csv",
         versus="<results>/tables/table3_vs_published.csv",
-        tradeoff="<results>/figures/tradeoff.png",
-        answers=all_answers("dataset"),
+        tradeoff="<results>/figures/fig8.png",
+        answers=recipes.answers(TABLE3, "dataset"),
         splits=expand("<results>/dataset/splits/{split}.json", split=SPLITS),
-        trainings=all_trainings(),
+        trainings=recipes.trainings(TABLE3),
         run_config="<results>/run_config.yaml",
     output:
         report("<results>/report.html", caption="../report/report.rst", category="Report"),

@@ -72,7 +72,7 @@ rule review_sample:
 rule compare_filters:
     input:
         manifest="<results>/images/manifest.parquet",
-        verdicts=VERDICTS,
+        verdicts=settings.verdict_files(REVIEW["verdicts"]),
         truth="<results>/images/truth.jsonl" if IMAGES["generator"] == "pocket" else [],
     output:
         csv=report("<results>/tables/filter_agreement.csv", category="Tables"),

@@ -2,8 +2,29 @@
 
 needs  <results>/dataset/, the base models' weights
 makes  <results>/features/<model>/<suite>.safetensors
-       <results>/models/<model>/<recipe>/seed-<n>/training.json and adapter/
+       <results>/models/<model>/<recipe>/seed-<n>/training.json, steps.jsonl and adapter/, where a recipe is
+       `finetuned`, `goal-<split>`, `<method>-<split>`, `<method>-<split>-<concept>` (one concept of the split alone)
+       or `<method>-<split>@<step>` (after so many optimizer steps; the adapter only)
+
+steps.jsonl grows while a job runs: tail -f shows it.
 """
+
+
+def concept_of(wildcards):
+    """The number of the one concept that a job forgets; None: all of the split."""
+    return int(wildcards.concept) if wildcards.get("concept") else None
+
+
+def recipe_of(wildcards):
+    """The name of an unlearning recipe."""
+    concept = f"-{wildcards.concept}" if wildcards.get("concept") else ""
+    return f"{wildcards.method}-{wildcards.split}{concept}"
+
+
+def kept_steps(wildcards):
+    """Optimizer steps whose adapters a job keeps, see train_traced."""
+    traced = wildcards.method in TRACE_METHODS and wildcards.split in TRACE_SPLITS
+    return list(TRACE_STEPS) if traced and concept_of(wildcards) is None else []
 
 
 rule encode_images:
@@ -31,9 +52,11 @@ rule train_finetuned:
         questions="<results>/dataset/questions.jsonl",
         replay="<results>/dataset/replay.jsonl",
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
+        splits=[],
         base=checkpoint,
     output:
         training="<results>/models/{model}/finetuned/seed-{seed}/training.json",
+        steps="<results>/models/{model}/finetuned/seed-{seed}/steps.jsonl",
         adapter="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         adapter_config="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_config.json",
     log:
@@ -43,15 +66,16 @@ rule train_finetuned:
     conda:
         "../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        **TRAINING["job"],
     params:
         spec=model_spec,
         recipe="finetuned",
         lora=TRAINING["lora"],
-        optimisation=optimisation("finetune"),
+        optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
-        version=1,
+        machine=MACHINE,
+        version=2,
     script:
         "../workflow_scripts/train_finetuned.py"
 
@@ -61,10 +85,11 @@ use rule train_finetuned as train_goal with:
         questions="<results>/dataset/questions.jsonl",
         replay="<results>/dataset/replay.jsonl",
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
-        split="<results>/dataset/splits/{split}.json",
+        splits=splits_of,
         base=checkpoint,
     output:
         training="<results>/models/{model}/goal-{split}/seed-{seed}/training.json",
+        steps="<results>/models/{model}/goal-{split}/seed-{seed}/steps.jsonl",
         adapter="<results>/models/{model}/goal-{split}/seed-{seed}/adapter/adapter_model.safetensors",
         adapter_config="<results>/models/{model}/goal-{split}/seed-{seed}/adapter/adapter_config.json",
     log:
@@ -75,24 +100,27 @@ use rule train_finetuned as train_goal with:
         spec=model_spec,
         recipe=lambda wildcards: f"goal-{wildcards.split}",
         lora=TRAINING["lora"],
-        optimisation=optimisation("finetune"),
+        optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
-        version=1,
+        machine=MACHINE,
+        version=2,
 
 
 rule train_unlearned:
     input:
         questions="<results>/dataset/questions.jsonl",
         features="<results>/features/{model}/dataset.safetensors",
-        split="<results>/dataset/splits/{split}.json",
+        splits=splits_of,
         refusals=TRAINING["unlearn"]["refusals"],
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         base=checkpoint,
     output:
         training="<results>/models/{model}/{method}-{split}/seed-{seed}/training.json",
+        steps="<results>/models/{model}/{method}-{split}/seed-{seed}/steps.jsonl",
         adapter="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_model.safetensors",
         adapter_config="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_config.json",
+        kept=[],
     log:
         "<logs>/train_unlearned/{model}/{method}-{split}/seed-{seed}.log",
     benchmark:
@@ -100,17 +128,59 @@ rule train_unlearned:
     conda:
         "../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        **TRAINING["job"],
     params:
         spec=model_spec,
+        recipe=recipe_of,
+        concept=concept_of,
+        keep_steps=kept_steps,
         options=method_options,
-        optimisation=optimisation("unlearn"),
+        optimisation=unlearning,
         learning_rate=lambda wildcards: method_row(wildcards)["learning_rate"],
         max_steps=lambda wildcards: method_row(wildcards)["max_steps"],
+        epochs=TRAINING["unlearn"]["epochs"],
         stopping={key: TRAINING["unlearn"]["stop"][key] for key in settings.STOPPING},
-        version=1,
+        machine=MACHINE,
+        version=2,
     script:
         "../workflow_scripts/train_unlearned.py"
 
 
-ruleorder: train_goal > train_unlearned
+# The same, with the adapters that Figure 7 asks for along the way.
+use rule train_unlearned as train_traced with:
+    output:
+        training="<results>/models/{model}/{method}-{split}/seed-{seed}/training.json",
+        steps="<results>/models/{model}/{method}-{split}/seed-{seed}/steps.jsonl",
+        adapter="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_model.safetensors",
+        adapter_config="<results>/models/{model}/{method}-{split}/seed-{seed}/adapter/adapter_config.json",
+        kept=expand(
+            "<results>/models/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/adapter/adapter_model.safetensors",
+            step=TRACE_STEPS,
+        ),
+        kept_config=expand(
+            "<results>/models/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/adapter/adapter_config.json",
+            step=TRACE_STEPS,
+        ),
+    log:
+        "<logs>/train_traced/{model}/{method}-{split}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/train_traced/{model}/{method}-{split}/seed-{seed}.tsv"
+    wildcard_constraints:
+        method="|".join(TRACE_METHODS).replace("+", "[+]") or "none",
+        split="|".join(TRACE_SPLITS) or "none",
+
+
+use rule train_unlearned as train_concept with:
+    output:
+        training="<results>/models/{model}/{method}-{split}-{concept}/seed-{seed}/training.json",
+        steps="<results>/models/{model}/{method}-{split}-{concept}/seed-{seed}/steps.jsonl",
+        adapter="<results>/models/{model}/{method}-{split}-{concept}/seed-{seed}/adapter/adapter_model.safetensors",
+        adapter_config="<results>/models/{model}/{method}-{split}-{concept}/seed-{seed}/adapter/adapter_config.json",
+        kept=[],
+    log:
+        "<logs>/train_concept/{model}/{method}-{split}-{concept}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/train_concept/{model}/{method}-{split}-{concept}/seed-{seed}.tsv"
+
+
+ruleorder: train_goal > train_traced > train_unlearned

@@ -1,6 +1,7 @@
 """What one recipe says to every question of the suites."""
 
 from mmunlearn.evaluation.answers import answer_questions
+from mmunlearn.evaluation.sampling import Sample
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.workflow import job
 
@@ -14,4 +15,6 @@ with job(snakemake) as it:
         spec=ModelSpec(**it.params.spec),
         batch=it.params.batch,
         max_new_tokens=it.params.max_new_tokens,
+        sample=Sample(**it.params.sample) if it.params.sample else None,
+        splits=it.input.splits,
     )

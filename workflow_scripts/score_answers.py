@@ -1,5 +1,6 @@
 """The six metrics of one recipe on one split."""
 
+from mmunlearn.evaluation.sampling import Sample
 from mmunlearn.evaluation.scoring import score_answers
 from mmunlearn.workflow import job
 
@@ -15,8 +16,10 @@ with job(snakemake) as it:
         judgements=it.input.judgements or None,
         model=snakemake.wildcards.model,
         recipe=snakemake.wildcards.recipe,
+        label=it.params.label,
         seed=int(snakemake.wildcards.seed),
         judge=it.params.judge,
         bootstrap=it.params.bootstrap,
         max_missing_share=it.params.max_missing_share,
+        sample=Sample(**it.params.sample) if it.params.sample else None,
     )

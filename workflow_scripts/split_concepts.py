@@ -1,6 +1,6 @@
 """Forget and retain sets of one target and percent."""
 
-from mmunlearn.config import parse_split
+from mmunlearn.recipes import parse_split
 from mmunlearn.dataset.splits import split_concepts
 from mmunlearn.workflow import job
 

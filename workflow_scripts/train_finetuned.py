@@ -1,12 +1,15 @@
-"""The finetuned model, or a goal model where the rule gives a split."""
+"""The finetuned model, or a goal model where the rule gives splits."""
+
+from pathlib import Path
 
 from mmunlearn.models.loading import ModelSpec
-from mmunlearn.training.recipes import TrainingJob, train_finetuned
+from mmunlearn.training.launch import launch
+from mmunlearn.training.recipes import Machine, TrainingJob, train_finetuned
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
-    train_finetuned(
-        TrainingJob(
+    given = {
+        "job": TrainingJob(
             model=snakemake.wildcards.model,
             recipe=it.params.recipe,
             seed=int(snakemake.wildcards.seed),
@@ -15,11 +18,14 @@ with job(snakemake) as it:
             output=it.output.training,
             work=it.work,
             version=it.params.version,
+            logs=Path(snakemake.log[0]).with_suffix(""),
         ),
-        questions=it.input.questions,
-        replay=it.input.replay,
-        split=it.input.get("split"),
-        lora=it.params.lora,
-        settings={**it.params.optimisation, "learning_rate": it.params.learning_rate},
-        epochs=it.params.epochs,
-    )
+        "questions": it.input.questions,
+        "replay": it.input.replay,
+        "splits": it.input.splits,
+        "lora": it.params.lora,
+        "settings": {**it.params.optimisation, "learning_rate": it.params.learning_rate},
+        "epochs": it.params.epochs,
+        "machine": Machine(**it.params.machine),
+    }
+    launch(train_finetuned, given, it.work)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmunlearn.config import concepts_to_forget
+from mmunlearn.recipes import concepts_to_forget
 from mmunlearn.records import Split, Target, read_manifest, write_json
 from mmunlearn.seeds import derive_seed
 

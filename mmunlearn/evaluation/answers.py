@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.features import read_features
 from mmunlearn.models.generation import Ask, answer_all
-from mmunlearn.models.loading import ModelSpec, load_adapter, load_base
-from mmunlearn.records import Answer, Question, SuiteQuestion, read_jsonl, write_jsonl
+from mmunlearn.models.loading import ModelSpec, accelerator, load_adapter, load_base
+from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ def answer_questions(
     spec: ModelSpec,
     batch: int,
     max_new_tokens: Mapping[str, int],
+    sample: Sample | None = None,
+    splits: Sequence[Path] = (),
 ) -> None:
     """Answer every suite with one adapter.
 
@@ -31,11 +34,15 @@ def answer_questions(
         questions, features, outputs: by suite; `dataset` holds Question rows, the others SuiteQuestion rows.
         adapter: folder of the adapter.
         max_new_tokens: by kind of question.
+        sample, splits: which questions to ask, and on what they are scored; all without a sample.
     """
-    base = load_base(spec)
+    kinds = {suite: Question if suite == "dataset" else SuiteQuestion for suite in questions}
+    asked = {suite: read_jsonl(path, kinds[suite]) for suite, path in questions.items()}
+    if sample is not None:
+        asked = pick(asked, [read_json(path, Split) for path in splits], sample)
+    base = load_base(spec, device=accelerator())
     model = load_adapter(base, adapter)
-    for suite, path in questions.items():
-        rows = read_jsonl(path, Question if suite == "dataset" else SuiteQuestion)
+    for suite, rows in asked.items():
         table = read_features(features[suite])
         asks = [Ask(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
         said = answer_all(model, base, Collator(base, table), table, asks, batch=batch, what=suite)

@@ -78,7 +78,7 @@ def summarise(
             f"judge again, or raise evaluation.max_missing_share"
         )
     if not present:
-        reason = f"all {missing} judgements are missing" if missing else "no question of this kind"
+        reason = f"all {missing} judgements are missing" if missing else "no question of this kind was asked"
         return Metric(value=None, n=0, missing=missing, reason=reason)
     labels = ["" for _ in present] if strata is None else list(strata)
     groups = [

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from mmunlearn.config import PUBLISHED, parse_recipe
-from mmunlearn.evaluation import metrics
+from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.judge import is_event
+from mmunlearn.evaluation.sampling import Sample
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
     Answer,
@@ -42,10 +42,12 @@ def score_answers(
     judgements: Path | None,
     model: str,
     recipe: str,
+    label: str,
     seed: int,
     judge: str,
     bootstrap: int,
     max_missing_share: float,
+    sample: Sample | None = None,
 ) -> None:
     """Write the six metrics of one recipe on one split.
 
@@ -53,6 +55,8 @@ def score_answers(
         answers: suite -> answers of this recipe.
         finetuned: answers of the finetuned model to the suite `real`.
         judgements: G-Eval of the event target; None for the person target.
+        label: the method's name in tables and figures.
+        sample: which questions the recipe was asked; None for all.
     """
     own = read_json(split, Split)
     said = {suite: read_jsonl(path, Answer) for suite, path in answers.items()}
@@ -63,6 +67,9 @@ def score_answers(
         resamples=bootstrap,
         max_missing_share=max_missing_share,
     )
+    of_sample = sampling.summary(sample, said)
+    if sample is not None:
+        said["dataset"] = without_surplus(said["dataset"], own, sample)
     subsets = {row.question_id: row.subset for row in sets}
     world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
     if own.target == "person":
@@ -76,13 +83,20 @@ def score_answers(
     inputs |= {"judgements": judgements} if judgements else {}
     inputs |= {f"answers_{suite}": path for suite, path in answers.items()}
     scores = Scores(
-        model=model, recipe=recipe, method=PUBLISHED[parse_recipe(recipe).method], target=own.target,
-        percent=own.percent, seed=seed, judge=judge, metrics=table,
-        details={"pope": pope, "forgotten": own.forgotten},
+        model=model, recipe=recipe, method=label, target=own.target, percent=own.percent, seed=seed, judge=judge,
+        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": of_sample},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
     )  # fmt: skip
     write_json(output, scores)
     logger.info(", ".join(f"{name} {metric.value}" for name, metric in table.items()))
+
+
+def without_surplus(rows: Sequence[Answer], split: Split, sample: Sample) -> list[Answer]:
+    """Leave out the retained answers that only another split's sample holds: a model that is scored on several splits
+    has more of them, but is compared on the same questions as the others."""
+    own = sampling.lowest(_on(rows, split.retain, event=split.target == "event"), sample.retain, sample.seed)
+    kept, retained = {row.question_id for row in own}, set(split.retain)
+    return [row for row in rows if row.image_id not in retained or row.question_id in kept]
 
 
 def person_values(

@@ -2,160 +2,234 @@
 
 A row is `[prefix with image tokens, question 1 + answer 1, question 2 + answer 2, ...]`. A token of one
 question sees the prefix and its own question only, and positions restart after the prefix for every question,
-so losses and gradients are those of one question a row. What comes out of `forward` knows nothing of the
-layout: logits and labels with one row a question.
+so losses and gradients are those of one question a row. That is the layout of families that cannot share a
+prefix, and of flash attention, which takes no such mask. What comes out of `forward` knows nothing of the layout:
+logits and labels with one row a question.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from mmunlearn.models.dialogue import Dialogue
+from mmunlearn.models.example import Example
+from mmunlearn.models.feature_file import Feature, parts_of
+from mmunlearn.models.inputs import INPUTS
+from mmunlearn.models.inputs.base import image_outputs
 from mmunlearn.models.loading import Base
 
 IGNORED = -100
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Example:
-    """An image with its questions and answers."""
-
-    image_id: str
-    turns: tuple[tuple[str, str], ...]
-
-    def split(self) -> list[Example]:
-        """The same, one question each."""
-        return [Example(self.image_id, (turn,)) for turn in self.turns]
+__all__ = ["IGNORED", "Collator", "Example", "forward", "image_outputs"]
 
 
 class Collator:
     """Turns examples into the tensors of a forward pass, and a forward pass into rows of questions."""
 
-    def __init__(
-        self, base: Base, features: Mapping[str, torch.Tensor], *, packed: bool | None = None
-    ) -> None:
-        """`features`: image id -> (tokens, hidden). `packed`: override the family's layout (for comparison)."""
-        self._processor, self._tokenizer = base.processor, base.processor.tokenizer
-        self._features = features
-        self._image_token = base.model.config.image_token_id
-        self.vocabulary = base.model.config.get_text_config().vocab_size
-        self._packed = base.family.packs if packed is None else packed
-        self.tokens_of = lru_cache(maxsize=100_000)(self._tokens_of)
+    def __init__(self, base: Base, features: Mapping[str, Feature], *, packed: bool | None = None) -> None:
+        """Choose the layout.
+
+        Args:
+            features: image id -> what the family keeps of a picture: named parts, or `features` alone.
+            packed: override the family's layout (for comparison).
+
+        Raises:
+            ValueError: `packed` is asked of a family or an attention that cannot.
+        """
+        config = base.model.config
+        flash = config._attn_implementation.startswith("flash")
+        if packed and (flash or not base.family.packs):
+            raise ValueError(
+                f"questions behind one image prefix are asked for, but family {base.family.name} with attention "
+                f"{config._attn_implementation} lays out one question a row; use packed=None or attention: sdpa"
+            )
+        if flash and base.family.packs and packed is None:
+            logger.info("flash attention takes no block mask: one question a row")
+        self.packed = base.family.packs and not flash if packed is None else packed
+        self._base, self._features = base, features
+        self._image_token = getattr(config, "image_token_id", None)
+        self._dialogue = Dialogue(base.processor, self._image_token if base.family.caches else None)
+        self._limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+        self.vocabulary = config.get_text_config().vocab_size
 
     def __call__(self, examples: Iterable[Example]) -> dict[str, Any]:
         """Tensors of a forward pass.
 
         Returns:
-            input_ids, position_ids (B, L); attention_mask (B, 1, L, L) additive float32; image_features, a list
-            of B (tokens, hidden); question_rows (Q, 1) and question_positions, labels (Q, T): where each
-            question's answer lies. Labels are -100 but for the answer and its end token; T counts the position
-            before the answer, too, so that the usual shift by one applies.
+            input_ids (B, L); position_ids (B, L), or (3, B, L) where the family has three axes; attention_mask,
+            packed (B, 1, L, L) additive in the model's dtype, else (B, L) of 0 and 1; image_features, a list of
+            what is kept of every row's picture. A family without cached features has `inputs` instead. And
+            question_rows (Q, 1), question_positions and labels (Q, T): where each question's answer lies. Labels
+            are -100 but for the answer and its end token; T counts the position before the answer, too, so that
+            the usual shift by one applies. `family` and `image_token` say how `forward` goes on.
         """
-        rows = [example for given in examples for example in ([given] if self._packed else given.split())]
-        laid_out = [self._layout(example) for example in rows]
-        length = max(len(row.ids) for row in laid_out)
-        spans = [(index, span) for index, row in enumerate(laid_out) for span in row.answers]
-        widest = max(end - start for _, (start, end) in spans) + 1
-        pad = self._tokenizer.pad_token_id
-        labels = torch.full((len(spans), widest), IGNORED)
-        positions = torch.zeros((len(spans), widest), dtype=torch.long)
-        for question, (index, (start, end)) in enumerate(spans):
-            positions[question, : end - start + 1] = torch.arange(start - 1, end)
-            labels[question, 1 : end - start + 1] = torch.tensor(laid_out[index].ids[start:end])
+        rows = self._rows(examples)
+        if self._base.family.caches:
+            laid_out = [self._layout(row) for row in rows]
+            inputs = self._text_inputs(laid_out)
+            inputs["image_features"] = [self._features[row.image_id] for row in rows]
+        else:
+            inputs, laid_out = self._processed(rows)
         return {
-            "input_ids": torch.tensor([row.ids + [pad] * (length - len(row.ids)) for row in laid_out]),
-            "position_ids": torch.tensor(
-                [row.positions + [0] * (length - len(row.positions)) for row in laid_out]
-            ),
-            "attention_mask": torch.stack([_visible(row.segments, length) for row in laid_out])[:, None],
-            "image_features": [self._features[row.image_id] for row in rows],
-            "question_rows": torch.tensor([[index] for index, _ in spans]),
-            "question_positions": positions,
-            "labels": labels,
+            **inputs,
+            **_questions(laid_out),
+            "family": self._base.family.name,
+            "image_token": self._image_token,
         }
+
+    def check(self, examples: Iterable[Example]) -> None:
+        """Refuse, before training starts, what would have to be cut: rows are never truncated.
+
+        Raises:
+            ValueError: a row needs more positions than the model has, or a picture has no features.
+        """
+        for row in self._rows(examples):
+            if row.image_id not in self._features:
+                raise ValueError(
+                    f"features of picture {row.image_id} are asked for, but there are none; encode its suite first"
+                )
+            laid_out = self._layout(row) if self._base.family.caches else self._processed([row])[1][0]
+            length = 1 + max(max(axis) for axis in laid_out.positions or [[len(laid_out.ids) - 1]])
+            if self._limit is not None and length > self._limit:
+                raise ValueError(
+                    f"picture {row.image_id} with its longest question needs {length} positions, "
+                    f"{laid_out.ids.count(self._image_token)} tokens of them the image's, but the model has "
+                    f"{self._limit}; shorten questions and answers, or use a model with a longer context"
+                )
 
     def prompt(self, question: str, image_id: str) -> list[int]:
         """Token ids up to where the model starts to answer, image tokens expanded."""
-        prefix, tail, _ = self.tokens_of(question, "")
-        return self._expand(prefix, image_id) + list(tail)
+        tokens = self._dialogue.tokens(question, "")
+        if self._base.family.caches:
+            return self._expand(tokens.prefix, parts_of(self._features[image_id])) + list(tokens.tail)
+        return [*tokens.prefix, *tokens.tail]
 
-    def _tokens_of(self, question: str, answer: str) -> tuple[tuple[int, ...], ...]:
-        """Ids of (prefix up to the image, rest of the prompt, answer with its end token)."""
-        ask = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-        prompt = self._encode(self._processor.apply_chat_template(ask, add_generation_prompt=True))
-        cut = len(prompt) - prompt[::-1].index(self._image_token)
-        if not answer:
-            return tuple(prompt[:cut]), tuple(prompt[cut:]), ()
-        said = [*ask, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-        full = self._encode(self._processor.apply_chat_template(said))
-        if full[: len(prompt)] != prompt:
-            raise ValueError(
-                "the chat template changes the prompt when an answer follows: labels would be wrong"
-            )
-        end = self._tokenizer.eos_token_id
-        tokens = full[len(prompt) :]
-        tokens = tokens[: tokens.index(end)] if end in tokens else tokens
-        return tuple(prompt[:cut]), tuple(prompt[cut:]), (*tokens, end)
+    def prompts(self, asks: Sequence[tuple[str, str]], kept: Sequence[Feature]) -> dict[str, Any]:
+        """What `generate` takes, padded at the left, where the model is.
 
-    def _encode(self, text: str) -> list[int]:
-        begins = self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)
-        return self._tokenizer(text, add_special_tokens=not begins).input_ids
+        Args:
+            asks: (question, image id) pairs.
+            kept: what is kept of every pair's picture.
+        """
+        base, device = self._base, self._base.model.device
+        parts = [{name: part.to(device) for name, part in parts_of(one).items()} for one in kept]
+        if not base.family.caches:
+            texts = [self._dialogue.prompt(question) for question, _ in asks]
+            return base.inputs.process(base, texts, parts, "left")
+        rows = [self.prompt(question, image_id) for question, image_id in asks]
+        length, pad = max(map(len, rows)), base.processor.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=device)
+        seen = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
+        images = base.inputs.model_inputs(parts, ids, self._image_token)
+        return {"input_ids": ids, "attention_mask": seen, **images}
 
-    def _expand(self, prefix: Sequence[int], image_id: str) -> list[int]:
-        """One image token becomes as many as the image has features."""
-        count = len(self._features[image_id])
-        return [copy for token in prefix for copy in [token] * (count if token == self._image_token else 1)]
+    def _rows(self, examples: Iterable[Example]) -> list[Example]:
+        return [row for example in examples for row in ([example] if self.packed else example.split())]
+
+    def _expand(self, prefix: Sequence[int], parts: Mapping[str, torch.Tensor]) -> list[int]:
+        """The prefix with the picture's ids in place of its last token, the image token."""
+        return [*prefix[:-1], *self._base.inputs.image_ids(parts, self._image_token)]
 
     def _layout(self, example: Example) -> _Row:
-        shared = self.tokens_of(example.turns[0][0], "")[0]
-        prefix = self._expand(shared, example.image_id)
-        row = _Row(list(prefix), list(range(len(prefix))), [0] * len(prefix), [])
+        shared = self._dialogue.tokens(example.turns[0][0], "").prefix
+        parts = parts_of(self._features[example.image_id])
+        prefix = self._expand(shared, parts)
+        axes = self._base.inputs.prefix_positions(self._base, prefix, parts)
+        row = _Row(list(prefix), [list(axis) for axis in axes], [0] * len(prefix), [])
+        begin = 1 + max(map(max, axes))
         for number, (question, answer) in enumerate(example.turns, start=1):
-            own_prefix, tail, said = self.tokens_of(question, answer)
-            if own_prefix != shared:
+            tokens = self._dialogue.tokens(question, answer)
+            if tokens.prefix != shared:
                 raise ValueError("the chat template puts the question before the image: it cannot be packed")
-            start = len(row.ids) + len(tail)
-            row.answers.append((start, start + len(said)))
-            row.ids += [*tail, *said]
-            row.positions += range(len(prefix), len(prefix) + len(tail) + len(said))
-            row.segments += [number] * (len(tail) + len(said))
+            start = len(row.ids) + len(tokens.tail)
+            row.answers.append((start, start + len(tokens.said)))
+            own = [*tokens.tail, *tokens.said]
+            row.ids += own
+            row.segments += [number] * len(own)
+            for axis in row.positions:
+                axis += range(begin, begin + len(own))
         return row
+
+    def _text_inputs(self, rows: Sequence[_Row]) -> dict[str, Any]:
+        length, pad = max(len(row.ids) for row in rows), self._base.processor.tokenizer.pad_token_id
+        axes = len(rows[0].positions)
+        positions = [
+            torch.tensor([row.positions[axis] + [0] * (length - len(row.ids)) for row in rows])
+            for axis in range(axes)
+        ]
+        if self.packed:
+            dtype = self._base.model.dtype
+            mask = torch.stack([_visible(row.segments, length, dtype) for row in rows])[:, None]
+        else:
+            mask = torch.tensor([[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows])
+        return {
+            "input_ids": torch.tensor([row.ids + [pad] * (length - len(row.ids)) for row in rows]),
+            "position_ids": positions[0] if axes == 1 else torch.stack(positions),
+            "attention_mask": mask,
+        }
+
+    def _processed(self, rows: Sequence[Example]) -> tuple[dict[str, Any], list[_Row]]:
+        """All inputs by the processor, right-padded, and where the answers lie in them."""
+        texts = [self._dialogue.full(*row.turns[0]) for row in rows]
+        kept = [parts_of(self._features[row.image_id]) for row in rows]
+        inputs = self._base.inputs.process(self._base, texts, kept, "right")
+        laid_out = []
+        for row, ids, seen in zip(rows, inputs["input_ids"], inputs["attention_mask"], strict=True):
+            ids, said = ids[seen.bool()].tolist(), list(self._dialogue.tokens(*row.turns[0]).said)
+            if ids[-len(said) :] != said:
+                raise ValueError(
+                    f"the answer is asked for at the end of a row, but the processor of picture {row.image_id} puts "
+                    f"it elsewhere; describe the model as a family of its own"
+                )
+            laid_out.append(_Row(ids, [], [], [(len(ids) - len(said), len(ids))]))
+        return {"inputs": inputs}, laid_out
 
 
 @dataclass
 class _Row:
     ids: list[int]
-    positions: list[int]
+    positions: list[list[int]]  # by axis; empty: left to the model
     segments: list[int]  # 0 for the prefix, then the number of the question
     answers: list[tuple[int, int]]  # half-open spans of the answers
 
 
-def _visible(segments: Sequence[int], length: int) -> torch.Tensor:
+def _questions(rows: Sequence[_Row]) -> dict[str, torch.Tensor]:
+    """question_rows (Q, 1), question_positions and labels (Q, T)."""
+    spans = [(index, span) for index, row in enumerate(rows) for span in row.answers]
+    widest = max(end - start for _, (start, end) in spans) + 1
+    labels = torch.full((len(spans), widest), IGNORED)
+    positions = torch.zeros((len(spans), widest), dtype=torch.long)
+    for question, (index, (start, end)) in enumerate(spans):
+        positions[question, : end - start + 1] = torch.arange(start - 1, end)
+        labels[question, 1 : end - start + 1] = torch.tensor(rows[index].ids[start:end])
+    indices = torch.tensor([[index] for index, _ in spans])
+    return {"question_rows": indices, "question_positions": positions, "labels": labels}
+
+
+def _visible(segments: Sequence[int], length: int, dtype: torch.dtype) -> torch.Tensor:
     """Additive mask (length, length): causal, a question sees the prefix and itself; padding sees itself."""
     segment = torch.tensor([*segments, *[IGNORED] * (length - len(segments))])
     order = torch.arange(length)
     same = (segment[None, :] == 0) | (segment[:, None] == segment[None, :])
     allowed = (order[:, None] >= order[None, :]) & same & (segment[:, None] != IGNORED)
     allowed |= torch.eye(length, dtype=torch.bool)
-    return torch.zeros(length, length).masked_fill(~allowed, torch.finfo(torch.float32).min)
-
-
-def image_outputs(features: Sequence[torch.Tensor]) -> dict[str, BaseModelOutputWithPooling]:
-    """What a model takes instead of pixels: `mm_encoder_outputs`."""
-    return {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}
+    return torch.zeros(length, length, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
 def forward(model: torch.nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (Q, T, V) and labels (Q, T), one row a question; labels are not shifted."""
-    logits = model(
-        input_ids=batch["input_ids"],
-        position_ids=batch["position_ids"],
-        attention_mask=batch["attention_mask"],
-        mm_encoder_outputs=image_outputs(batch["image_features"]),
-    ).logits
+    if "inputs" in batch:
+        inputs = batch["inputs"]
+    else:
+        rows = [parts_of(one) for one in batch["image_features"]]
+        images = INPUTS[batch["family"]].model_inputs(rows, batch["input_ids"], batch["image_token"])
+        text = {key: batch[key] for key in ("input_ids", "position_ids", "attention_mask")}
+        inputs = {**text, **images}
+    logits = model(**inputs, use_cache=False).logits
     return logits[batch["question_rows"], batch["question_positions"]], batch["labels"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from mmunlearn.models.loading import Base, ModelSpec, load_base
+from mmunlearn.models.feature_file import FeatureTable, write_features
+from mmunlearn.models.loading import Base, ModelSpec, accelerator, load_base
 from mmunlearn.progress import progress
 from mmunlearn.records import RecordError, SuiteQuestion, atomic_path, read_jsonl, read_manifest, sha256_of
 
@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 def encode_images(pictures: Path, output: Path, *, spec: ModelSpec, batch: int) -> None:
-    """Write the language model's image embeddings of one suite: image id -> (tokens, hidden), in its dtype.
+    """Write what the model's family keeps of every picture of one suite, in the model's dtype.
 
     Args:
         pictures: images/manifest.parquet (accepted pictures), or a questions file whose rows name their pictures.
+        output: one safetensors file, as `feature_file` describes it.
         batch: pictures a forward pass.
     """
     if pictures.suffix == ".parquet":
@@ -30,10 +31,13 @@ def encode_images(pictures: Path, output: Path, *, spec: ModelSpec, batch: int) 
     else:
         listed = read_jsonl(pictures, SuiteQuestion)
     wanted = {row.image_id: Picture(row.path, row.sha256, pictures) for row in listed}
-    features = encode(load_base(spec), wanted, batch=batch) if wanted else {}  # the replay set may be empty
     with atomic_path(output) as temporary:
-        save_file(features, temporary)
-    logger.info("%d pictures", len(features))
+        if wanted:
+            encoded = encode(load_base(spec, device=accelerator()), wanted, batch=batch)
+            write_features(temporary, encoded, list(wanted))
+        else:  # the replay set may be empty
+            write_features(temporary, iter(()), [])
+    logger.info("%d pictures", len(wanted))
 
 
 @dataclass(frozen=True)
@@ -58,28 +62,19 @@ class Picture:
         )
 
 
-@torch.no_grad()
-def encode(base: Base, pictures: Mapping[str, Picture], *, batch: int) -> dict[str, torch.Tensor]:
-    """Image id -> (tokens, hidden), what the projector hands to the language model."""
-    features: dict[str, torch.Tensor] = {}
+def encode(
+    base: Base, pictures: Mapping[str, Picture], *, batch: int
+) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Image id and named parts of one picture after the other, on the CPU."""
     ids = sorted(pictures)
     for start in progress(range(0, len(ids), batch), "encode", unit="batch"):
         chunk = ids[start : start + batch]
-        inputs = base.processor.image_processor(
-            images=[pictures[image_id].open() for image_id in chunk], return_tensors="pt"
-        )
-        pixels = inputs["pixel_values"].to(base.model.device, base.model.dtype)
-        encoded = base.model.get_image_features(pixels, return_dict=True).pooler_output
-        features |= {image_id: one.clone().contiguous() for image_id, one in zip(chunk, encoded, strict=True)}
-    return features
+        with torch.no_grad():
+            seen = base.inputs.encode(base, [pictures[image_id].open() for image_id in chunk])
+        for image_id, parts in zip(chunk, seen, strict=True):
+            yield image_id, {name: part.cpu() for name, part in parts.items()}
 
 
-def read_features(*paths: Path) -> dict[str, torch.Tensor]:
+def read_features(*paths: Path) -> FeatureTable:
     """The features of several suites in one table. Raises RecordError where a file is damaged."""
-    features: dict[str, torch.Tensor] = {}
-    for path in paths:
-        try:
-            features |= load_file(path)
-        except Exception as error:
-            raise RecordError(f"{path} holds no features ({error}): delete it and rerun") from error
-    return features
+    return FeatureTable(paths)

@@ -1,13 +1,14 @@
-"""Batched greedy answers: left padding, questions sorted by length, features instead of pixels."""
+"""Batched greedy answers: left padding, questions sorted by length, kept features instead of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from mmunlearn.models.collate import Collator, image_outputs
+from mmunlearn.models.collate import Collator
+from mmunlearn.models.feature_file import Feature
 from mmunlearn.models.loading import Base
 from mmunlearn.progress import progress
 
@@ -26,7 +27,7 @@ def answer_all(
     model: torch.nn.Module,
     base: Base,
     collator: Collator,
-    features: dict[str, torch.Tensor],
+    features: Mapping[str, Feature],
     asks: Sequence[Ask],
     *,
     batch: int,
@@ -34,12 +35,12 @@ def answer_all(
 ) -> list[str]:
     """Greedy answers in the order asked; equal to asking one by one (tested for every family)."""
     model.eval()
-    prompts = [collator.prompt(ask.question, ask.image_id) for ask in asks]
-    order = sorted(range(len(asks)), key=lambda i: (asks[i].max_new_tokens, len(prompts[i]), i))
+    lengths = [len(collator.prompt(ask.question, ask.image_id)) for ask in asks]
+    order = sorted(range(len(asks)), key=lambda i: (asks[i].max_new_tokens, lengths[i], i))
     answers = [""] * len(asks)
     for chunk in progress(_chunks(order, asks, batch), what, unit="batch"):
-        texts = _generate(model, base, [prompts[i] for i in chunk], [features[asks[i].image_id] for i in chunk],
-                          asks[chunk[0]].max_new_tokens)  # fmt: skip
+        kept = [features[asks[i].image_id] for i in chunk]
+        texts = _generate(model, base, collator, [asks[i] for i in chunk], kept)
         for i, text in zip(chunk, texts, strict=True):
             answers[i] = text
     return answers
@@ -58,26 +59,17 @@ def _chunks(order: Sequence[int], asks: Sequence[Ask], batch: int) -> list[list[
 
 
 def _generate(
-    model: torch.nn.Module,
-    base: Base,
-    prompts: list[list[int]],
-    features: list[torch.Tensor],
-    max_new_tokens: int,
+    model: torch.nn.Module, base: Base, collator: Collator, asks: Sequence[Ask], kept: Sequence[Feature]
 ) -> list[str]:
     tokenizer = base.processor.tokenizer
-    length = max(map(len, prompts))
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (length - len(prompt)) + prompt for prompt in prompts])
-    seen = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    device = base.model.device
+    inputs = collator.prompts([(ask.question, ask.image_id) for ask in asks], kept)
     generated = model.generate(
-        input_ids=ids.to(device),
-        attention_mask=seen.to(device),
-        mm_encoder_outputs=image_outputs([one.to(device) for one in features]),
-        max_new_tokens=max_new_tokens,
+        **inputs,
+        max_new_tokens=asks[0].max_new_tokens,
         do_sample=False,
-        pad_token_id=pad,
+        repetition_penalty=1.0,  # some checkpoints ask for more: greedy is greedy
+        pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    said = tokenizer.batch_decode(generated[:, length:], skip_special_tokens=True)
+    said = tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [text.strip() for text in said]

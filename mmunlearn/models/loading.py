@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,56 +16,115 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import cached_file
 
 from mmunlearn.models.families import FAMILIES, Family
+from mmunlearn.models.inputs import INPUTS, Inputs
 
 transformers.utils.logging.disable_progress_bar()
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
 POLICY, REFERENCE = "default", "reference"
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One row of `models` in the configuration."""
+    """One row of `models` in the configuration.
+
+    Attributes:
+        family: key of FAMILIES.
+        source: folder of a checkpoint, or `organisation/name` in the local cache of the model hub.
+        dtype: name of a torch dtype.
+        attention: one of ATTENTIONS. Flash attention takes no block mask: one question a row.
+        revision: commit, tag or branch of a hub source; None: main.
+        lora_targets: regular expression of full module names in place of the family's.
+    """
 
     family: str
     source: str
     dtype: str
+    attention: str = "sdpa"
+    revision: str | None = None
+    lora_targets: str | None = None
 
 
 @dataclass(frozen=True)
 class Base:
-    """A loaded base model with its processor and family."""
+    """A loaded base model with its processor and family; `lora_targets` overrides the family's."""
 
     model: PreTrainedModel
     processor: ProcessorMixin
     family: Family
+    lora_targets: str | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """How the family's pictures enter the model."""
+        return INPUTS[self.family.name]
 
 
-def load_base(spec: ModelSpec) -> Base:
-    """Load a checkpoint folder.
+def accelerator() -> str:
+    """The device of this process: its GPU, or the CPU where there is none."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
+    """Load a checkpoint.
+
+    Args:
+        device: where the weights go.
 
     Raises:
-        FileNotFoundError: the folder holds no checkpoint.
-        ValueError: it holds a model of another architecture.
+        FileNotFoundError: the folder, or the local cache of the hub, holds no checkpoint.
+        ValueError: unknown attention, or a model of another architecture.
     """
     described = FAMILIES[spec.family]
-    if not (Path(spec.source) / "config.json").exists():
-        raise FileNotFoundError(
-            f"a {spec.family} checkpoint is asked for at '{spec.source}', but there is no config.json; "
-            f"set models.<name>.source to a folder with config.json and *.safetensors"
-        )
-    model = AutoModelForImageTextToText.from_pretrained(
-        spec.source, dtype=getattr(torch, spec.dtype), use_safetensors=True, local_files_only=True
-    )
-    if type(model).__name__ != described.architecture:
+    if spec.attention not in ATTENTIONS:
         raise ValueError(
-            f"family {spec.family} is a {described.architecture}, but {spec.source} holds a {type(model).__name__}"
+            f"attention '{spec.attention}' is asked for, but there are {', '.join(ATTENTIONS)}; "
+            f"set models.<name>.attention to one of them"
         )
-    processor = AutoProcessor.from_pretrained(spec.source, local_files_only=True)
-    return Base(model.eval(), processor, described)
+    folder = _folder(spec)
+    model = AutoModelForImageTextToText.from_pretrained(
+        folder,
+        dtype=getattr(torch, spec.dtype),
+        attn_implementation=spec.attention,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+    if described.architecture and type(model).__name__ != described.architecture:
+        raise ValueError(
+            f"family {spec.family} is a {described.architecture}, but {spec.source} holds a {type(model).__name__}; "
+            f"set models.<name>.family to that model's, or to other"
+        )
+    INPUTS[spec.family].prepare(model)
+    processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return Base(model.to(device).eval(), processor, described, spec.lora_targets)
+
+
+def _folder(spec: ModelSpec) -> str:
+    """The folder of a checkpoint: the source itself, or its snapshot in the local cache."""
+    folder = spec.source
+    if not Path(folder).is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", folder):
+        try:
+            found = cached_file(folder, "config.json", revision=spec.revision, local_files_only=True)
+            folder = str(Path(found).parent)
+        except OSError as error:
+            revision = f" --revision {spec.revision}" if spec.revision else ""
+            raise FileNotFoundError(
+                f"{spec.source}{f' at {spec.revision}' if spec.revision else ''} is asked for, but it is neither a "
+                f"folder nor in the local cache of the model hub; fetch it with: hf download {spec.source}{revision}"
+            ) from error
+    for wanted in ("config.json", "*.safetensors"):
+        if not any(Path(folder).glob(wanted)):
+            raise FileNotFoundError(
+                f"a {spec.family} checkpoint is asked for at '{folder}', but there is no {wanted}; "
+                f"set models.<name>.source to a folder with config.json and *.safetensors"
+            )
+    return folder
 
 
 def new_adapter(base: Base, lora: Mapping[str, Any], seed: int) -> PeftModel:
@@ -73,9 +134,50 @@ def new_adapter(base: Base, lora: Mapping[str, Any], seed: int) -> PeftModel:
         r=lora["rank"],
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
-        target_modules=base.family.lora_targets,
+        target_modules=lora_targets(base),
     )
     return get_peft_model(base.model, settings, adapter_name=POLICY)
+
+
+def lora_targets(base: Base) -> str:
+    """Regular expression of the modules that get LoRA: the configuration's, the family's, or by structure.
+
+    Raises:
+        ValueError: it fits no module, or vision modules whose features are cached.
+    """
+    language = _language_model(base.model)
+    pattern = base.lora_targets or base.family.lora_targets or _linears_of(base.model, language)
+    fitting = [name for name, _ in base.model.named_modules() if re.fullmatch(pattern, name)]
+    if not fitting:
+        raise ValueError(
+            f"LoRA is asked for on {pattern}, but no module of {type(base.model).__name__} is called so; set "
+            f"models.<name>.lora_targets to a regular expression of full names, such as those below {language}"
+        )
+    outside = [name for name in fitting if not name.startswith((f"{language}.", "lm_head"))]
+    if outside and base.family.caches:
+        raise ValueError(
+            f"LoRA is asked for on {outside[0]}, but family {base.family.name} caches vision features, which it would "
+            f"outdate; keep to {language}, or set models.<name>.family: other, which keeps pixels"
+        )
+    return pattern
+
+
+def _language_model(model: PreTrainedModel) -> str:
+    """Full name of the module that is the language model; empty where the model does not say."""
+    decoder = model.get_decoder()
+    return next(name for name, module in model.named_modules() if module is decoder)
+
+
+def _linears_of(model: PreTrainedModel, language: str) -> str:
+    """Regular expression of the linears of a language model."""
+    if not language:
+        raise ValueError(
+            f"LoRA on the language model is asked for, but {type(model).__name__} does not say which of its modules "
+            f"that is; set models.<name>.lora_targets to a regular expression of full names"
+        )
+    inside = model.get_submodule(language).named_modules()
+    linears = {name.rpartition(".")[2] for name, module in inside if isinstance(module, torch.nn.Linear)}
+    return rf"{re.escape(language)}\.(.*\.)?({'|'.join(sorted(map(re.escape, linears)))})"
 
 
 def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> PeftModel:

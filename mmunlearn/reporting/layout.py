@@ -10,6 +10,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmunlearn.records import write_text
@@ -24,6 +25,8 @@ FORGET_METRICS = METRICS[:2]
 UTILITY_METRICS = METRICS[2:]
 UNLEARNING = ("PO", "GA", "GD", "KL", "DPO")
 METHODS = ("Finetune", *UNLEARNING, "Goal")
+BOUNDS = ("Finetune", "Goal")
+ORDER = ("Finetune", "PO", "GA", "GD", "GD+BGD", "KL", "KL+BGD", "DPO", "NPO", "SimNPO", "Goal")
 
 TITLES = dict(zip(METRICS, ("Efficacy", "Generality", "Retain", "Scope", "Real", "World Fact"), strict=True))
 UNITS = {
@@ -35,16 +38,57 @@ UNITS = {
 MISSING = "–"
 
 
+@dataclass(frozen=True)
+class Form:
+    """What tells the paper's tables of scores apart.
+
+    `keys` come first in the CSV file, then `metrics`; `methods` are those that the paper prints, in its order.
+    `gains`: a variant (`GD+BGD`) shows what it gains over its base method (`GD`).
+    """
+
+    title: str
+    label: str
+    keys: tuple[str, ...]
+    metrics: tuple[str, ...]
+    methods: tuple[str, ...]
+    gains: bool = False
+
+    @property
+    def unlearning(self) -> tuple[str, ...]:
+        """The paper's methods without the bounds."""
+        return tuple(method for method in self.methods if not is_bound(method))
+
+
+TABLE3 = Form("Table III", "tab:pebench", ("model", "forget_percent", "method", "target"), METRICS, METHODS)
+TABLE4 = Form(
+    "Table IV",
+    "tab:pebench-both",
+    ("model", "method", "target"),
+    tuple(metric for metric in METRICS if metric != "scope"),
+    ("Finetune", "GD", "GD+BGD", "KL", "KL+BGD", "Goal"),
+    gains=True,
+)
+
+
+def is_bound(method: str) -> bool:
+    """Whether a row is a bound of unlearning, not a method; a bound may name its seeds (`Goal, seed 101`)."""
+    return method.partition(", ")[0] in BOUNDS
+
+
 def method_order(method: str) -> tuple[int, int, str]:
-    """Sort key: the paper's order; methods the paper does not have come before Goal, by name."""
-    known = METHODS.index(method) if method in METHODS else len(METHODS)
+    """Sort key: the papers' order; methods that they do not have come before Goal, by name."""
+    known = ORDER.index(method) if method in ORDER else len(ORDER)
     return (method == "Goal", known, method)
 
 
 def recipe_method(recipe: str) -> str:
-    """The method of a recipe as published: `ga-person05` is GA, `finetuned` Finetune, `goal-...` Goal."""
-    name = recipe.rsplit("-", 1)[0]
-    return {"finetuned": "Finetune", "goal": "Goal"}.get(name, name.upper())
+    """The method of a recipe as published: `ga-person05` is GA, `finetuned` Finetune, `goal-...` Goal.
+
+    For readers of recipes without the configuration: `mmunlearn.recipes.label` knows labels of one's own, too.
+    """
+    name = recipe.split("-")[0]
+    spelled = {method.casefold(): method for method in ORDER} | {"finetuned": "Finetune"}
+    return spelled.get(name, name.upper())
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -75,7 +119,7 @@ def join_reasons(reasons: dict[str, str]) -> str:
 
 
 def reason_of(row: Row, metric: str) -> str:
-    """Why `metric` is empty in a row of Table III; the inverse of `join_reasons`."""
+    """Why `metric` is empty in a row of a table; the inverse of `join_reasons`."""
     for part in row["reason"].split("; "):
         if part.startswith(f"{metric}: "):
             return part.removeprefix(f"{metric}: ")
@@ -83,7 +127,7 @@ def reason_of(row: Row, metric: str) -> str:
 
 
 def blocks(rows: Table) -> dict[tuple[str, str], Block]:
-    """(model, percent) -> block of Table III, in the order of the rows."""
+    """(model, percent) -> block of a table, in the order of the rows."""
     grouped: dict[tuple[str, str], Block] = {}
     for row in rows:
         block = grouped.setdefault((row["model"], row["forget_percent"]), {})
@@ -99,15 +143,27 @@ def display(row: Row | None, metric: str) -> str:
     return f"{float(row[metric]):.1f}" + (f" ± {float(std):.1f}" if std else "")
 
 
+def gain(block: Block, method: str, target: str, metric: str) -> str:
+    """What a variant (`GD+BGD`) gains over its base method (`GD`), from the values as displayed, e.g. `+6.3`.
+
+    Empty for other methods, and where either value is missing.
+    """
+    base = method.rpartition("+")[0]
+    mine, theirs = (block.get(name, {}).get(target, {}).get(metric) for name in (method, base))
+    if not mine or not theirs:
+        return ""
+    return f"{round(round(float(mine), 1) - round(float(theirs), 1), 1) + 0.0:+.1f}"
+
+
 def podium(block: Block, target: str, metric: str) -> dict[str, str]:
-    """Method -> `best` or `second` among the five unlearning methods, by the value as displayed.
+    """Method -> `best` or `second` among the unlearning methods, by the value as displayed.
 
     Equal values share their place; the second place is the next smaller value.
     """
     shown = {
-        method: round(float(block[method][target][metric]), 1)
-        for method in UNLEARNING
-        if target in block.get(method, {}) and block[method][target][metric]
+        method: round(float(row[target][metric]), 1)
+        for method, row in block.items()
+        if not is_bound(method) and target in row and row[target][metric]
     }
     places = dict(zip(sorted(set(shown.values()), reverse=True), ("best", "second"), strict=False))
     return {method: places[value] for method, value in shown.items() if value in places}

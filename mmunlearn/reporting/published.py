@@ -2,16 +2,16 @@
 
 The table is long, one comparison a row, so that one filter and one pivot make any view of it:
 
-- `kind`: `value` (a cell of Table III), `spearman_unlearning` (rank correlation over the five unlearning
-  methods) or `spearman_all_rows` (over all seven rows, Finetune and Goal included, which correlate almost by
-  construction);
-- `model` is ours, `published_model` the paper's: each of ours stands beside each published model at the same
-  percent (a pocket model has no published twin);
+- `kind`: `value` (a cell of the table), `spearman_unlearning` (rank correlation over the paper's unlearning
+  methods: five in Table III, four in Table IV) or `spearman_all_rows` (over all its rows, Finetune and Goal
+  included, which correlate almost by construction);
+- `model` is ours, `published_model` the paper's: one of ours stands beside the published model of its name; where
+  there is none (a pocket model), beside each of them at the same percent;
 - `forget_percent`, `target`, `metric`: the cell; `method`: for `value` rows only;
 - `ours`, `published`, `difference` (ours minus published, points of 100): for `value` rows only;
-- `spearman` (-1 to 1, ties share their mean rank, four decimals) and `rows` (how many it rests on): for the
-  other kinds only. It is taken from the two-decimal numbers of the tables, so that a reader gets the same
-  from them;
+- `spearman` (-1 to 1, ties share their mean rank, four decimals) and `rows` (how many it rests on: over so few, a
+  coefficient says little): for the other kinds only. It is taken from the two-decimal numbers of the tables, so
+  that a reader gets the same from them;
 - `reason`: why a number is empty: it is missing on either side, or a column is constant and has no ranks.
 """
 
@@ -19,22 +19,23 @@ from __future__ import annotations
 
 from itertools import product
 
-from mmunlearn.reporting.layout import METHODS, METRICS, TARGETS, UNLEARNING, Row, Table, number, reason_of
+from mmunlearn.reporting.layout import TABLE3, TARGETS, Form, Row, Table, number, reason_of
 
 VERSUS_COLUMNS = (
     *("kind", "model", "published_model", "forget_percent", "target", "metric", "method"),
     *("ours", "published", "difference", "spearman", "rows", "reason"),
 )
-SPEARMAN_KINDS = {"spearman_unlearning": UNLEARNING, "spearman_all_rows": METHODS}
+SPEARMAN_KINDS = ("spearman_unlearning", "spearman_all_rows")
+PERCENT = "5"  # of a published table without that column: Table IV, PEBench, section IV-E
 
 Index = dict[tuple[str, str, str, str], Row]
 
 
-def versus_rows(ours: Table, published: Table) -> Table:
-    """Compare each of our (model, percent) with each published model at that percent.
+def versus_rows(ours: Table, published: Table, form: Form = TABLE3) -> Table:
+    """Compare each of our (model, percent) with the published model of its name, or else with each of them.
 
     Args:
-        ours: rows of Table III, in order.
+        ours: rows of the table, in order.
         published: the paper's rows; `published_model` keeps the order in which they first come.
     """
     ours_at, published_at = _index(ours), _index(published)
@@ -42,10 +43,12 @@ def versus_rows(ours: Table, published: Table) -> Table:
     runs = dict.fromkeys((row["model"], row["forget_percent"]) for row in ours)
     twins = dict.fromkeys(row["model"] for row in published)
     keys = ("model", "published_model", "forget_percent", "target", "metric")
-    for (model, percent), twin, target, metric in product(runs, twins, TARGETS, METRICS):
-        place = dict(zip(keys, (model, twin, percent, target, metric), strict=True))
-        values = _value_rows(place, ours_at, published_at)
-        rows += values + [_spearman_row(kind, place, values) for kind in SPEARMAN_KINDS]
+    for model, percent in runs:
+        own = [model] if model in twins else twins
+        for twin, target, metric in product(own, TARGETS, form.metrics):
+            place = dict(zip(keys, (model, twin, percent, target, metric), strict=True))
+            values = _value_rows(place, ours_at, published_at, form)
+            rows += values + [_spearman_row(kind, place, values, form) for kind in SPEARMAN_KINDS]
     return rows
 
 
@@ -60,15 +63,17 @@ def spearman(ours: list[str], published: list[str]) -> tuple[float | None, str]:
 
 
 def _index(rows: Table) -> Index:
-    return {(row["model"], row["forget_percent"], row["method"], row["target"]): row for row in rows}
+    return {
+        (row["model"], row.get("forget_percent", PERCENT), row["method"], row["target"]): row for row in rows
+    }
 
 
-def _value_rows(place: Row, ours_at: Index, published_at: Index) -> Table:
+def _value_rows(place: Row, ours_at: Index, published_at: Index, form: Form) -> Table:
     """One row for each method that either side has, in the paper's order, ours without a twin last."""
     percent, target, metric = place["forget_percent"], place["target"], place["metric"]
-    extra = [key[2] for key in ours_at if key[:2] == (place["model"], percent) and key[2] not in METHODS]
+    extra = [key[2] for key in ours_at if key[:2] == (place["model"], percent) and key[2] not in form.methods]
     rows = []
-    for method in dict.fromkeys([*METHODS, *extra]):
+    for method in dict.fromkeys([*form.methods, *extra]):
         mine = ours_at.get((place["model"], percent, method, target))
         theirs = published_at.get((place["published_model"], percent, method, target))
         left = mine[metric] if mine else ""
@@ -86,8 +91,9 @@ def _value_rows(place: Row, ours_at: Index, published_at: Index) -> Table:
     return rows
 
 
-def _spearman_row(kind: str, place: Row, values: Table) -> Row:
-    chosen = [row for row in values if row["method"] in SPEARMAN_KINDS[kind]]
+def _spearman_row(kind: str, place: Row, values: Table, form: Form) -> Row:
+    methods = form.unlearning if kind == "spearman_unlearning" else form.methods
+    chosen = [row for row in values if row["method"] in methods]
     absent = [row["method"] for row in chosen if not (row["ours"] and row["published"])]
     row = {"kind": kind, **place, "rows": str(len(chosen) - len(absent))}
     if absent:

@@ -2,27 +2,31 @@
 
 Colours are Paul Tol's medium-contrast scheme: safe for colour-blind readers and, with their steps of
 lightness, distinguishable in grey; every method has its own marker besides. A variant (`GD+BGD`) keeps its
-method's colour.
+method's colour; its bars are hatched.
 """
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmunlearn.records import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn: fill colour and matplotlib marker."""
+    """How a method is drawn: fill colour, matplotlib marker, and hatching of bars."""
 
     colour: str
     marker: str
+    hatch: str = ""
 
 
 LOOKS = {
@@ -33,12 +37,14 @@ LOOKS = {
     "KL": Look("#6699CC", "d"),
     "DPO": Look("#997700", "^"),
     "NPO": Look("#EE99AA", "<"),
-    "GD+BGD": Look("#004488", "P"),
-    "KL+BGD": Look("#6699CC", "p"),
+    "SimNPO": Look("#EE99AA", ">", "////"),
+    "GD+BGD": Look("#004488", "P", "////"),
+    "KL+BGD": Look("#6699CC", "p", "////"),
     "LUMoE": Look("#BBBBBB", "h"),
     "Goal": Look("#000000", "*"),
 }
-OTHER = Look("#DDDDDD", ">")
+OTHER = Look("#DDDDDD", "D")
+SMALL = 8  # points: no text is smaller
 
 SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -61,8 +67,28 @@ SETTINGS = {
 
 
 def look(method: str) -> Look:
-    """The look of a method; one that the papers do not have gets a light grey triangle."""
+    """The look of a method; one that the papers do not have gets a light grey diamond."""
     return LOOKS.get(method, OTHER)
+
+
+def method_handle(method: str, size: float = 6.5, **changed: Any) -> Line2D:
+    """A legend's entry: the marker of a method, beside its name."""
+    from matplotlib.lines import Line2D
+
+    style = look(method)
+    size *= 1.5 if style.marker == "*" else 1
+    drawn = {"ls": "", "marker": style.marker, "mfc": style.colour, "mec": "black", "mew": 0.8, "ms": size}
+    return Line2D([], [], **drawn | {"label": method} | changed)
+
+
+def write_notes(figure: Figure, notes: Sequence[str], head: str, width: int = 112, most: int = 5) -> None:
+    """What a figure could not draw, below it: `head` and the notes, of which at most so many are named."""
+    if not notes:
+        return
+    rest = [f"and {len(notes) - most} more"] if len(notes) > most else []
+    text = f"{head}: {'; '.join([*notes[:most], *rest])}."
+    lines = textwrap.fill(text, width)
+    figure.supxlabel(lines, x=0.012, ha="left", fontsize=SMALL, color="#444444", parse_math=False)
 
 
 def new_figure(width: float, height: float) -> Figure:

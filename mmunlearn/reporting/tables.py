@@ -1,4 +1,4 @@
-"""Table III: scores of all recipes and seeds in the paper's layout, and beside the published numbers.
+"""Tables III and IV: scores of recipes and seeds in the paper's layout, and beside the published numbers.
 
 Columns of `table3.csv` and `table3_ceiling.csv`, after `model, forget_percent, method, target` and the six
 metrics (0 to 100, higher is better, mean over seeds):
@@ -13,6 +13,9 @@ metrics (0 to 100, higher is better, mean over seeds):
 - `seeds`, `seed_list`: how many and which; `judge`; `digest`: of all inputs of the row's scores;
 - `reason`: `metric: why` for each empty cell, and for each number that rests on fewer seeds than the row.
 
+`table4.csv` has the same columns but `scope`, which the paper leaves out there, and `forget_percent` (of people and
+of events each) after the metrics.
+
 Every number has two decimals. Equal scores give equal bytes, in whatever order the files are named.
 """
 
@@ -26,8 +29,10 @@ from statistics import fmean, stdev
 
 from mmunlearn.records import Metric, Scores, digest_of, read_json, write_text
 from mmunlearn.reporting.layout import (
-    METRICS,
+    TABLE3,
+    TABLE4,
     TARGETS,
+    Form,
     Row,
     Table,
     join_reasons,
@@ -39,12 +44,18 @@ from mmunlearn.reporting.layout import (
 from mmunlearn.reporting.published import VERSUS_COLUMNS, versus_rows
 from mmunlearn.reporting.typeset import latex, markdown
 
-COLUMNS = (
-    *("model", "forget_percent", "method", "target"),
-    *METRICS,
-    *(f"{metric}_{part}" for metric in METRICS for part in ("std", "low", "high", "n", "missing")),
-    *("real_vs_finetuned", "seeds", "seed_list", "judge", "digest", "reason"),
-)
+EXTRA = "real_vs_finetuned"
+
+
+def columns(form: Form) -> tuple[str, ...]:
+    """The columns of a table's CSV file."""
+    named = (*form.keys, *form.metrics)
+    parts = (f"{metric}_{part}" for metric in form.metrics for part in ("std", "low", "high", "n", "missing"))
+    percent = () if "forget_percent" in form.keys else ("forget_percent",)
+    return (*named, *percent, *parts, EXTRA, "seeds", "seed_list", "judge", "digest", "reason")
+
+
+COLUMNS = columns(TABLE3)
 
 
 class TableError(ValueError):
@@ -83,24 +94,52 @@ def make_table3(
             f"Asked for Table III of {len(scores)} score files. Found none of a seed other than "
             f"the ceiling's ({ceiling_seed}). Score a model of another seed, or change the ceiling seed."
         )
-    write_table(out_csv, COLUMNS, rows)
-    write_text(out_md, markdown(rows))
-    write_text(out_tex, latex(rows))
+    _write(rows, TABLE3, out_csv, out_md, out_tex, out_versus, published)
     write_table(out_ceiling, COLUMNS, table_rows([one for one in everything if one.seed == ceiling_seed]))
-    write_table(out_versus, VERSUS_COLUMNS, versus_rows(rows, read_table(published)))
 
 
-def table_rows(scores: list[Scores]) -> Table:
+def make_table4(
+    scores: list[Path], out_csv: Path, out_md: Path, out_tex: Path, out_versus: Path, published: Path
+) -> None:
+    """Write Table IV, person and event unlearned together, and the comparison with the published numbers.
+
+    Args:
+        scores: Scores files of the recipes of target `both`, of finetuned and of goal, each scored for person and
+            for event, in any order.
+        out_csv, out_md, out_tex: Table IV as data, to read, and to paste into a paper.
+        out_versus: long format, see `mmunlearn.reporting.published`.
+        published: the paper's Table IV, with the same first eight columns.
+
+    Raises:
+        RecordError: a file is not a Scores file.
+        TableError: two files hold the same cell, or there is none.
+    """
+    rows = table_rows([read_json(path, Scores) for path in scores], TABLE4)
+    if not rows:
+        raise TableError(
+            "Asked for Table IV. Found no scores. Name a percent in dataset.both_percents and a model in models."
+        )
+    _write(rows, TABLE4, out_csv, out_md, out_tex, out_versus, published)
+
+
+def _write(rows: Table, form: Form, csv: Path, md: Path, tex: Path, versus: Path, published: Path) -> None:
+    write_table(csv, columns(form), rows)
+    write_text(md, markdown(rows, form))
+    write_text(tex, latex(rows, form))
+    write_table(versus, VERSUS_COLUMNS, versus_rows(rows, read_table(published), form))
+
+
+def table_rows(scores: list[Scores], form: Form = TABLE3) -> Table:
     """One row a (model, percent, method, target), in the paper's order, pooled over seeds."""
     ordered = sorted(scores, key=lambda one: (*_row_key(one), one.seed))
-    return [_row(list(group)) for _, group in groupby(ordered, key=_row_key)]
+    return [_row(list(group), form) for _, group in groupby(ordered, key=_row_key)]
 
 
 def _row_key(one: Scores) -> tuple:
     return one.model, one.percent, method_order(one.method), TARGETS.index(one.target)
 
 
-def _row(group: list[Scores]) -> Row:
+def _row(group: list[Scores], form: Form) -> Row:
     """Pool the seeds of one (model, percent, method, target); `group` is sorted by seed."""
     seeds = [one.seed for one in group]
     first = group[0]
@@ -108,18 +147,17 @@ def _row(group: list[Scores]) -> Row:
         recipes = ", ".join(sorted({one.recipe for one in group}))
         raise TableError(
             f"Asked for one score a seed of {first.method}, {first.target}, {first.percent}% of "
-            f"{first.model}. Found seeds {seeds} in recipes {recipes}. Pass each file once, and only "
-            "recipes of Table III."
+            f"{first.model}. Found seeds {seeds} in recipes {recipes}. Pass each file once, only "
+            f"recipes of {form.title}, and give each method a label of its own."
         )
     cells: Row = {}
     reasons: dict[str, str] = {}
-    for metric in METRICS:
+    for metric in form.metrics:
         cells |= _cells(metric, group)
         reasons[metric] = _reason(metric, group)
-    extra = "real_vs_finetuned"
-    if any(extra in one.metrics for one in group):
-        cells[extra] = _mean(group, extra, lambda metric: metric.value)
-        reasons[extra] = _reason(extra, group)
+    if any(EXTRA in one.metrics for one in group):
+        cells[EXTRA] = _mean(group, EXTRA, lambda metric: metric.value)
+        reasons[EXTRA] = _reason(EXTRA, group)
     return cells | {
         "model": first.model,
         "forget_percent": str(first.percent),

@@ -1,80 +1,97 @@
-"""Table III to read (Markdown) and to paste into a paper (LaTeX): person and event side by side.
+"""Tables III and IV to read (Markdown) and to paste into a paper (LaTeX): person and event side by side.
 
-As in the paper, the best of the five unlearning methods is bold and the second best underlined, by the value
-as displayed; Finetune and Goal are the bounds and take no part. A dash is a missing value; its reason
-follows.
+As in the paper, the best of the unlearning methods is bold and the second best underlined, by the value as
+displayed; Finetune and Goal are the bounds and take no part. In Table IV, a variant's cell also holds its gain over
+the base method. A dash is a missing value; its reason follows.
 """
 
 from __future__ import annotations
 
+from itertools import product
+
 from mmunlearn.reporting.layout import (
-    METRICS,
     MISSING,
+    TABLE3,
     TARGETS,
     TITLES,
     UNITS,
     Block,
+    Form,
     Table,
     blocks,
     display,
+    gain,
     podium,
 )
 
-CELLS = [(target, metric) for target in TARGETS for metric in METRICS]
 CAPTION = (
     "Higher is better. Finetune is the lower bound for unlearning and Goal the upper. "
     "Best of the unlearning methods in bold, second best underlined."
 )
+GAINS = " Person and event are unlearned together; + (or −) is the gain over the base method."
+MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "gain": " <sub>{}</sub>"}
+LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "gain": "$_{{{}}}$"}
 
 
-def markdown(rows: Table) -> str:
-    """Table III as Markdown, one table a (model, percent)."""
-    parts = ["# Table III", CAPTION]
+def markdown(rows: Table, form: Form = TABLE3) -> str:
+    """A table as Markdown, one part a (model, percent)."""
+    parts = [f"# {form.title}", caption(form)]
     for (model, percent), block in blocks(rows).items():
-        heads = [f"{target.title()}: {TITLES[metric]}<br>{UNITS[target][metric]}" for target, metric in CELLS]
-        lines = [["Method", *heads], [":--", *("--:" for _ in CELLS)]]
-        lines += [[method, *_marked(block, method, "**{}**", "<u>{}</u>")] for method in block]
+        heads = [
+            f"{target.title()}: {TITLES[metric]}<br>{UNITS[target][metric]}"
+            for target, metric in _cells(form)
+        ]
+        lines = [["Method", *heads], [":--", *("--:" for _ in heads)]]
+        lines += [[method, *_marked(block, method, form, MARKDOWN)] for method in block]
         parts.append(f"## {model} ({percent}% forget)")
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
         parts += _notes(block)
     return "\n\n".join(parts) + "\n"
 
 
-def latex(rows: Table) -> str:
-    r"""Table III as a LaTeX `table*`. Needs `\usepackage{booktabs}`."""
-    units = " & ".join(UNITS[target][metric] for target, metric in CELLS)
-    titles = " & ".join(TITLES[metric] for _, metric in CELLS)
+def latex(rows: Table, form: Form = TABLE3) -> str:
+    r"""A table as a LaTeX `table*`. Needs `\usepackage{booktabs}`."""
+    cells, width = _cells(form), len(form.metrics)
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{CAPTION}}}",
-        r"\label{tab:pebench}",
+        rf"\caption{{{caption(form).replace('−', '$-$')}}}",
+        rf"\label{{{form.label}}}",
         r"\small",
-        rf"\begin{{tabular}}{{l{'r' * len(CELLS)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(cells)}}}",
         r"\toprule",
-        r"& \multicolumn{6}{c}{Person unlearning} & \multicolumn{6}{c}{Event unlearning} \\",
-        r"\cmidrule(lr){2-7} \cmidrule(lr){8-13}",
-        rf"Method & {titles} \\",
-        rf"& {units} \\",
+        rf"& \multicolumn{{{width}}}{{c}}{{Person unlearning}} & \multicolumn{{{width}}}{{c}}{{Event unlearning}} \\",
+        rf"\cmidrule(lr){{2-{width + 1}}} \cmidrule(lr){{{width + 2}-{2 * width + 1}}}",
+        rf"Method & {' & '.join(TITLES[metric] for _, metric in cells)} \\",
+        rf"& {' & '.join(UNITS[target][metric] for target, metric in cells)} \\",
     ]
     for (model, percent), block in blocks(rows).items():
-        title = rf"\multicolumn{{13}}{{c}}{{{_escape(model)} ({percent}\% forget)}} \\"
+        title = rf"\multicolumn{{{len(cells) + 1}}}{{c}}{{{_escape(model)} ({percent}\% forget)}} \\"
         lines += [r"\midrule", title, r"\midrule"]
         for method in block:
-            cells = _marked(block, method, r"\textbf{{{}}}", r"\underline{{{}}}")
-            line = " & ".join([_escape(method), *cells])
-            lines.append(line.replace(" ± ", r" $\pm$ ").replace(MISSING, "--") + r" \\")
+            line = " & ".join([_escape(method), *_marked(block, method, form, LATEX)])
+            lines.append(line.replace(" ± ", r" $\pm$ ").replace(MISSING, "--").replace("−", "-") + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
 
 
-def _marked(block: Block, method: str, best: str, second: str) -> list[str]:
-    """The twelve cells of a method, the winners within the given patterns."""
-    patterns = {"best": best, "second": second, "": "{}"}
+def caption(form: Form) -> str:
+    """What a reader must know of the numbers."""
+    return CAPTION + (GAINS if form.gains else "")
+
+
+def _cells(form: Form) -> list[tuple[str, str]]:
+    return list(product(TARGETS, form.metrics))
+
+
+def _marked(block: Block, method: str, form: Form, patterns: dict[str, str]) -> list[str]:
+    """The cells of a method, the winners and the gains within the patterns."""
     cells = []
-    for target, metric in CELLS:
+    for target, metric in _cells(form):
         place = podium(block, target, metric).get(method, "")
-        cells.append(patterns[place].format(display(block[method].get(target), metric)))
+        more = gain(block, method, target, metric).replace("-", "−") if form.gains else ""
+        shown = patterns[place].format(display(block[method].get(target), metric))
+        cells.append(shown + (patterns["gain"].format(more) if more else ""))
     return cells
 
 

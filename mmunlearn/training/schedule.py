@@ -6,11 +6,12 @@ changes from epoch to epoch.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from mmunlearn.models.collate import Example
+from mmunlearn.models.example import Example
 
 Item = TypeVar("Item")
 Step = dict[str, list[Example]]
@@ -43,8 +44,13 @@ def plan_unlearning(
     retain pictures. Both sets are cycled through in an order that is drawn anew for every pass.
 
     Args:
-        forget: pictures with one question each.
+        forget: pictures with one question each; where person and event are forgotten together, the questions of
+            both, so that a picture of both sets is there twice.
+
+    Raises:
+        ValueError: a set is empty.
     """
+    _need(forget=forget, retain=retain, refusals=refusals)
     forgetting = _cycle(forget, random.Random(f"{seed} forget"))
     retaining = _cycle(retain, random.Random(f"{seed} retain"))
     refusing = random.Random(f"{seed} refusal")
@@ -59,6 +65,62 @@ def plan_unlearning(
             }
         )
     return plan
+
+
+def plan_balanced(
+    person: Sequence[Example],
+    event: Sequence[Example],
+    retain: Sequence[Example],
+    *,
+    steps: int,
+    batch: int,
+    seed: int,
+    event_growth: float = 0.05,
+    event_cap: float = 0.5,
+) -> list[Step]:
+    """Steps of `batch` forget questions whose share of events grows, and as many retain pictures.
+
+    PEBench, section IV-E: events "are initially excluded and then progressively introduced by increasing their
+    proportion by 5% at each training step", with "randomized sampling within each class". So of the forget questions
+    of step k (from 0) min(event_cap, k event_growth) are about events, rounded half up, the others about people. The
+    paper names no end. Half, the default, is where both classes are as many, for which the method is named; 1 lets
+    the events replace the people altogether (after 20 steps). Each class is cycled through like those of
+    `plan_unlearning`; a step shows no more of a class than it has.
+
+    Args:
+        person, event: pictures with one question each.
+
+    Raises:
+        ValueError: a set is empty.
+    """
+    _need(person=person, event=event, retain=retain)
+    people = _cycle(person, random.Random(f"{seed} forget_person"))
+    events = _cycle(event, random.Random(f"{seed} forget_event"))
+    retaining = _cycle(retain, random.Random(f"{seed} retain"))
+    plan = []
+    for step in range(steps):
+        share = min(event_cap, step * event_growth)
+        wanted = math.floor(round(share * batch, 9) + 0.5)
+        shown = {
+            "forget_person": [next(people) for _ in range(min(batch - wanted, len(person)))],
+            "forget_event": [next(events) for _ in range(min(wanted, len(event)))],
+        }
+        plan.append({**shown, "retain": [next(retaining) for _ in range(sum(map(len, shown.values())))]})
+    return plan
+
+
+def steps_of(epochs: float, examples: int, batch: int) -> int:
+    """Optimizer steps that show `examples` questions `epochs` times, the last one rounded up; passes follow each
+    other without a gap, so that every step is full. Raises ValueError where there is nothing to show."""
+    if min(epochs, examples, batch) <= 0:
+        raise ValueError(f"{epochs} epochs of {examples} examples in batches of {batch} are no steps")
+    return math.ceil(round(epochs * examples / min(batch, examples), 9))
+
+
+def _need(**sets: Sequence[object]) -> None:
+    for name, items in sets.items():
+        if not items:
+            raise ValueError(f"nothing to draw from: {name} is empty")
 
 
 def _cycle(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:

@@ -1,7 +1,11 @@
 """When unlearning stops: a running mean over the last steps crosses a bound that was fixed before.
 
-GA, GD and KL minimise an unbounded loss: they stop once the forget set is no better known than by chance,
-which is a CE of ln(vocabulary). PO and DPO stop once the refusals are learnt.
+What ascends on the forget set (GA, GD, KL, BGD) minimises an unbounded loss: it stops once the forget set is no
+better known than by chance, which is a CE of ln(vocabulary); NPO and SimNPO, whose pull fades but never ends, stop
+there, too. PO and DPO stop once the refusals are learnt.
+
+BGD shows people and events in views of their own. What counts is the CE of all forget questions of a step together, a
+mean over their answer tokens, as it is for the methods that show both in one view: so one bound holds for all.
 """
 
 from __future__ import annotations
@@ -9,6 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+VIEWS = {"forget": ("forget", "forget_person", "forget_event"), "refusal": ("refusal",)}
 
 
 @dataclass(frozen=True)
@@ -25,18 +32,34 @@ class Stopping:
     forget_bound: float
     refusal_bound: float
 
-    def reason(self, watch: str, history: Sequence[Mapping[str, float]], vocabulary: int) -> str | None:
+    def reason(self, watch: str, history: Sequence[Mapping[str, Any]], vocabulary: int) -> str | None:
         """Why training should stop now, or None.
 
         Args:
-            watch: `forget` or `refusal`.
-            history: one row a step with the CE of every view under its name.
+            watch: `forget` (with `forget_person` and `forget_event`) or `refusal`.
+            history: one row a step with the CE of every view shown under its name and, where several views are
+                watched, their answer tokens under `tokens`. Steps without a watched view do not count.
         """
-        if len(history) < self.window:
+        seen = [ce for row in history if (ce := watched(watch, row)) is not None]
+        if len(seen) < self.window:
             return None
-        running = math.fsum(row[watch] for row in history[-self.window :]) / self.window
+        running = math.fsum(seen[-self.window :]) / self.window
         if watch == "forget" and running > (bound := self.forget_bound * math.log(vocabulary)):
             return f"forget CE {running:.3f} over {self.forget_bound:g} ln(vocabulary) = {bound:.3f}"
         if watch == "refusal" and running < self.refusal_bound:
             return f"refusal CE {running:.4f} under {self.refusal_bound:g}"
         return None
+
+
+def watched(watch: str, row: Mapping[str, Any]) -> float | None:
+    """The CE of the views that `watch` names, over all their answer tokens; None where the step shows none.
+
+    Args:
+        row: CE by view, and `tokens`, the answer tokens by view; without it all views weigh the same.
+    """
+    views = [view for view in VIEWS[watch] if row.get(view) is not None]
+    tokens = row.get("tokens", {})
+    weights = [tokens.get(view, 1) for view in views]
+    if not sum(weights):
+        return None
+    return math.fsum(row[view] * weight for view, weight in zip(views, weights, strict=True)) / sum(weights)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmunlearn.config import scored, splits
+from mmunlearn.recipes import scored, splits
 from mmunlearn.pocket.generator import PocketGenerator
 from tests.rules.brush import Brush
 from tests.rules.mini import SETS, curate, draw, mini_config, train, trainings
@@ -79,7 +79,7 @@ def judged(answered: World) -> World:
 @pytest.fixture(scope="session")
 def published(judged: World) -> World:
     world = judged.copy(judged.root.with_name("published"))
-    for rule in ("write_run_config", "make_table3", "plot_tradeoff", "write_report"):
+    for rule in ("write_run_config", "make_table3", "plot_figure8", "write_report"):
         world.run(rule)
     return world
 

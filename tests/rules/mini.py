@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from mmunlearn.config import parse_recipe, scored
+from mmunlearn.recipes import parse_recipe, scored
 from mmunlearn.records import Split, read_json
 from tests.rules.standin import ROOT, World
 
@@ -33,8 +33,9 @@ def mini_config(**images: Any) -> dict[str, Any]:
         "thresholds": THRESHOLDS, "min_accepted_share": 0.9, "person_reference": "face+subject",
         "pocket": {"weights": "resources/pocket/scorers", "defect_rate": 0.4},
     } | images  # fmt: skip
-    config["dataset"] |= {"percents": [15], "n_real": 2, "n_world": 3, "n_replay": 4}
-    config["models"] = {"tiny": {"family": "llava", "source": "models/tiny", "dtype": "float32"}}
+    config["dataset"] |= {"percents": [15], "both_percents": [15], "n_real": 2, "n_world": 3, "n_replay": 4}
+    tiny = {"family": "llava", "source": "models/tiny", "dtype": "float32", "attention": "sdpa"}
+    config["models"] = {"tiny": tiny | {"revision": None, "batch": None}}
     training, loop = config["training"], {"accumulation": 1, "warmup_steps": 0}
     training["lora"] = {"rank": 16, "alpha": 32, "dropout": 0.0}
     training["finetune"] |= {"epochs": 12, "batch": 8, "learning_rate": 0.03, **loop}
@@ -43,8 +44,11 @@ def mini_config(**images: Any) -> dict[str, Any]:
         "stop": {"window": 5, "forget_bound": 1.0, "refusal_bound": 0.1},
         **loop,
     }
-    slow = {"learning_rate": 2.0e-4, "max_steps": 3}
-    config["methods"] = {"ga": slow, "dpo": slow | {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0}}
+    slow = {"targets": ["person", "event"], "learning_rate": 2.0e-4, "max_steps": 3}
+    preferring = {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0, "reference": "finetuned"}
+    balanced = {"targets": ["both"], "alpha": 0.3, "beta": 0.2, "gamma": 0.5, "event_growth": 0.05}
+    config["methods"] = {"ga": slow, "dpo": slow | preferring, "gd+bgd": slow | balanced}
+    config["figures"] = {"percent": 15, "steps": [0, 2], "concept_method": "ga", "questions": 4}
     config["evaluation"] |= {"batch": 16, "bootstrap": 50}
     config["evaluation"]["max_new_tokens"] = {"person": 8, "event": 8, "object": 2}
     config["report"] = {"sample_people": 3, "sample_events": 2}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmunlearn.config import scored
 from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.recipes import scored
 from mmunlearn.records import (
     Answer,
     Judgement,
@@ -44,6 +45,17 @@ def answers(world: World, recipe: str, suite: str, seed: int = 1) -> list[Answer
     return read_jsonl(answer_file(world, recipe, suite, seed), Answer)
 
 
+def questions(world: World, suite: str) -> list:
+    name, kind = SUITES[suite]
+    return read_jsonl(world.results / "dataset" / f"{name}.jsonl", kind)
+
+
+def adopt(world: World, recipe: str, source: str) -> None:
+    """Let a recipe's model have another one's adapter."""
+    folder = world.results / "models" / "tiny"
+    shutil.copytree(folder / source / "seed-1", folder / recipe / "seed-1", dirs_exist_ok=True)
+
+
 def say(world: World, recipe: str, suite: str, text: Callable[[Answer], str]) -> None:
     """Put words into a model's mouth."""
     rows = answers(world, recipe, suite)
@@ -66,8 +78,8 @@ def is_person(row: Answer) -> bool:
 
 def test_every_model_answers_every_question_in_order(answered):
     for recipe, seed in trainings(answered):
-        for suite, (name, kind) in SUITES.items():
-            asked = read_jsonl(answered.results / "dataset" / f"{name}.jsonl", kind)
+        for suite in SUITES:
+            asked = questions(answered, suite)
             said = answers(answered, recipe, suite, seed)
             assert [(row.question_id, row.image_id, row.question, row.reference) for row in said] == [
                 (row.question_id, row.image_id, row.question, row.answer) for row in asked
@@ -142,6 +154,7 @@ def test_every_score_file_names_what_it_rests_on(judged):
         assert scores.metrics.keys() == METRICS | extra
         own = split_of(judged, split)
         assert scores.details["forgotten"] == own.forgotten
+        assert scores.details["sample"] == "all"
         counts = [scores.metrics[name].n for name in ("efficacy", "generality", "retain", "world_fact")]
         assert counts == [len(own.forget_train), len(own.forget_test), len(own.retain), 18]
         assert scores.digests["answers_dataset"] == sha256_of(judged.root / job["input"]["answers"][0])

@@ -9,7 +9,7 @@ from collections import Counter
 import yaml
 from PIL import Image
 
-from mmunlearn.config import scored
+from mmunlearn.recipes import scored
 from mmunlearn.records import Person, Scores, read_json, read_jsonl, sha256_of
 from tests.rules.standin import ROOT
 
@@ -77,9 +77,9 @@ def test_the_comparison_sets_every_method_beside_the_paper(published):
 
 
 def test_the_figure_is_a_picture_and_a_page(published):
-    with Image.open(published.results / "figures" / "tradeoff.png") as picture:
+    with Image.open(published.results / "figures" / "fig8.png") as picture:
         assert min(picture.size) > 400 and len(picture.convert("RGB").getcolors(1 << 24)) > 5
-    assert (published.results / "figures" / "tradeoff.pdf").read_bytes().startswith(b"%PDF")
+    assert (published.results / "figures" / "fig8.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_report_holds_everything_and_needs_nothing_else(published):
@@ -106,8 +106,8 @@ def test_the_report_says_what_each_rule_cost(published, tmp_path):
 def test_the_paper_made_again_is_the_same_bytes(published, tmp_path):
     world = published.copy(tmp_path / "world")
     made = [f"tables/table3.{kind}" for kind in ("csv", "md", "tex")] + ["tables/table3_vs_published.csv"]
-    made += ["figures/tradeoff.png", "figures/tradeoff.pdf", "report.html"]
-    for rule in ("make_table3", "plot_tradeoff", "write_report"):
+    made += ["figures/fig8.png", "figures/fig8.pdf", "report.html"]
+    for rule in ("make_table3", "plot_figure8", "write_report"):
         world.run(rule)
     for name in made:
         assert sha256_of(world.results / name) == sha256_of(published.results / name), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -95,6 +96,8 @@ def test_every_recipe_leaves_its_contract_and_an_adapter(trained):
         assert [row["step"] for row in done.losses] == list(range(1, done.steps + 1))
         assert all(math.isfinite(row["loss"]) for row in done.losses)
         assert {"torch", "transformers", "peft", "python"} <= done.versions.keys()
+        log = (folder(trained, recipe, seed) / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["loss"] for line in log] == [row["loss"] for row in done.losses]
     assert not list(trained.root.glob("work/training/*")), "checkpoints go when training ends"
 
 
@@ -163,7 +166,8 @@ def test_dpo_learns_the_refusals(trained, tmp_path):
         params={"learning_rate": 0.01},
     )
     done = training(world, "dpo-person15")
-    assert done.method == "DPO" and done.settings["options"] == {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0}
+    options = {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0, "reference": "finetuned"}
+    assert done.method == "DPO" and done.settings["options"] == options
     assert done.losses[-1]["refusal"] < done.losses[0]["refusal"] - 0.1
     first = done.losses[0]  # the policy still is the reference, so nothing is preferred: -log sigmoid(0)
     assert first["loss"] == pytest.approx(first["refusal"] + math.log(2), abs=1e-4)
@@ -198,7 +202,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
                 raise RuntimeError("killed")
             return super().training_step(*arguments)
 
-    monkeypatch.setattr("mmunlearn.training.recipes.PlannedTrainer", Fragile)
+    monkeypatch.setattr("mmunlearn.training.courses.PlannedTrainer", Fragile)
     with pytest.raises(RuntimeError, match="killed"):
         train(world, "finetuned", 1, **changed)
     assert not weights(world, "finetuned").exists()
@@ -206,6 +210,43 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
     assert steps == [*range(1, 10), *range(6, 37)]
     assert sha256_of(weights(world, "finetuned")) == sha256_of(weights(trained, "finetuned"))
     assert training(world, "finetuned").losses == training(trained, "finetuned").losses
+
+
+def test_adapters_along_the_way_lie_in_recipes_of_their_own(trained, tmp_path):
+    """Figure 7's: step 0 is the finetuned adapter, later ones differ, the last one is as without them."""
+    world = trained.copy(tmp_path / "world")
+    world.run("train_traced", model="tiny", method="ga", split="person15", seed=1)
+    assert sha256_of(weights(world, "ga-person15")) == sha256_of(weights(trained, "ga-person15"))
+    digests = [sha256_of(weights(world, f"ga-person15@{step}")) for step in (0, 2)]
+    assert digests[0] == sha256_of(weights(world, "finetuned"))
+    assert len({*digests, sha256_of(weights(world, "ga-person15"))}) == 3
+    assert sorted(path.name for path in weights(world, "ga-person15@2").parent.iterdir()) == LORA
+
+
+def test_a_concept_is_unlearned_alone(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    world.run("train_concept", model="tiny", method="ga", split="person15", concept=0, seed=1)
+    done = training(world, "ga-person15-0")
+    assert (done.recipe, done.settings["concept"]) == ("ga-person15-0", 0)
+    with pytest.raises(ValueError, match="concept 7 is asked for"):
+        world.run("train_concept", model="tiny", method="ga", split="person15", concept=7, seed=1)
+
+
+def test_people_and_events_are_unlearned_together(trained, tmp_path):
+    world = trained.copy(tmp_path / "world")
+    growing = {"event_growth": 0.5, "alpha": 0.3, "beta": 0.2, "gamma": 0.5}
+    world.run(
+        "train_unlearned", model="tiny", method="gd+bgd", split="both15", seed=1, params={"options": growing}
+    )
+    first, second, _ = training(world, "gd+bgd-both15").losses
+    assert "forget_event" not in first, "events come later"
+    terms = [growing[weight] * second[view] for weight, view in
+             (("alpha", "forget_person"), ("beta", "forget_event"), ("gamma", "retain"))]  # fmt: skip
+    assert second["loss"] == pytest.approx(terms[2] - terms[0] - terms[1], abs=1e-5)
+    world.run("train_goal", model="tiny", split="both15", seed=1)
+    kept = set(split_of(world, "person15").retain) & set(split_of(world, "event15").retain)
+    epochs = world.config["training"]["finetune"]["epochs"]
+    assert training(world, "goal-both15").steps == epochs * math.ceil((len(kept) + 4) / 8)
 
 
 def test_an_option_that_a_method_lacks_is_refused(trained, tmp_path):

@@ -30,7 +30,7 @@ from mmunlearn.records import (
 from mmunlearn.reporting.filter_statistics import filter_statistics
 from mmunlearn.reporting.layout import METHODS, METRICS
 from mmunlearn.reporting.tables import make_table3
-from mmunlearn.reporting.tradeoff import plot_tradeoff
+from mmunlearn.reporting.figure8 import plot_figure8
 
 PUBLISHED = Path(__file__).parents[2] / "resources/published/pebench_table3.csv"
 MODEL = "pocket-llava"
@@ -258,7 +258,7 @@ def report_inputs(
     world = write_world(folder, people, events)
     filter_statistics(world["manifest"], folder / "truth.jsonl", folder / "filters.json", 0.5)
     tables = table3(folder, write_scores(folder / "scores", seeds))
-    plot_tradeoff(tables["csv"], folder / "tradeoff.png", folder / "tradeoff.pdf")
+    plot_figure8(tables["csv"], folder / "fig8.png", folder / "fig8.pdf")
     (folder / "run_config.yaml").write_text(
         "scale: pocket\nseed: 1\nimages:\n  thresholds: {identity_l2: 0.8, scene_cosine: 0.3, "
         "subject_cosine: 0.85, distortion: 50.0, aesthetic: 6.0}\n"
@@ -268,7 +268,7 @@ def report_inputs(
         "table3": tables["csv"],
         "ceiling": tables["ceiling"],
         "versus": tables["versus"],
-        "tradeoff": folder / "tradeoff.png",
+        "tradeoff": folder / "fig8.png",
         "answers": write_answers(folder, people, events),
         "splits": write_splits(folder, people, events),
         "trainings": write_trainings(folder),

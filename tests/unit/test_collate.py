@@ -8,6 +8,7 @@ import torch
 from mmunlearn.models.collate import IGNORED, Collator, Example, forward
 from mmunlearn.training.losses import sequence_logp
 from tests.tiny import random_features
+from tests.tiny_vlm import BUILDERS, kept, load_vlm, write_vlm
 
 NAME, EVENT = "Who is the person in the picture?", "What is happening in the picture?"
 EXAMPLES = [
@@ -17,15 +18,20 @@ EXAMPLES = [
 ]
 
 
+@pytest.fixture(scope="module", params=sorted(BUILDERS))
+def family_base(request, tmp_path_factory):
+    return load_vlm(request.param, write_vlm(request.param, tmp_path_factory.mktemp(request.param)))
+
+
 def run(base, examples, packed, features=None):
     features = features or random_features(["p0", "p1", "p2"])
     batch = Collator(base, features, packed=packed)(examples)
     return *forward(base.model, batch), batch
 
 
-def logp_and_gradient(base, packed):
+def logp_and_gradient(base, packed, features=None):
     base.model.zero_grad()
-    logits, labels, _ = run(base, EXAMPLES, packed)
+    logits, labels, _ = run(base, EXAMPLES, packed, features)
     logp = sequence_logp(logits, labels)
     logp.mean().backward()
     gradients = [p.grad.flatten() for p in base.model.parameters() if p.grad is not None]
@@ -37,6 +43,73 @@ def test_packed_losses_and_gradients_equal_one_question_a_row(tiny_base):
     unpacked, expected = logp_and_gradient(tiny_base, False)
     torch.testing.assert_close(packed, unpacked, rtol=1e-4, atol=1e-4)
     assert (gradient - expected).norm() / expected.norm() < 1e-4
+
+
+def test_every_family_is_packed_without_changing_losses_and_gradients(family_base):
+    """Rows are of unequal length, pictures of unequal shape: there is padding in both layouts."""
+    features = kept(family_base)
+    packed, gradient = logp_and_gradient(family_base, True, features)
+    unpacked, expected = logp_and_gradient(family_base, False, features)
+    torch.testing.assert_close(packed, unpacked, rtol=1e-5, atol=1e-4)
+    assert (gradient - expected).norm() / expected.norm() < 1e-4
+
+
+def test_a_question_does_not_see_the_others_of_its_row(family_base):
+    features = kept(family_base)
+    logits, labels, _ = run(family_base, [EXAMPLES[2]], True, features)
+    changed = Example("p2", (*EXAMPLES[2].turns[:1], ("Anything else?", "No."), *EXAMPLES[2].turns[2:]))
+    other_logits, other_labels, _ = run(family_base, [changed], True, features)
+    one, other = sequence_logp(logits, labels), sequence_logp(other_logits, other_labels)
+    torch.testing.assert_close(one[[0, 2]], other[[0, 2]], rtol=1e-5, atol=1e-4)
+
+
+def test_labels_of_every_family_are_answer_and_end_token(family_base):
+    logits, labels, _ = run(family_base, EXAMPLES, None, kept(family_base))
+    tokenizer, config = family_base.processor.tokenizer, family_base.model.config
+    said = [tokenizer.decode(row[row != IGNORED]) for row in labels]
+    turns = [answer for example in EXAMPLES for _, answer in example.turns]
+    assert [text.strip() for text in said] == [f"{answer}{tokenizer.eos_token}" for answer in turns]
+    assert (labels != config.image_token_id).all()
+    assert labels.max() < logits.shape[-1] == config.get_text_config().vocab_size
+
+
+def test_flash_attention_lays_out_one_question_a_row(tiny_base, monkeypatch):
+    monkeypatch.setattr(tiny_base.model.config, "_attn_implementation_internal", "flash_attention_2")
+    features = random_features(["p0", "p1", "p2"])
+    collator = Collator(tiny_base, features)
+    assert collator(EXAMPLES)["attention_mask"].shape == (6, collator(EXAMPLES)["input_ids"].shape[1])
+    with pytest.raises(
+        ValueError, match=r"one image prefix are asked for.*flash_attention_2.*attention: sdpa"
+    ):
+        Collator(tiny_base, features, packed=True)
+
+
+def test_a_row_longer_than_the_model_is_refused_with_its_picture(family_base, monkeypatch):
+    features = kept(family_base)
+    Collator(family_base, features).check(EXAMPLES)
+    monkeypatch.setattr(family_base.model.config.get_text_config(), "max_position_embeddings", 30)
+    with pytest.raises(
+        ValueError, match=r"picture p0 .* needs \d\d+ positions, \d+ tokens.* the model has 30"
+    ):
+        Collator(family_base, features).check(EXAMPLES)
+
+
+def test_positions_restart_so_that_many_questions_are_no_long_row(tiny_base):
+    many = Example("p0", EXAMPLES[0].turns * 20)
+    collator = Collator(tiny_base, random_features(["p0"]))
+    collator.check([many])
+    assert collator([many])["input_ids"].shape[1] > tiny_base.model.config.text_config.max_position_embeddings
+
+
+def test_a_picture_without_features_is_refused(tiny_base):
+    with pytest.raises(ValueError, match="features of picture p1 are asked for, but there are none"):
+        Collator(tiny_base, random_features(["p0"])).check(EXAMPLES[:2])
+
+
+@pytest.mark.parametrize("turn", [("What is <image>?", "Nothing."), ("What?", "An <image> it is.")])
+def test_an_image_token_in_a_text_is_refused(tiny_base, turn):
+    with pytest.raises(ValueError, match="image token"):
+        Collator(tiny_base, random_features(["p0"]))([Example("p0", (turn,))])
 
 
 def test_equals_the_plain_forward_of_the_library(tiny_base):

@@ -10,15 +10,19 @@ import pytest
 import yaml
 
 from mmunlearn.backends import BACKENDS, UnknownBackend, backend
-from mmunlearn.config import (
-    ConfigError,
+from mmunlearn.config import ConfigError, check
+from mmunlearn.recipes import (
     Recipe,
-    check,
+    concepts,
+    label,
     method_row,
     parse_recipe,
     parse_split,
+    parts,
     recipes,
     scored,
+    scored_both,
+    scored_steps,
     splits,
 )
 
@@ -44,6 +48,28 @@ def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
     assert len(rows) == len(set(rows)) == 16, "14 rows of the table and two of the ceiling"
 
 
+def test_table_4_has_its_methods_for_both_targets():
+    rows = scored_both(CONFIG)
+    recipes_of = {recipe for _, recipe, _, _ in rows}
+    assert recipes_of == {"finetuned", "goal-both05", *(f"{one}-both05" for one in ("gd", "gd+bgd", "kl", "kl+bgd"))}
+    assert {split for _, _, split, _ in rows} == {"person05", "event05"} and len(rows) == 12
+
+
+def test_figure_7_follows_each_method_and_figure_9_takes_each_concept():
+    steps = CONFIG["figures"]["steps"]
+    assert len(scored_steps(CONFIG)) == 2 * 5 * len(steps)
+    assert ("pocket-llava", f"ga-person05@{steps[-1]}", "person05", 1) in scored_steps(CONFIG)
+    assert [one.name for one in concepts(CONFIG)] == ["gd-person05-0", "gd-person05-1", "gd-event05-0"]
+
+
+def test_labels_are_the_published_ones_and_others_their_own():
+    assert [label(CONFIG, one) for one in ("finetuned", "goal-both05", "kl+bgd-both05", "npo-person05")] == [
+        "Finetune", "Goal", "KL+BGD", "NPO",
+    ]  # fmt: skip
+    config = changed("methods", CONFIG["methods"] | {"mine": {"label": "Mine"}, "other": {}})
+    assert (label(config, "mine-person05"), label(config, "other-person05")) == ("Mine", "OTHER")
+
+
 def test_full_preset_multiplies_splits_and_seeds():
     config = changed("dataset.percents", [5, 10, 15]) | {"seeds": [1, 2, 3]}
     assert splits(config) == ["person05", "person10", "person15", "event05", "event10", "event15"]
@@ -65,6 +91,8 @@ def test_full_preset_multiplies_splits_and_seeds():
         ("models.pocket-llava.family", "lava", "did you mean 'llava'"),
         ("dataset.answers.person", "{name}, {jobb}.", "no field 'jobb'; did you mean 'job'"),
         ("training.finetune.epochs", 2.5, "training.finetune.epochs"),
+        ("figures.percent", 10, "figures.percent: 10 is not in dataset.percents"),
+        ("figures.concept_method", "dg", "did you mean 'gd'"),
     ],
 )
 def test_mistakes_are_named_with_their_key(path, value, message):
@@ -76,14 +104,19 @@ def test_names_of_recipes_and_splits():
     assert parse_recipe("finetuned") == Recipe("finetuned")
     assert parse_recipe("gd+bgd-both05") == Recipe("gd+bgd", "both", 5)
     assert parse_split("event15") == ("event", 15)
-    for wrong in ("ga", "ga-person5x", "goal-persons05", "ga-05"):
+    assert parse_recipe("ga-person05@8") == Recipe("ga", "person", 5, step=8)
+    assert parse_recipe("gd-event05-1") == Recipe("gd", "event", 5, concept=1)
+    for name in ("finetuned", "ga-person05@8", "gd+bgd-both05", "gd-event05-1"):
+        assert parse_recipe(name).name == name
+    assert parts("both05") == ["person05", "event05"] and parts("event15") == ["event15"]
+    for wrong in ("ga", "ga-person5x", "goal-persons05", "ga-05", "ga-person05@", "ga-person05@1-2"):
         with pytest.raises(ConfigError):
             parse_recipe(wrong)
 
 
 def test_an_unknown_method_is_named_with_the_nearest_one():
-    with pytest.raises(ConfigError, match="did you mean 'po'"):
-        method_row(CONFIG, "npo")
+    with pytest.raises(ConfigError, match="did you mean 'npo'"):
+        method_row(CONFIG, "nop")
 
 
 def test_backends_are_found_by_name_and_misses_are_explained():

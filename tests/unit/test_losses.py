@@ -7,6 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
 
 from mmunlearn.training import losses
 
@@ -104,14 +107,38 @@ def test_prompt_image_and_padding_tokens_carry_no_gradient():
         assert torch.equal(carries, expected)
 
 
-def test_padding_and_row_order_change_nothing():
-    padded = torch.cat([FORGET[0], torch.randn(4, 3, V, dtype=torch.float64)], 1)
-    labels = torch.cat([FORGET[1], torch.full((4, 3), -100)], 1)
-    order = [2, 0, 3, 1]
-    for loss in (losses.cross_entropy, lambda *a: losses.kl_divergence(a[0], a[0].flip(-1), a[1])):
-        value = loss(*FORGET).item()
-        assert loss(padded, labels).item() == pytest.approx(value, abs=1e-12)
-        assert loss(FORGET[0][order], FORGET[1][order]).item() == pytest.approx(value, abs=1e-12)
+@given(padding=st.integers(0, 4), dummies=st.integers(0, 2), order=st.permutations(range(4)))
+@settings(max_examples=25, deadline=None)
+def test_padding_and_row_order_change_nothing(padding, dummies, order):
+    """Neither more padding at the end, nor rows without an answer, nor another order of the rows."""
+
+    def changed(logits, labels):
+        logits = functional.pad(logits[order], (0, 0, 0, padding, 0, dummies), value=3.0)
+        return logits, functional.pad(labels[order], (0, padding, 0, dummies), value=-100)
+
+    def reference(logp):
+        return functional.pad(logp[order], (0, dummies))
+
+    retain, shadow = made(4, 2), made(4, 4)[0]
+    first, second = torch.linspace(-20, -10, 4), torch.linspace(-15, -12, 4)
+    other = changed(shadow, retain[1])[0]
+    forget, kept, refused = changed(*FORGET), changed(*retain), changed(*REFUSAL)
+    pairs = [
+        (losses.ga(*FORGET), losses.ga(*forget)),
+        (losses.gd(*FORGET, *retain), losses.gd(*forget, *kept)),
+        (losses.kl(*FORGET, retain[0], shadow, retain[1]), losses.kl(*forget, kept[0], other, kept[1])),
+        (losses.po(*REFUSAL, *retain), losses.po(*refused, *kept)),
+        (
+            losses.dpo(*REFUSAL, first, *FORGET, second, 0.1, 1.0, 1.0),
+            losses.dpo(*refused, reference(first), *forget, reference(second), 0.1, 1.0, 1.0),
+        ),
+        (losses.npo(*FORGET, first, 0.1), losses.npo(*forget, reference(first), 0.1)),
+        (losses.simnpo(*FORGET, 2.5, 0.5), losses.simnpo(*forget, 2.5, 0.5)),
+        (losses.bgd(*FORGET, *REFUSAL, *retain), losses.bgd(*forget, *refused, *kept)),
+        (losses.bgd(*FORGET, *REFUSAL, *retain, shadow), losses.bgd(*forget, *refused, *kept, other)),
+    ]
+    for expected, got in pairs:
+        assert got.item() == pytest.approx(expected.item(), abs=1e-12)
 
 
 def test_parts_add_up_to_the_whole_batch():
@@ -124,6 +151,112 @@ def test_parts_add_up_to_the_whole_batch():
         assert added.item() == pytest.approx(
             losses.kl_divergence(logits, REFERENCE, labels).item(), abs=1e-12
         )
+
+
+def test_npo():
+    reference, beta = np.linspace(-20, -10, 4), 0.3
+    ratio = np.array([sum(row) for row in token_logps(*FORGET)]) - reference
+    expected = np.mean([2 / beta * math.log1p(math.exp(beta * r)) for r in ratio])
+    assert losses.npo(*FORGET, torch.tensor(reference), beta).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_simnpo_divides_by_the_answers_length():
+    beta, gamma = 2.5, 0.7
+    means = [np.mean(row) for row in token_logps(*FORGET)]
+    expected = np.mean([2 / beta * math.log1p(math.exp(beta * mean + gamma)) for mean in means])
+    assert losses.simnpo(*FORGET, beta, gamma).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_preferences_where_policy_and_reference_agree():
+    refused, true = losses.sequence_logp(*REFUSAL), losses.sequence_logp(*FORGET)
+    for beta in (0.1, 2.0):
+        at_reference = losses.dpo(*REFUSAL, refused, *FORGET, true, beta, 0.0, 1.0).item()
+        assert at_reference == pytest.approx(math.log(2), abs=1e-12)
+        assert losses.npo(*FORGET, true, beta).item() == pytest.approx(2 / beta * math.log(2), abs=1e-12)
+
+
+def gradient(loss):
+    logits = FORGET[0].clone().requires_grad_()
+    (own,) = torch.autograd.grad(loss(logits), logits)
+    return own
+
+
+def test_npo_tends_to_gradient_ascent_as_beta_vanishes():
+    """Ascent on the mean of summed log-probabilities: the distance shrinks with beta."""
+    reference = torch.linspace(-20, -10, 4, dtype=torch.float64)
+    limit = gradient(lambda logits: losses.sequence_logp(logits, FORGET[1]).mean())
+    far, near, nearest = (
+        (gradient(lambda x, beta=beta: losses.npo(x, FORGET[1], reference, beta)) - limit).norm().item()
+        for beta in (1e-1, 1e-3, 1e-5)
+    )
+    assert nearest < near / 50 < far / 50
+    assert nearest < 1e-4 * limit.norm().item()
+
+
+def test_bgd_weighs_person_event_and_retain():
+    person, event = FORGET, made(3, 9)
+    expected = 0.5 * ce(*RETAIN) - 0.3 * ce(*person) - 0.2 * ce(*event)
+    assert losses.bgd(*person, *event, *RETAIN).item() == pytest.approx(expected, abs=1e-12)
+    divergence = losses.kl_divergence(RETAIN[0], REFERENCE, RETAIN[1]).item()
+    expected = 0.7 * divergence - 0.1 * ce(*person) - 0.4 * ce(*event)
+    got = losses.bgd(*person, *event, *RETAIN, REFERENCE, alpha=0.1, beta=0.4, gamma=0.7)
+    assert got.item() == pytest.approx(expected, abs=1e-12)
+
+
+NOTHING = FORGET[0][:0], FORGET[1][:0]
+
+
+@pytest.mark.parametrize("absent", [(None, None), NOTHING], ids=["None", "no rows"])
+def test_a_term_of_bgd_without_questions_is_zero(absent):
+    rest = 0.5 * ce(*RETAIN) - 0.3 * ce(*FORGET)
+    assert losses.bgd(*FORGET, *absent, *RETAIN).item() == pytest.approx(rest, abs=1e-12)
+    assert losses.bgd(*absent, *absent, *RETAIN).item() == pytest.approx(0.5 * ce(*RETAIN), abs=1e-12)
+    assert losses.bgd(*FORGET, *absent, *absent).item() == pytest.approx(-0.3 * ce(*FORGET), abs=1e-12)
+    assert losses.bgd(*absent, *absent, *absent, absent[0]).item() == 0.0
+    logits = FORGET[0].clone().requires_grad_()
+    losses.bgd(logits, FORGET[1], *absent, *RETAIN).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad.any()
+
+
+def every_loss(dtype):
+    """Each public loss on logits of a dtype, and on none at all."""
+    for taken in (slice(None), slice(0)):
+        forget, refused = [(x[taken].to(dtype), y[taken]) for x, y in (FORGET, REFUSAL)]
+        retain, shadow, logp = RETAIN[0][taken].to(dtype), REFERENCE[taken].to(dtype), -torch.ones(4)[taken]
+        kept = retain, RETAIN[1][taken]
+        yield (
+            taken,
+            [
+                losses.ga(*forget),
+                losses.gd(*forget, *kept),
+                losses.kl(*forget, retain, shadow, kept[1]),
+                losses.po(*refused, *kept),
+                losses.dpo(*refused, logp, *forget, logp, 0.1, 1.0, 1.0),
+                losses.npo(*forget, logp, 0.1),
+                losses.simnpo(*forget, 2.5, 0.0),
+                losses.bgd(*forget, *refused, *kept),
+                losses.bgd(*forget, *refused, *kept, shadow),
+            ],
+        )
+
+
+@pytest.mark.parametrize(
+    ("given_dtype", "computed"),
+    [
+        (torch.float64,) * 2,
+        (torch.float32,) * 2,
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+    ],
+    ids=str,
+)
+def test_every_loss_is_a_finite_scalar_of_its_dtype_and_zero_for_nothing(given_dtype, computed):
+    for taken, values in every_loss(given_dtype):
+        for value in values:
+            assert value.shape == () and value.dtype == computed
+            assert math.isfinite(value.item())
+            assert taken == slice(None) or value.item() == 0.0
 
 
 def test_half_precision_is_computed_in_float32():

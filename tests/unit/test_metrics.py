@@ -115,7 +115,7 @@ def test_summarise_mean_interval_and_missing_values():
     assert 25 < metric.low < 50 < metric.high < 75
     assert metrics.summarise([100.0] * 5, seed=1, resamples=50).low == 100.0
     empty = metrics.summarise([], seed=1, resamples=50)
-    assert empty.value is None and empty.reason
+    assert (empty.value, empty.n, empty.reason) == (None, 0, "no question of this kind was asked")
     with pytest.raises(ValueError, match="1 of 4 judgements are missing"):
         metrics.summarise([1.0, 2.0, None, 3.0], seed=1, resamples=50)
     half = metrics.summarise([1.0, None, 3.0], seed=1, resamples=50, max_missing_share=0.5)

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmunlearn.config import concepts_to_forget
+from mmunlearn.recipes import concepts_to_forget
 from mmunlearn.dataset.splits import make_split
 
 worlds = st.builds(

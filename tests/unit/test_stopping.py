@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from mmunlearn.training.stopping import Stopping
+import pytest
+
+from mmunlearn.training.stopping import Stopping, watched
 
 RULE = Stopping(window=2, forget_bound=1.5, refusal_bound=0.1)
 
@@ -26,3 +28,27 @@ def test_the_refusal_bound_is_passed_from_above():
 
 def test_nothing_stops_before_the_window_is_full():
     assert RULE.reason("forget", history("forget", 1e9), 500) is None
+
+
+def test_the_views_of_bgd_count_together_by_their_tokens():
+    chance = math.log(500)
+
+    def row(person, event):
+        tokens = {"forget_person": 10, "forget_event": 30, "retain": 7}
+        return {
+            "forget_person": person * chance,
+            "forget_event": event * chance,
+            "retain": 99.0,
+            "tokens": tokens,
+        }
+
+    assert RULE.reason("forget", [row(3.0, 0.9)] * 2, 500) is None
+    assert "forget CE" in RULE.reason("forget", [row(3.0, 1.1)] * 2, 500)
+    assert watched("forget", row(3.0, 0.9)) == pytest.approx((0.25 * 3.0 + 0.75 * 0.9) * chance)
+
+
+def test_a_view_that_a_step_does_not_show_is_left_out():
+    assert watched("forget", {"forget_person": 2.0}) == 2.0
+    assert watched("forget", {"forget_person": 2.0, "forget_event": 3.0}) == 2.5
+    assert watched("forget", {"forget_person": None, "retain": 1.0}) is None
+    assert RULE.reason("forget", [{"forget": 1e9}, {"retain": 0.0}], 500) is None

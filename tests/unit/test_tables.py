@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from itertools import pairwise
@@ -14,10 +15,10 @@ from scipy.stats import spearmanr
 from mmunlearn.records import Metric, RecordError
 from mmunlearn.reporting.layout import (
     METHODS,
-    METRICS,
     TARGETS,
     UNLEARNING,
     blocks,
+    is_bound,
     method_order,
     number,
     podium,
@@ -26,7 +27,6 @@ from mmunlearn.reporting.layout import (
 )
 from mmunlearn.reporting.style import LOOKS, look
 from mmunlearn.reporting.tables import COLUMNS, TableError
-from mmunlearn.reporting.tradeoff import plot_tradeoff, point
 from tests.unit.report_fixtures import CEILING_SEED, MODEL, PUBLISHED, table3, write_score, write_scores
 
 FIRST = "model,forget_percent,method,target,efficacy,generality,retain,scope,real,world_fact"
@@ -244,8 +244,66 @@ def test_the_texts_have_all_cells_and_the_deviation(tmp_path: Path) -> None:
 def test_numbers_and_names() -> None:
     assert [number(value) for value in (-0.001, 2.005, None, float("nan"))] == ["0.00", "2.00", "", ""]
     assert sorted(["Goal", "NPO", "PO", "Finetune"], key=method_order) == ["Finetune", "PO", "NPO", "Goal"]
-    recipes = ("finetuned", "goal-event10", "gd+bgd-both05")
-    assert [recipe_method(name) for name in recipes] == ["Finetune", "Goal", "GD+BGD"]
+    recipes = (
+        "finetuned",
+        "goal-event10",
+        "gd+bgd-both05",
+        "simnpo-person05@8",
+        "ga-event05-1",
+        "mine-both05",
+    )
+    labels = ["Finetune", "Goal", "GD+BGD", "SimNPO", "GA", "MINE"]
+    assert [recipe_method(name) for name in recipes] == labels
+    order = [
+        "Finetune",
+        "GA",
+        "GD",
+        "GD+BGD",
+        "KL",
+        "KL+BGD",
+        "NPO",
+        "SimNPO",
+        "A made-up one",
+        "Mine",
+        "Goal",
+    ]
+    assert sorted(random.Random(1).sample(order, len(order)), key=method_order) == order
+    bounds = ("Goal", "Goal, seed 101", "Finetune", "GD", "Goals")
+    assert [is_bound(label) for label in bounds] == [True, True, True, False, False]
+
+
+def test_methods_that_the_paper_lacks_compete_and_are_set_beside_nothing(tmp_path: Path) -> None:
+    scores = [write_score(tmp_path, method, "person", retain=Metric(value=50, n=4)) for method in METHODS]
+    more = json.loads(scores[1].read_text()) | {"method": "SimNPO", "recipe": "simnpo-person05"}
+    more["metrics"]["retain"]["value"] = 60.0
+    scores.append(tmp_path / "simnpo.json")
+    scores[-1].write_text(json.dumps(more))
+    paths = table3(tmp_path, scores)
+    order = [row["method"] for row in read_table(paths["csv"])]
+    assert order == [*METHODS[:-1], "SimNPO", "Goal"]
+    places = podium(blocks(read_table(paths["csv"]))[(MODEL, "5")], "person", "retain")
+    assert places == {"SimNPO": "best"} | dict.fromkeys(UNLEARNING, "second")
+    rows = _versus(paths["versus"], kind="value", method="SimNPO", metric="retain", target="person")
+    assert {(row["ours"], row["published"], row["reason"]) for row in rows} == {
+        ("60.00", "", "published: no SimNPO at 5%")
+    }
+    for row in _versus(paths["versus"], kind="spearman_unlearning", target="person", metric="efficacy"):
+        assert row["rows"] == "5"
+
+
+def test_a_published_model_is_set_beside_itself_alone(tmp_path: Path) -> None:
+    scores = []
+    for path in write_scores(tmp_path / "own"):
+        scores.append(tmp_path / f"{len(scores)}.json")
+        scores[-1].write_text(json.dumps(json.loads(path.read_text()) | {"model": "llava-1.5-7b"}))
+    rows = read_table(table3(tmp_path, scores)["versus"])
+    assert {row["published_model"] for row in rows} == {"llava-1.5-7b"}
+    assert len(rows) == 2 * 6 * (7 + 2)
+    for row in rows:
+        if row["kind"] == "value":
+            assert float(row["difference"]) == pytest.approx(
+                float(row["ours"]) - float(row["published"]), abs=1e-6
+            )
 
 
 def test_every_method_has_its_own_look_and_its_own_grey() -> None:
@@ -258,15 +316,3 @@ def test_every_method_has_its_own_look_and_its_own_grey() -> None:
     )
     assert min(b - a for a, b in pairwise(greys)) > 15
     assert len({look(method).marker for method in METHODS}) == len(METHODS)
-
-
-def test_the_tradeoff_is_drawn_from_the_table_alone(tmp_path: Path) -> None:
-    paths = table3(tmp_path, write_scores(tmp_path))
-    for name in ("a", "b"):
-        plot_tradeoff(paths["csv"], tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
-    assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
-    row = dict(zip(METRICS, map(str, (90, 100, 10, 20, 30, 40)), strict=True))
-    assert point(row) == (25, 95)
-    assert point(row | {"scope": ""}) is None

@@ -11,9 +11,13 @@ from mmunlearn.training.views import View
 
 
 class Finetune(Method):
-    """CE(retain); the finetuned model retains everything, the goal model all but its forget set."""
+    """CE of one view: `retain` for the finetuned model, which retains everything, and the goal model, which retains
+    all but its forget set; `refusal` for the reference of DPO that is trained on the refusals."""
 
-    views = ("retain",)
+    label = "Finetune"
+
+    def __init__(self, view: str = "retain") -> None:
+        self.views = (view,)
 
     def loss(self, view: Mapping[str, View]) -> Tensor:
-        return view["retain"].cross_entropy
+        return view[self.views[0]].cross_entropy

@@ -13,6 +13,7 @@ from mmunlearn.training.views import View
 class GA(Method):
     """-CE(forget)."""
 
+    label = "GA"
     views = ("forget",)
     watch = "forget"
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmunlearn.training.methods.base import Method
-from mmunlearn.training.views import View
+from mmunlearn.training.views import View, cross_entropy
 
 
 class GD(Method):
     """-CE(forget) + CE(retain)."""
 
+    label = "GD"
     views = ("forget", "retain")
     watch = "forget"
 
     def loss(self, view: Mapping[str, View]) -> Tensor:
-        return view["retain"].cross_entropy - view["forget"].cross_entropy
+        return cross_entropy(view, "retain") - cross_entropy(view, "forget")

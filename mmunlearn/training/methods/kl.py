@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmunlearn.training.methods.base import Method
-from mmunlearn.training.views import View
+from mmunlearn.training.views import View, cross_entropy, divergence
 
 
 class KL(Method):
     """-CE(forget) + KL(reference || current) on retain."""
 
+    label = "KL"
     views = ("forget", "retain")
     reference = ("retain",)
     watch = "forget"
 
     def loss(self, view: Mapping[str, View]) -> Tensor:
-        return view["retain"].divergence - view["forget"].cross_entropy
+        return divergence(view, "retain") - cross_entropy(view, "forget")

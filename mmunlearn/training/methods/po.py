@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmunlearn.training.methods.base import Method
-from mmunlearn.training.views import View
+from mmunlearn.training.views import View, cross_entropy
 
 
 class PO(Method):
     """CE(refusals on forget) + CE(retain)."""
 
+    label = "PO"
     views = ("refusal", "retain")
     watch = "refusal"
 
     def loss(self, view: Mapping[str, View]) -> Tensor:
-        return view["refusal"].cross_entropy + view["retain"].cross_entropy
+        return cross_entropy(view, "refusal") + cross_entropy(view, "retain")

@@ -1,0 +1,75 @@
+"""Llama 3.2 Vision: the picture stays outside the text; some layers of the language model look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mmunlearn.models.inputs.base import Inputs, Parts
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from mmunlearn.models.loading import Base
+
+
+class MllamaInputs(Inputs):
+    """Parts: `states` (tiles, patches, hidden), what the cross-attention layers see, and `tiles` (tiles,) int32.
+
+    `tiles` is 1 for the tiles that the picture fills. The others are kept, too, because the tokens before the
+    picture attend to all of them (11B: 52 MB a picture). Questions behind one prefix share the states; a token's
+    cross-attention sees the picture only, never other tokens, so packing is exact. The id of the one image token
+    lies outside the vocabulary of the output layer and must never be a label.
+    """
+
+    def prepare(self, model: Any) -> None:
+        """Let generation start from states: the library hands them on at every step, where they would pile up."""
+        model.prepare_inputs_for_generation = MethodType(_states_at_first, model)
+
+    def encode(self, base: Base, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
+        """See Inputs.encode."""
+        inputs = base.processor.image_processor(images=[[image] for image in images], return_tensors="pt")
+        model, device = base.model.model, base.model.device
+        filled = inputs["aspect_ratio_mask"].to(device)
+        seen = model.vision_model(
+            pixel_values=inputs["pixel_values"].to(device, base.model.dtype),
+            aspect_ratio_ids=inputs["aspect_ratio_ids"].to(device),
+            aspect_ratio_mask=filled,
+        ).last_hidden_state
+        states = model.multi_modal_projector(seen)[:, 0]
+        return [
+            {"states": one, "tiles": tiles.int()} for one, tiles in zip(states, filled[:, 0], strict=True)
+        ]
+
+    def image_ids(self, parts: Parts, image_token: int) -> list[int]:
+        """See Inputs.image_ids."""
+        return [image_token]
+
+    def model_inputs(self, rows: Sequence[Parts], ids: Tensor, image_token: int) -> dict[str, Any]:
+        """See Inputs.model_inputs: tokens from the image token on look at the tiles that the picture fills."""
+        behind = ((ids == image_token).cumsum(1) > 0).to(ids.dtype)
+        tiles = torch.stack([parts["tiles"] for parts in rows]).to(ids.dtype)
+        return {
+            "cross_attention_states": torch.cat([parts["states"] for parts in rows]),
+            "cross_attention_mask": behind[:, :, None, None] * tiles[:, None, None, :],
+        }
+
+
+def _states_at_first(
+    model: Any,
+    input_ids: Any = None,
+    is_first_iteration: bool = False,
+    cross_attention_states: Any = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """`prepare_inputs_for_generation` with the states at the first step only; then they lie in the cache."""
+    inputs = type(model).prepare_inputs_for_generation(
+        model, input_ids, is_first_iteration=is_first_iteration, **kwargs
+    )
+    if is_first_iteration:
+        inputs["cross_attention_states"] = cross_attention_states
+    return inputs

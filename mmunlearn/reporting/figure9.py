@@ -1,0 +1,225 @@
+"""Each concept unlearned alone, every concept tested, with answers: Figure 9 of PEBench."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.reporting.answer_cards import Questions, answer_card
+from mmunlearn.reporting.concept_matrix import (
+    FINETUNED,
+    Cell,
+    Concept,
+    Study,
+    read_concepts,
+    read_questions,
+    studies,
+    write_matrix,
+)
+from mmunlearn.reporting.layout import TARGETS
+from mmunlearn.reporting.sheet import LINE, Sheet, draw_sheet, shorten, text_width, wrap
+from mmunlearn.reporting.style import save_figure
+
+logger = logging.getLogger(__name__)
+
+WIDTH, MARGIN = 518.4, 8.0  # of the figure, points
+CARDS, NARROWEST = 206.0, 218.0  # width of the answers, and of what is at their left, at least
+LARGEST, NUMBERS = 40.0, 16  # side of a cell at most; up to so many concepts cells carry their number
+LABELS, BETWEEN, BAND = 46.0, 9.0, 15.0  # room for row labels; between blocks of columns, and of rows
+SHADES = ("#FFFFFF", "#6699CC", "#004488")  # nothing left to all left: darker in grey, too
+REGIONS = (
+    "What is left, 0 to 100. Persons: answers with the full name, in percent; events: ROUGE-L with the true "
+    "description. A efficacy: the unlearned concept itself (outlined); B retain: the others of its kind; C scope: "
+    "the other kind. 1 a person is unlearned, 2 an event. First row: finetuned, nothing unlearned."
+)
+
+
+def plot_figure9(
+    *,
+    unlearned: Sequence[Path],
+    finetuned: Sequence[Path],
+    goals: Sequence[Path],
+    splits: Sequence[Path],
+    questions: Path,
+    people: Path,
+    events: Path,
+    images: Path,
+    method: str,
+    percent: int,
+    csv: Path,
+    png: Path,
+    pdf: Path,
+) -> None:
+    """Plot a heat map a model and the answers beside it, and write the heat maps' numbers as CSV.
+
+    A cell is what is left of the column's concept, on the pictures that its split forgets, after the row's concept
+    alone was unlearned; the first row is the finetuned model. A cell without an answer is hatched, never 0. Beside
+    it, the first concept of each kind: picture, question, truth, and the models' answers.
+
+    Args:
+        unlearned: answers of recipes `<method>-<split>-<number>`, `<model>/<recipe>/seed-<n>/dataset.jsonl`.
+        finetuned, goals: answers of the finetuned model and of goal models to show, a file a model.
+        splits: the splits whose concepts were unlearned one by one.
+        questions, people, events: the data set's questions and the curated JSON lines.
+        images: folder of the pictures, `<image_id>.png`.
+        method: how figures spell the method.
+        percent: of the splits.
+        csv: see `mmunlearn.reporting.concept_matrix`.
+
+    Raises:
+        RecordError: an input does not hold the rows that its name promises, or a recipe is not of the splits.
+    """
+    concepts, asked = read_concepts(splits, people, events), read_questions(questions)
+    found = studies(concepts, asked, unlearned, finetuned, goals)
+    page = Sheet()
+    for study in found:
+        lost = [cell for cell in study.cells if cell.value is None]
+        if lost:
+            logger.warning("%s: %d cells of Figure 9 without a value", study.model, len(lost))
+        below = page.height + (18 if page.parts else 0)
+        page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
+        page.add(_block(study, concepts, asked, images, method), 0, below + 18)
+    write_matrix(csv, found)
+    save_figure(draw_sheet(page, WIDTH, MARGIN), png, pdf)
+
+
+def _block(
+    study: Study, concepts: Sequence[Concept], questions: Questions, images: Path, method: str
+) -> Sheet:
+    """A model's heat map and what explains it at the left, its answers at the right."""
+    block = Sheet()
+    heat, width = _heat_map(study, concepts)
+    width = max(width, NARROWEST)
+    below = block.add(heat, 0, 0)
+    below = block.add(_colour_bar(), LABELS, below + 9)
+    below = block.lines(0, below + 6, wrap(_explained(study), width), color="#333333")
+    block.add(_names(concepts, width), 0, below + 6)
+    x, y = width + 16, 0.0
+    for _, kind in groupby(concepts, key=lambda one: one.kind):
+        card = answer_card(study, next(kind), questions, images, method, WIDTH - 2 * MARGIN - x)
+        y = block.add(card, x, y) + 12
+    return block
+
+
+def _heat_map(study: Study, concepts: Sequence[Concept]) -> tuple[Sheet, float]:
+    """The cells in blocks by kind with the paper's names of the regions, and the width with the labels."""
+    kinds = [kind for kind, _ in groupby(concepts, key=lambda one: one.kind)]
+    gaps = BETWEEN * (len(kinds) - 1)
+    room = WIDTH - 2 * MARGIN - LABELS - 16 - CARDS
+    side = min(LARGEST, (room - gaps) / len(concepts))
+    heat, span = Sheet(), side * len(concepts) + gaps
+    xs = {one.id: LABELS + side * at + BETWEEN * kinds.index(one.kind) for at, one in enumerate(concepts)}
+    heat.text(LABELS + span / 2, 0, "tested", size=8.5, ha="center")
+    top = LINE + 2
+    for at, one in enumerate(concepts):
+        if at % _every(side) == 0:
+            heat.text(xs[one.id] + side / 2, top, one.code, ha="center")
+    first = y = top + LINE + 2
+    before = None
+    for unlearned, cells in groupby(study.cells, key=lambda cell: cell.unlearned):
+        row = list(cells)
+        kind = unlearned.kind if unlearned else None
+        if kind != before:
+            _bands(heat, row, xs, y + 3)
+            y, before = y + BAND, kind
+        _row(heat, row, xs, y, side, numbers=len(concepts) <= NUMBERS)
+        if unlearned is None or concepts.index(unlearned) % _every(side) == 0:
+            code = unlearned.code if unlearned else "none"
+            heat.text(LABELS - 5, y + side / 2, code, ha="right", va="center_baseline")
+        y += side
+    heat.text(0, (first + y) / 2, "unlearned alone", size=8.5, rotation=90, va="center")
+    heat.height = y
+    return heat, LABELS + span
+
+
+def _every(side: float) -> int:
+    """Of so many rows or columns one is labelled: labels need room."""
+    return max(1, -int(-(LINE + 4) // side)) if side < 14 else 1
+
+
+def _bands(heat: Sheet, row: Sequence[Cell], xs: dict[str, float], y: float) -> None:
+    """The regions' names above the blocks of one kind of unlearned concepts."""
+    for kind in TARGETS:
+        block = [cell for cell in row if cell.tested.kind == kind]
+        regions = sorted({cell.region for cell in block} - {""})
+        if regions:
+            heat.text(xs[block[0].tested.id], y, " · ".join(regions), weight="bold")
+
+
+def _row(
+    heat: Sheet, row: Sequence[Cell], xs: dict[str, float], y: float, side: float, *, numbers: bool
+) -> None:
+    for cell in row:
+        x = xs[cell.tested.id]
+        if cell.value is None:
+            heat.box(x, y, side, side, fc="white", ec="#AAAAAA", hatch="////", lw=0.5, gid=_name(cell))
+            continue
+        colour = shade(cell.value)
+        heat.box(x, y, side, side, fc=colour, ec="#DDDDDD", lw=0.5, gid=_name(cell))
+        if cell.region[:1] == "A":
+            heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec="black", lw=1.3, zorder=3)
+        if numbers:
+            style = {
+                "ha": "center",
+                "va": "center_baseline",
+                "color": _ink(colour),
+                "zorder": 4,
+                "gid": _name(cell),
+            }
+            heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", **style)
+
+
+def _name(cell: Cell) -> str:
+    """How a cell's shapes are called in the figure: what is unlearned and what is tested."""
+    return f"{cell.unlearned.id if cell.unlearned else FINETUNED}/{cell.tested.id}"
+
+
+def shade(value: float) -> Any:
+    """The colour of a cell: the more is left, the darker."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("left", SHADES)(value / 100)
+
+
+def _ink(colour: Sequence[float]) -> str:
+    """Black or white, whichever stands out more."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
+    light = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "black" if light > 0.179 else "white"
+
+
+def _colour_bar() -> Sheet:
+    bar, steps, wide = Sheet(), 50, 100.0
+    for step in range(steps):
+        colour = shade(100 * step / (steps - 1))
+        bar.box(wide / steps * step + 16, 0, wide / steps + 0.2, 8, fc=colour, lw=0)
+    bar.box(16, 0, wide, 8, fc="none", ec="black", lw=0.6)
+    bar.text(12, -1.5, "0", ha="right")
+    bar.text(20 + wide, -1.5, "100 left")
+    return bar
+
+
+def _explained(study: Study) -> str:
+    lost = [cell for cell in study.cells if cell.value is None]
+    if not lost:
+        return REGIONS
+    reasons = ", ".join(sorted({cell.reason for cell in lost}))
+    return f"{REGIONS} Hatched: no value ({reasons})."
+
+
+def _names(concepts: Sequence[Concept], width: float) -> Sheet:
+    """Codes and names, in two columns where there are many; none where cells have no numbers either."""
+    names = Sheet()
+    if len(concepts) > NUMBERS:
+        return names
+    columns = 1 if len(concepts) <= 6 else 2
+    room, rows = width / columns, -(-len(concepts) // columns)
+    indent = 6 + max(text_width(one.code, weight="bold") for one in concepts)
+    for at, one in enumerate(concepts):
+        x, y = room * (at // rows), LINE * (at % rows)
+        names.text(x, y, one.code, weight="bold")
+        names.text(x + indent, y, shorten(one.title, room - indent - 6))
+    return names

@@ -1,0 +1,73 @@
+"""Adapters and checkpoints as folders: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mmunlearn.models.loading import POLICY
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+LAST_GOOD = "last_good.safetensors"
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces `folder` when the block ends without an error."""
+    temporary = folder.with_name(f".{folder.name}-being-written")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def save_adapter(model: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write the policy as adapter_config.json and adapter_model.safetensors, replacing what was there.
+
+    Args:
+        state: the model's weights, where they had to be gathered from several processes.
+    """
+    with _replaced(folder) as temporary:
+        model.save_pretrained(temporary, selected_adapters=[POLICY], state_dict=state)
+        (temporary / "README.md").unlink(missing_ok=True)
+
+
+def copy_adapter(source: Path, folder: Path) -> None:
+    """Copy a saved adapter, replacing what was there."""
+    with _replaced(folder) as temporary:
+        for name in ADAPTER_FILES:
+            shutil.copyfile(source / name, temporary / name)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; trainer_state.json is written last, so one without it is half a checkpoint
+    of a killed job and is removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            complete.append((json.loads((path / "trainer_state.json").read_text())["global_step"], path))
+        except (OSError, ValueError, KeyError):
+            logger.warning("%s is incomplete and removed", path)
+            shutil.rmtree(path, ignore_errors=True)
+    return str(max(complete)[1]) if complete else None
+
+
+def write_last_good(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put the weights that last gave a finite loss beside a checkpoint's."""
+    save_file({name: value.contiguous() for name, value in weights.items()}, checkpoint / LAST_GOOD)
+
+
+def read_last_good(checkpoint: Path) -> dict[str, torch.Tensor] | None:
+    """What `write_last_good` has written; None where it has not."""
+    path = checkpoint / LAST_GOOD
+    return load_file(path) if path.exists() else None

@@ -1,0 +1,79 @@
+"""Table IV by its rules: recipes of both targets are scored for person and for event, beside their own goal."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.recipes import scored_both
+from mmunlearn.records import Judgement, Scores, read_json, read_jsonl, sha256_of
+from tests.rules.mini import split_of, train
+from tests.rules.test_evaluation import answers
+
+METRICS = ("efficacy", "generality", "retain", "real", "world_fact")
+BOTH, GOAL = "gd+bgd-both15", "goal-both15"
+
+
+@pytest.fixture(scope="module")
+def both(judged, tmp_path_factory):
+    """Goal and GD+BGD on both targets: trained, answered, judged and scored, and the table."""
+    world = judged.copy(tmp_path_factory.mktemp("both") / "world")
+    for recipe in (GOAL, BOTH):
+        train(world, recipe, 1)
+        world.run("answer_questions", model="tiny", recipe=recipe, seed=1)
+    for model, recipe, split, seed in scored_both(world.config):
+        if split.startswith("event"):
+            world.run("judge_answers", model=model, recipe=recipe, split=split, seed=seed)
+        world.run("score_answers", model=model, recipe=recipe, split=split, seed=seed)
+    world.run("make_table4")
+    return world
+
+
+def test_a_recipe_of_both_targets_is_judged_beside_its_own_goal(both):
+    job = both.job("judge_answers", model="tiny", recipe=BOTH, split="event15", seed=1)
+    assert job["input"]["goal"] == f"results/mini/answers/tiny/{GOAL}/seed-1/dataset.jsonl"
+    said, before, ideal = (
+        {row.question_id: row.answer for row in answers(both, recipe, "dataset")}
+        for recipe in (BOTH, "finetuned", GOAL)
+    )
+    split = split_of(both, "event15")
+    rows = read_jsonl(both.root / job["output"][0], Judgement)
+    assert {row.question_id for row in rows} == {
+        f"{image}-event" for image in (*split.forget_train, *split.forget_test)
+    }
+    for row in rows:
+        key = row.question_id
+        assert row.score == closeness(Case(key, said[key], before[key], ideal[key]))
+
+
+def test_it_has_a_score_for_each_target(both):
+    for target in ("person", "event"):
+        folder = both.results / "scores" / "tiny" / BOTH / "seed-1"
+        scores = read_json(folder / f"{target}15.json", Scores)
+        assert (scores.method, scores.target, scores.percent) == ("GD+BGD", target, 15)
+        assert scores.details["forgotten"] == split_of(both, f"{target}15").forgotten
+
+
+def test_table4_holds_the_scores_of_every_recipe(both):
+    with (both.results / "tables" / "table4.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    methods = ("Finetune", "GD+BGD", "Goal")
+    assert [(row["method"], row["target"]) for row in rows] == [
+        (method, target) for method in methods for target in ("person", "event")
+    ]
+    recipes = dict(zip(methods, ("finetuned", BOTH, GOAL), strict=True))
+    for row in rows:
+        path = (
+            both.results / "scores" / "tiny" / recipes[row["method"]] / "seed-1" / f"{row['target']}15.json"
+        )
+        scores = read_json(path, Scores)
+        assert [row[name] for name in METRICS] == [f"{scores.metrics[name].value:.2f}" for name in METRICS]
+
+
+def test_table4_made_again_is_the_same_bytes(both, tmp_path):
+    world = both.copy(tmp_path / "world")
+    world.run("make_table4")
+    for name in ("table4.csv", "table4.md", "table4.tex", "table4_vs_published.csv"):
+        assert sha256_of(world.results / "tables" / name) == sha256_of(both.results / "tables" / name), name

@@ -1,0 +1,139 @@
+"""Figure 10: World Fact by target from Tables III and IV, each number once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from mmunlearn.records import RecordError
+from mmunlearn.reporting import figure10
+from mmunlearn.reporting.figure10 import GOAL_LINE, facts, plot_figure10
+from mmunlearn.reporting.layout import read_table, write_table
+from mmunlearn.reporting.style import look
+from tests.unit.figure_checks import assert_readable, assert_same_bytes, caught, notes
+
+COLUMNS = ["model", "forget_percent", "method", "target", "world_fact", "world_fact_low", "world_fact_high"]
+ALONE = {
+    "Finetune": (84.3, 84.3),
+    "PO": (80.1, 58.1),
+    "GD": (79.4, 82.7),
+    "KL": (82.9, 80.3),
+    "Goal": (86.7, 86.0),
+}
+BOTH: dict[str, float | None] = {
+    "Finetune": 84.3,
+    "GD": 71.5,
+    "GD+BGD": 77.9,
+    "KL": 68.2,
+    "KL+BGD": 74.0,
+    "Goal": 85.1,
+}
+
+
+def row(model: str, method: str, target: str, value: float | None, percent: int = 5) -> dict[str, str]:
+    low, high = ("", "") if value is None else (f"{value - 4:.2f}", f"{value + 3:.2f}")
+    own = {
+        "world_fact": "" if value is None else f"{value:.2f}",
+        "world_fact_low": low,
+        "world_fact_high": high,
+    }
+    return {"model": model, "forget_percent": str(percent), "method": method, "target": target} | own
+
+
+def write(folder: Path, models: tuple[str, ...] = ("m",), **changed: float | None) -> tuple[Path, Path]:
+    """Tables III and IV; `changed` replaces values of Table IV."""
+    both = BOTH | {method.replace("_", "+"): value for method, value in changed.items()}
+    pairs = [(model, at, target) for model in models for at, target in enumerate(("person", "event"))]
+    table3 = [row(model, name, target, own[at]) for model, at, target in pairs for name, own in ALONE.items()]
+    table3 += [row(model, "GD", target, 1.0, percent=10) for model, _, target in pairs]
+    table4 = [row(model, name, target, own) for model, _, target in pairs for name, own in both.items()]
+    write_table(folder / "table3.csv", COLUMNS, table3)
+    write_table(folder / "table4.csv", COLUMNS, table4)
+    return folder / "table3.csv", folder / "table4.csv"
+
+
+@pytest.fixture
+def draw(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda tables: caught(monkeypatch, figure10, lambda *out: plot_figure10(*tables, 5, *out))
+
+
+def bars(figure: Figure, panel: int = 0) -> list[tuple[str, float]]:
+    """Method and height of the bars, from left to right."""
+    return [(one.get_label(), round(one.patches[0].get_height(), 2)) for one in figure.axes[panel].containers]
+
+
+def test_bars_stand_by_target_in_the_papers_order(tmp_path: Path, draw: Any) -> None:
+    figure = draw(write(tmp_path))
+    assert bars(figure) == [
+        ("GD", 79.4), ("KL", 82.9), ("GD", 82.7), ("KL", 80.3),
+        ("GD", 71.5), ("GD+BGD", 77.9), ("KL", 68.2), ("KL+BGD", 74.0),
+    ]  # fmt: skip
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["Person", "Event", "Person and event"]
+    assert notes(figure) == ""
+    assert_readable(figure)
+
+
+def test_intervals_and_lines_are_the_tables(tmp_path: Path, draw: Any) -> None:
+    axes = draw(write(tmp_path)).axes[0]
+    spans = {tuple(float(end) for end in one.get_ydata()) for one in axes.lines if one.get_ls() == "-"}
+    assert (75.4, 82.4) in spans and (64.2, 71.2) in spans
+    assert next(one for one in axes.lines if one.get_label() == "Finetune").get_ydata()[0] == 84.3
+    goals = [one.get_segments()[0][0][1] for one in axes.collections if one.get_label() == "Goal"]
+    assert goals == [86.7, 86.0, 85.1] and GOAL_LINE
+
+
+def test_a_missing_value_has_no_bar_and_is_named(tmp_path: Path, draw: Any) -> None:
+    figure = draw(write(tmp_path, KL_BGD=None))
+    assert "KL+BGD" not in dict(bars(figure))
+    assert "no value" in [text.get_text() for text in figure.axes[0].texts]
+    assert notes(figure) == "No value: KL+BGD, person and event."
+
+
+def test_both_is_read_once_and_from_the_row_that_has_it(tmp_path: Path) -> None:
+    table3, table4 = (read_table(path) for path in write(tmp_path))
+    for one in table4:
+        if (one["method"], one["target"]) == ("GD", "person"):
+            one["world_fact"] = ""
+    found = facts(table3, table4, "m")
+    assert [one.value for one in found if (one.method, one.group) == ("GD", "both")] == [71.5]
+    assert "PO" not in {one.method for one in found}
+
+
+def test_bars_have_their_methods_look(tmp_path: Path, draw: Any) -> None:
+    figure = draw(write(tmp_path))
+    for one in figure.axes[0].containers:
+        style = look(one.get_label())
+        bar = one.patches[0]
+        assert (to_hex(bar.get_facecolor()).upper(), bar.get_hatch() or "") == (style.colour, style.hatch)
+    assert look("GD").colour == look("GD+BGD").colour and look("GD").hatch != look("GD+BGD").hatch
+
+
+def test_tables_without_percent_or_interval_will_do(tmp_path: Path, draw: Any) -> None:
+    paths = write(tmp_path)
+    rows = read_table(paths[1])
+    write_table(paths[1], ["model", "method", "target", "world_fact"], [
+        {key: one[key] for key in ("model", "method", "target", "world_fact")} for one in rows
+    ])  # fmt: skip
+    assert ("KL", 68.2) in bars(draw(paths))
+
+
+def test_several_models_stand_below_each_other(tmp_path: Path, draw: Any) -> None:
+    figure = draw(write(tmp_path, ("llava-1.5-7b", "llama-3.2-vision-11b"), KL=None))
+    assert len(figure.axes) == 2 and len(bars(figure, 1)) == 7
+    assert "llama-3.2-vision-11b, KL, person and event" in notes(figure)
+    assert_readable(figure)
+
+
+def test_two_runs_are_the_same_bytes(tmp_path: Path) -> None:
+    paths = write(tmp_path)
+    assert_same_bytes(tmp_path, lambda *out: plot_figure10(*paths, 5, *out))
+
+
+def test_a_percent_that_was_not_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"Figure 10 at 10%\. Found no such row in .*table4\.csv\. Add 10"):
+        plot_figure10(*write(tmp_path), 10, tmp_path / "a.png", tmp_path / "a.pdf")

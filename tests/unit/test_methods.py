@@ -1,0 +1,198 @@
+"""Methods over views: the published functions, exact accumulation, absent views, and methods of other packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmunlearn.training import losses
+from mmunlearn.training.methods import METHODS, build_method, labels
+from mmunlearn.training.methods.finetune import Finetune
+from mmunlearn.training.views import View
+
+V, T = 11, 8
+SIZES = {"forget": 6, "refusal": 6, "retain": 5, "forget_person": 4, "forget_event": 3}
+WEIGHTS = {"alpha": 0.4, "beta": 0.1, "gamma": 0.6}
+OPTIONS = {
+    "dpo": {"beta": 0.2, "lambda1": 0.7, "lambda2": 1.3},
+    "npo": {"beta": 0.2},
+    "simnpo": {"beta": 1.5, "gamma": 0.3},
+    "gd+bgd": WEIGHTS,
+    "kl+bgd": WEIGHTS,
+}
+
+
+def made(name):
+    """Logits, labels, reference logits and reference log-probabilities of a view, in float64."""
+    generator = torch.Generator().manual_seed(sorted(SIZES).index(name))
+    logits, shadow = torch.randn(2, SIZES[name], T, V, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, V, (SIZES[name], T), generator=generator)
+    for row in range(len(labels)):
+        labels[row, : 1 + row % 4] = -100
+    return logits, labels, shadow, losses.sequence_logp(shadow, labels)
+
+
+ALL = {name: made(name) for name in SIZES}
+
+
+def pass_of(method, rows, leave_out=()):
+    """The views of one forward pass: `rows` of every set, with what the method asks of the reference."""
+    views = {}
+    for name in method.views:
+        logits, answers, shadow, logp = ALL[name]
+        if name not in leave_out and len(logits[rows]):
+            tokens = int((answers[:, 1:] != -100).sum())
+            views[name] = View(logits[rows], answers[rows], tokens, len(logits))
+            views[name].reference_logits = shadow[rows] if name in method.reference else None
+            views[name].reference_logp = logp[rows] if name in method.reference_logp else None
+    return views
+
+
+def published():
+    """The pure function of every method on the undivided sets."""
+    set_of = {name: (logits, answers) for name, (logits, answers, _, _) in ALL.items()}
+    forget, refused, retain = set_of["forget"], set_of["refusal"], set_of["retain"]
+    both, shadow = (*set_of["forget_person"], *set_of["forget_event"]), ALL["retain"][2]
+    true_logp, refused_logp = ALL["forget"][3], ALL["refusal"][3]
+    return {
+        "ga": losses.ga(*forget),
+        "gd": losses.gd(*forget, *retain),
+        "kl": losses.kl(*forget, retain[0], shadow, retain[1]),
+        "po": losses.po(*refused, *retain),
+        "dpo": losses.dpo(*refused, refused_logp, *forget, true_logp, **OPTIONS["dpo"]),
+        "npo": losses.npo(*forget, true_logp, **OPTIONS["npo"]),
+        "simnpo": losses.simnpo(*forget, **OPTIONS["simnpo"]),
+        "gd+bgd": losses.bgd(*both, *retain, **WEIGHTS),
+        "kl+bgd": losses.bgd(*both, *retain, shadow, **WEIGHTS),
+    }
+
+
+PUBLISHED = published()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@given(cuts=st.sets(st.integers(1, 5)))
+@settings(max_examples=15, deadline=None)
+def test_a_method_is_its_published_function_however_the_step_is_divided(name, cuts):
+    method = build_method(name, OPTIONS.get(name, {}))
+    edges = [0, *sorted(cuts), 6]
+    parts = [pass_of(method, slice(*edge)) for edge in pairwise(edges)]
+    value = sum(method.loss(views) for views in parts if views)
+    assert value.item() == pytest.approx(PUBLISHED[name].item(), abs=1e-12)
+    assert value.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "absent", "expected"),
+    [
+        ("gd", "forget", losses.cross_entropy(*ALL["retain"][:2])),
+        ("kl", "retain", losses.ga(*ALL["forget"][:2])),
+        ("po", "retain", losses.cross_entropy(*ALL["refusal"][:2])),
+        ("gd+bgd", "forget_event", losses.bgd(*ALL["forget_person"][:2], None, None, *ALL["retain"][:2])),
+        ("kl+bgd", "retain", losses.bgd(*ALL["forget_person"][:2], *ALL["forget_event"][:2], None, None)),
+    ],
+)
+def test_a_view_without_questions_adds_nothing(name, absent, expected):
+    method = build_method(name, {})
+    value = method.loss(pass_of(method, slice(None), leave_out=[absent]))
+    assert value.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_asks_for_is_among_its_views(name):
+    method = build_method(name, {})
+    assert {*method.reference, *method.reference_logp} <= set(method.views) <= set(SIZES)
+    assert any(view.startswith(method.watch) for view in method.views)
+    assert method.label == labels()[name]
+
+
+def test_labels_are_spelled_as_published():
+    expected = ["PO", "GA", "GD", "KL", "DPO", "NPO", "SimNPO", "GD+BGD", "KL+BGD"]
+    assert list(labels().values()) == expected
+
+
+def test_the_registry_is_light():
+    code = "import sys, mmunlearn.training.methods as m; m.labels(); sys.exit('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_the_reference_of_dpo_is_an_option():
+    assert build_method("dpo", {}).reference_model == "finetuned"
+    assert build_method("dpo", {"reference": "refusals"}).reference_model == "refusals"
+
+
+def test_finetuning_takes_any_view():
+    for view in ("retain", "refusal"):
+        method = Finetune(view)
+        assert method.loss(pass_of(method, slice(None))) == losses.cross_entropy(*ALL[view][:2])
+    assert Finetune().views == ("retain",)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gdd", {}, "method 'gdd' is unknown; did you mean 'gd'?"),
+        ("ga", {"beta": 1.0}, "methods.ga: .*argument"),
+        ("npo", {"beta": 0.0}, "methods.npo: beta must be above 0"),
+        ("dpo", {"reference": "goal"}, "methods.dpo: reference must be finetuned or refusals"),
+        ("kl+bgd", {"event_cap": 1.5}, "event_cap must lie in"),
+        ("ga", {"path": "a:B"}, "is a registered method"),
+        ("mine", {"path": "no_such_module:Mine"}, "cannot be loaded"),
+        ("mine", {"path": "json"}, "cannot be loaded, expected module:Class"),
+        ("mine", {"path": "json:NoSuchClass"}, "cannot be loaded"),
+        ("mine", {"path": "json:JSONDecoder"}, "is no mmunlearn"),
+    ],
+)
+def test_a_row_that_cannot_be_built_says_why(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_method(name, options)
+
+
+MINE = '''
+from mmunlearn.training.methods.base import Method
+from mmunlearn.training.views import cross_entropy
+
+
+class Bounded(Method):
+    """Gradient difference whose ascent ends at `ceiling` nats."""
+
+    label = "Bounded"
+    views = ("forget", "retain")
+    watch = "forget"
+
+    def __init__(self, ceiling):
+        self._ceiling = ceiling
+
+    def loss(self, view):
+        return cross_entropy(view, "retain") - cross_entropy(view, "forget").clamp(max=self._ceiling)
+'''
+
+
+def test_a_method_of_another_package_takes_a_step(tmp_path, monkeypatch):
+    (tmp_path / "somebodys_methods.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    method = build_method("bounded", {"path": "somebodys_methods:Bounded", "ceiling": 100.0})
+    assert method.label == "Bounded"
+    logits = {name: ALL[name][0].clone().requires_grad_() for name in method.views}
+    views = {
+        name: View(own, ALL[name][1], tokens=int((ALL[name][1][:, 1:] != -100).sum()), samples=len(own))
+        for name, own in logits.items()
+    }
+    loss = method.loss(views)
+    loss.backward()
+    assert loss.item() == pytest.approx(PUBLISHED["gd"].item(), abs=1e-12)
+    with torch.no_grad():
+        moved = {name: own - 0.1 * own.grad for name, own in logits.items()}
+        after = losses.gd(moved["forget"], ALL["forget"][1], moved["retain"], ALL["retain"][1])
+    assert after < loss
+    named = {"path": "somebodys_methods:Bounded", "ceiling": 1.0, "label": "Ours"}
+    assert build_method("bounded", named).label == "Ours"
+    assert build_method("bounded", {"ceiling": 1.0}, path="somebodys_methods:Bounded").label == "Bounded"

@@ -1,0 +1,14 @@
+"""Table IV and its comparison with the published one."""
+
+from mmunlearn.reporting.tables import make_table4
+from mmunlearn.workflow import job
+
+with job(snakemake) as it:
+    make_table4(
+        it.input.scores,
+        it.output.csv,
+        it.output.md,
+        it.output.tex,
+        it.output.versus,
+        published=it.input.published,
+    )
