@@ -6,14 +6,13 @@ Leaf values only go into params: a whole subtree would rerun jobs for keys that 
 from mmunlearn import config as settings
 from mmunlearn.workflow import code_digest
 
-settings.drop_nulls(config)
+settings.prepare(config)
 settings.check(config)
 
 SPLITS = settings.splits(config)
 SUITES = ["dataset", "real", "world"]
 WEIGHTS = config["weights"]
 REVIEW = config["review"]
-VERDICTS = settings.verdict_files(REVIEW["verdicts"])
 DECIDED = settings.decisions(config)
 CURATOR = config["curation"][config["curation"]["backend"]]
 SHIPPED_TEXTS = CURATOR if config["curation"]["backend"] == "shipped" else {"people": [], "events": []}
@@ -32,17 +31,6 @@ wildcard_constraints:
     set="real|world|replay",
     weights="[a-z0-9][a-z0-9.-]*",
     suite="dataset|real|world|replay",
-
-
-PICTURES = {
-    **{key: IMAGES[key] for key in ("generator", "scorers", "size", "guidance_scales")},
-    "generator_options": IMAGES[IMAGES["generator"]],
-    "scorers_options": IMAGES[IMAGES["scorers"]],
-    "seed": config["seed"],
-}
-PICTURE_WEIGHTS = settings.picture_weights(config)
-UNIT = 1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"]  # attempts that are drawn together
-LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
 
 
 def model_spec(wildcards):

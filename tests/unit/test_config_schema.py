@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
 from mmunlearn.backends import BACKENDS
-from mmunlearn.config import SCHEMA, ConfigError, check, drop_nulls
+from mmunlearn.config import SCHEMA, ConfigError, check, prepare
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -28,7 +28,7 @@ def merged(overlay: dict[str, Any]) -> dict[str, Any]:
     """config.yaml with an overlay, merged as Snakemake merges a --configfile."""
     config = load(ROOT / "config.yaml")
     update_config(config, copy.deepcopy(overlay))
-    drop_nulls(config)
+    prepare(config)
     return config
 
 
