@@ -46,7 +46,7 @@ paper: .venv/.ready-paper  ## set up what the paper scale needs besides: FLUX, t
 pocket-models: .venv/.ready  ## rebuild the shipped weights of the pocket world from nothing
 	@$(SNAKEMAKE) $(ARGS) pocket_models
 
-clean:  ## remove what runs have made: results, logs, benchmark figures, intermediate work
+clean:  ## remove all that runs have made: results, logs, benchmark figures, and work/ with every picture and reply
 	@rm -rf results logs work benchmarks/*/
 	@echo "Removed results, logs, work and the benchmark figures."
 

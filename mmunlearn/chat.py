@@ -38,6 +38,8 @@ ADVICE = {
     422: "Check that the model takes structured output (a JSON schema) and this temperature.",
     429: "Check the account's limits and credit, or wait; then run again: what was answered is not asked again.",
 }
+NAMES_A_KEY = re.compile(r"[A-Z][A-Z0-9_]*_(KEY|TOKEN)")
+"""Names of variables that errors may repeat even if no such variable is set; others may be a pasted key."""
 RUN_AGAIN = "Check that the server is up, then run again: what was answered is not asked again."
 logger = logging.getLogger(__name__)
 
@@ -312,9 +314,11 @@ def _key(key_env: str | None, base_url: str) -> str:
         return ""
     key = os.environ.get(key_env, "").strip()
     if not key:
+        safe = NAMES_A_KEY.fullmatch(key_env)
         raise ChatError(
-            f"Asked the environment variable {key_env} for the key of {base_url}. Found nothing. "
-            f"Set it (export {key_env}=...), or set key_env to null for a server that needs no key."
+            f"Asked {f'the environment variable {key_env}' if safe else 'the variable that key_env names'} for the "
+            f"key of {base_url}. Found nothing. Set it (export {key_env if safe else 'NAME'}=...), or set key_env to "
+            "null for a server that needs no key."
         )
     if not re.fullmatch(r"[!-~]+", key):
         raise ChatError(

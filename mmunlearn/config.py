@@ -19,11 +19,22 @@ THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "di
 STOPPING = ("window", "forget_bound", "refusal_bound")
 
 
-def drop_nulls(config: dict[str, Any]) -> None:
-    """Leave out the models and methods that an overlay sets to null: overlays are merged, so they cannot omit."""
+def prepare(config: dict[str, Any]) -> None:
+    """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), and let
+    paths that begin with weights/ lie in `weights.folder`."""
     for section in ("models", "methods"):
         if isinstance(config.get(section), dict):
             config[section] = {name: row for name, row in config[section].items() if row is not None}
+    folder = (config.get("weights") or {}).get("folder")
+    if isinstance(folder, str):
+        for section in ("images", "dataset", "models"):
+            config[section] = _moved(config.get(section), folder.rstrip("/"))
+
+
+def _moved(value: Any, folder: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(one, folder) for key, one in value.items()}
+    return f"{folder}/{value[8:]}" if isinstance(value, str) and value.startswith("weights/") else value
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -36,7 +47,10 @@ def check(config: Mapping[str, Any]) -> None:
 
     validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
     errors = sorted(validator.iter_errors(dict(config)), key=lambda error: list(map(str, error.path)))
-    problems = [line for error in errors for line in _explain(error)]
+    unknown = dict(_unknown_methods(config))
+    problems = [*unknown.values()] + [
+        line for error in errors if not set(map(str, error.path)) & unknown.keys() for line in _explain(error)
+    ]
     problems = problems or list(_conflicts(config))
     if problems:
         raise ConfigError("the configuration cannot be run:\n  " + "\n  ".join(problems))
@@ -63,6 +77,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         yield "images.max_attempts: must be at least images.candidates"
     if images["generator"] == "flux" and images["size"] % 16:
         yield f"images.size: FLUX draws multiples of 16, not {images['size']}"
+    if not images["stop_at_first_valid"] and images["max_attempts"] % images["candidates"]:
+        yield "images.max_attempts: must be a multiple of images.candidates, which are drawn together"
+    if images["generator"] == "pocket" and curation["backend"] != "shipped":
+        yield f"curation.backend: the pocket generator cannot draw what {curation['backend']} writes; set it to shipped"
+    yield from _review_conflicts(config["review"])
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
@@ -76,19 +95,32 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     yield from _unknown_names(config)
 
 
+def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:
+    folder = review["verdicts"]
+    if folder is None and review["reviewers"]:
+        yield "review.verdicts: name the folder of the reviewers' CSV files, as review.reviewers is not 0"
+    if folder is not None and not Path(folder).is_dir():
+        yield f"review.verdicts: there is no folder '{folder}'; create it, or correct the name"
+
+
+def _unknown_methods(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Rows of `methods` that neither the registry knows nor a `path` explains, each with what to say of it."""
+    from mmunlearn.training.methods import labels
+
+    rows = config.get("methods")
+    for name, row in rows.items() if isinstance(rows, dict) else ():
+        if name not in labels() and not (isinstance(row, dict) and "path" in row):
+            yield name, f"unknown key 'methods.{name}': {nearest(name, labels())}"
+
+
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     from mmunlearn.models.families import FAMILIES
     from mmunlearn.records import Event, Person
-    from mmunlearn.training.methods import labels
     from mmunlearn.weights import known
 
     for name in config["weights"]["sources"]:
         if name not in known():
             yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
-    known_methods = labels()
-    for name, row in config["methods"].items():
-        if name not in known_methods and "path" not in row:
-            yield f"unknown key 'methods.{name}': {nearest(name, known_methods)}"
     if config["figures"]["concept_method"] not in config["methods"]:
         method = config["figures"]["concept_method"]
         yield f"figures.concept_method: '{method}' is not in methods; {nearest(method, config['methods'])}"
@@ -113,23 +145,25 @@ def decisions(config: Mapping[str, Any]) -> dict[str, str]:
     would rerun everything after each further CSV. Raises RecordError where a file is damaged.
     """
     review = config["review"]
-    files = verdict_files(review["verdicts"])
-    if not files:
-        return dict.fromkeys(("texts", "pictures"), "none")
     from mmunlearn.records import digest_of
     from mmunlearn.review.verdicts import confirmed, read_verdicts, rejected
 
-    said = read_verdicts(map(Path, files))
-    decided = {
-        kind: [sorted(rejected(said, kind)), sorted(confirmed(said, kind, review["reviewers"]))]
-        if review["reviewers"]
-        else [sorted(rejected(said, kind))]
-        for kind in ("person", "event", "picture")
-    }
-    return {
-        "texts": digest_of([decided["person"], decided["event"]]),
-        "pictures": digest_of(decided["picture"]),
-    }
+    said = read_verdicts(map(Path, verdict_files(review["verdicts"])))
+    reviewers = review["reviewers"]
+    refused = {kind: sorted(rejected(said, kind)) for kind in ("person", "event", "picture")}
+    agreed = {kind: sorted(confirmed(said, kind, reviewers)) if reviewers else [] for kind in refused}
+    texts = [refused["person"], refused["event"], agreed["person"], agreed["event"]]
+    decided = {"texts": texts, "rejected": [refused["picture"]], "confirmed": [agreed["picture"]]}
+    return {name: digest_of(parts) if any(parts) else "none" for name, parts in decided.items()}
+
+
+def curation_identity(config: Mapping[str, Any], what: str) -> list[Any]:
+    """What decides the texts of `people` or `events`: the file, or the model that writes them."""
+    backend = config["curation"]["backend"]
+    options = config["curation"][backend]
+    return [
+        options[key] for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
+    ]
 
 
 def receipts(config: Mapping[str, Any], folders: Iterable[str]) -> list[str]:
@@ -150,7 +184,7 @@ def picture_weights(config: Mapping[str, Any]) -> list[str]:
 
 
 SET_OPTIONS = {
-    "real": ("people", "events", "clip", "quick_gelu", "device"),
+    "real": ("people", "events", "clip", "quick_gelu"),
     "world": ("pope", "coco"),
     "replay": (),
 }

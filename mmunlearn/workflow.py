@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -46,11 +46,16 @@ def _paths(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Job:
-    """What a script sees of its rule. `work` is where resumable, undeclared files lie."""
+    """What a script sees of its rule.
+
+    `config` is for what must not rerun a job when it changes (where to compute, where verdicts lie): all else are
+    params. `work` is where resumable, undeclared files lie.
+    """
 
     input: Files
     output: Files
     params: Any
+    config: Mapping[str, Any]
     work: Path = WORK
 
 
@@ -58,7 +63,7 @@ class Job:
 def job(snakemake: Snakemake) -> Iterator[Job]:
     """Run a script's body with its log file.
 
-    Yields the job's inputs and outputs as paths and its params.
+    Yields the job's inputs and outputs as paths, its params and the configuration.
 
     Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is
     raised again, so that the log file tells the whole story.
@@ -75,7 +80,7 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield Job(Files(snakemake.input), Files(snakemake.output), snakemake.params)
+        yield Job(Files(snakemake.input), Files(snakemake.output), snakemake.params, snakemake.config)
     except Exception:
         logger.exception("failed")
         raise

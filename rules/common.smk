@@ -7,7 +7,7 @@ from mmunlearn import config as settings
 from mmunlearn import recipes
 from mmunlearn.workflow import code_digest
 
-settings.drop_nulls(config)
+settings.prepare(config)
 settings.check(config)
 
 SPLITS = recipes.splits(config)
@@ -39,17 +39,6 @@ wildcard_constraints:
     set="real|world|replay",
     weights="[a-z0-9][a-z0-9.-]*",
     suite="dataset|real|world|replay",
-
-
-PICTURES = {
-    **{key: IMAGES[key] for key in ("generator", "scorers", "size", "guidance_scales")},
-    "generator_options": IMAGES[IMAGES["generator"]],
-    "scorers_options": IMAGES[IMAGES["scorers"]],
-    "seed": config["seed"],
-}
-PICTURE_WEIGHTS = settings.picture_weights(config)
-UNIT = 1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"]  # attempts that are drawn together
-LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
 
 
 def model_spec(wildcards):

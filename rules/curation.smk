@@ -21,11 +21,9 @@ rule curate_people:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        options={key: value for key, value in sorted(CURATOR.items()) if key != "events"},
+        decided=[DECIDED["texts"], settings.curation_identity(config, "people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],
-        verdicts=REVIEW["verdicts"],
-        decided=DECIDED["texts"],
         version=2,
     script:
         "../workflow_scripts/curate_people.py"
@@ -44,11 +42,9 @@ rule curate_events:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        options={key: value for key, value in sorted(CURATOR.items()) if key != "people"},
+        decided=[DECIDED["texts"], settings.curation_identity(config, "events")],
         n=config["curation"]["n_events"],
         seed=config["seed"],
-        verdicts=REVIEW["verdicts"],
-        decided=DECIDED["texts"],
         version=2,
     script:
         "../workflow_scripts/curate_events.py"
@@ -69,7 +65,6 @@ rule accept_texts:
         "../envs/curation.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        verdicts=REVIEW["verdicts"],
         decided=DECIDED["texts"],
         version=1,
     script:

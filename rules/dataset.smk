@@ -59,6 +59,8 @@ rule build_reference_set:
         "<benchmarks>/build_reference_set/{set}.tsv"
     conda:
         "../envs/dataset.yaml"
+    resources:
+        **IMAGES["job"],
     params:
         source=config["dataset"]["reference_sets"],
         options=lambda wildcards: settings.set_options(config, wildcards.set),

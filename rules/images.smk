@@ -6,6 +6,16 @@ makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filt
 Candidates and their features lie in work/, which a retry or a changed threshold reads again.
 """
 
+PICTURES = {
+    **{key: IMAGES[key] for key in ("generator", "scorers", "size", "guidance_scales")},
+    "generator_options": IMAGES[IMAGES["generator"]],
+    "scorers_options": IMAGES[IMAGES["scorers"]],
+    "seed": config["seed"],
+}
+PICTURE_WEIGHTS = settings.picture_weights(config)
+UNIT = 1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"]  # attempts that are drawn together
+LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
+
 
 rule draw_references:
     input:
@@ -65,7 +75,7 @@ rule settle_pictures:
         references="<results>/images/references.npz",
         weights=PICTURE_WEIGHTS,
     output:
-        temp("<results>/images/settled.parquet"),
+        "<results>/images/settled.parquet",
     log:
         "<logs>/settle_pictures.log",
     benchmark:
@@ -80,8 +90,7 @@ rule settle_pictures:
         person_reference=IMAGES["person_reference"],
         batch=UNIT,
         candidates=IMAGES["candidates"],
-        verdicts=REVIEW["verdicts"],
-        decided=DECIDED["pictures"],
+        decided=DECIDED["rejected"],
         version=1,
     script:
         "../workflow_scripts/settle_pictures.py"
@@ -101,8 +110,7 @@ rule merge_manifest:
         "../envs/images.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        verdicts=REVIEW["verdicts"],
-        decided=DECIDED["pictures"],
+        decided=DECIDED["confirmed"],
         version=2,
     script:
         "../workflow_scripts/merge_manifest.py"

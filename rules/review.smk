@@ -4,7 +4,8 @@ needs  <results>/curation/drafts/, <results>/images/manifest.parquet, the verdic
 makes  <results>/review/texts.html, pictures-<shard>.html, sample.html, agreement.html
        <results>/tables/filter_agreement.{csv,md}
 
-The pages work from the file system; people hand in the CSV files that the pages save.
+The pages work from the file system: pictures are shown at full size where a page lies in its run, and reduced where
+it was mailed. People hand in the CSV files that the pages save.
 """
 
 REVIEW_CODE = code_digest("review", "records.py", "reporting/page_pictures.py", "synthesis/policy.py")
@@ -43,6 +44,7 @@ rule review_page:
         "../envs/review.yaml"
     params:
         people_per_shard=IMAGES["people_per_shard"],
+        shards=len(SHARDS),
         code=REVIEW_CODE,
     script:
         "../workflow_scripts/review_page.py"

@@ -15,10 +15,11 @@ rule fetch_weights:
         "<benchmarks>/fetch_weights/{weights}.tsv"
     conda:
         "../envs/weights.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=720,
     params:
         folder=WEIGHTS["folder"],
-        download=WEIGHTS["download"],
-        source=lambda wildcards: WEIGHTS["sources"].get(wildcards.weights),
         version=1,
     script:
         "../workflow_scripts/fetch_weights.py"

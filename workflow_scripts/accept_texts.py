@@ -8,7 +8,7 @@ with job(snakemake) as it:
     accept_texts(
         it.input.people,
         it.input.events,
-        verdict_files(it.params.verdicts),
+        verdict_files(it.config["review"]["verdicts"]),
         it.output.people,
         it.output.events,
         reviewers=it.params.reviewers,

@@ -8,7 +8,7 @@ with job(snakemake) as it:
         it.output[0],
         name=snakemake.wildcards.set,
         source=it.params.source,
-        options=it.params.options,
+        options={**it.params.options, "device": it.config["images"]["device"]},
         n=it.params.n,
         seed=it.params.seed,
         questions=it.params.questions,

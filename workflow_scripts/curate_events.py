@@ -8,9 +8,9 @@ with job(snakemake) as it:
     curate_events(
         it.output[0],
         curator=it.params.curator,
-        options=it.params.options,
+        options=it.config["curation"][it.params.curator],
         n=it.params.n,
         seed=it.params.seed,
-        verdicts=verdict_files(it.params.verdicts),
+        verdicts=verdict_files(it.config["review"]["verdicts"]),
         work=it.work,
     )

@@ -8,7 +8,7 @@ with job(snakemake) as it:
     draw_references(
         it.input.prompts,
         it.output[0],
-        settings=PictureSettings(**it.params.pictures),
+        settings=PictureSettings(**it.params.pictures, device=it.config["images"]["device"]),
         references_per_event=it.params.references_per_event,
         work=it.work,
     )

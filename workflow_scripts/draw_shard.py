@@ -12,7 +12,7 @@ with job(snakemake) as it:
         it.output.scenes,
         shard=int(snakemake.wildcards.shard),
         people_per_shard=it.params.people_per_shard,
-        settings=PictureSettings(**it.params.pictures),
+        settings=PictureSettings(**it.params.pictures, device=it.config["images"]["device"]),
         thresholds=it.params.thresholds,
         person_reference=it.params.person_reference,
         batch=it.params.batch,

@@ -10,6 +10,6 @@ with job(snakemake) as it:
         snakemake.wildcards.weights,
         it.output[0],
         folder=Path(it.params.folder),
-        source=it.params.source,
-        download=it.params.download,
+        source=it.config["weights"]["sources"].get(snakemake.wildcards.weights),
+        download=it.config["weights"]["download"],
     )

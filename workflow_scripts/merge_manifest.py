@@ -8,7 +8,7 @@ with job(snakemake) as it:
     merge_manifest(
         it.input.settled,
         it.input.shards,
-        verdict_files(it.params.verdicts),
+        verdict_files(it.config["review"]["verdicts"]),
         it.output[0],
         images=it.output[0].parent,
         reviewers=it.params.reviewers,

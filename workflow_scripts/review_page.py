@@ -11,4 +11,5 @@ with job(snakemake) as it:
         events=it.input.events,
         shard=int(snakemake.wildcards.shard),
         people_per_shard=it.params.people_per_shard,
+        shards=it.params.shards,
     )

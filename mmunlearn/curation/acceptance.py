@@ -68,5 +68,6 @@ def _explain(
     return (
         f"Asked for {people} people and {events} events {asked}. Found {' and '.join(found)}. "
         f"Open {page} (`make review` makes it), judge the texts, save the CSV into the folder that review.verdicts "
-        "names and run again; rejected texts are then replaced."
+        "names and run again. A language model is asked anew for a rejected text; a shipped one is replaced by the "
+        "next of its file, so correct it there, add one, or ask for fewer, where all are in use."
     )

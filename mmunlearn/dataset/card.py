@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from mmunlearn.records import RecordError
+from mmunlearn.records import RecordError, digest_of
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 
@@ -94,7 +94,7 @@ def data_card(
         autoescape=False,  # Markdown
     )
     return environment.get_template(TEMPLATE.name).render(
-        head=_yaml(_head(config, statistics)),
+        head=_yaml(_head(config, statistics, digest_of(dict(digests)))),
         scale=config["scale"],
         generator=generator,
         writer=told["curation"].get("openai", {}).get("model"),
@@ -128,8 +128,12 @@ def _chosen(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-def _head(config: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """What the Hub reads: licence, task, size, and which files make which table."""
+def _head(config: Mapping[str, Any], statistics: Mapping[str, Any], content: str) -> dict[str, Any]:
+    """What the Hub reads: licence, task, size, and which files make which table.
+
+    `content`, a digest of the files, is told with each table: the cache of `datasets` knows a local folder by its
+    name and the hash of its `configs` alone, and would return the rows of another export whose `configs` are equal.
+    """
     pictures = statistics["pictures"]
     return {
         "pretty_name": f"PEBench by mmunlearn, {config['scale']}",
@@ -142,6 +146,7 @@ def _head(config: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str,
             {
                 "config_name": name,
                 **({"default": True} if name == "pictures" else {}),
+                "description": f"content {content}",
                 "data_files": [{"split": "train", "path": path}],
             }
             for name, path in CONFIGS.items()

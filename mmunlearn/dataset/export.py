@@ -57,6 +57,7 @@ COLUMNS = {  # beside `image` and `questions`
     **dict.fromkeys(("distortion", "aesthetic"), "float64"),
 }
 ASKED = dict.fromkeys(("question_id", "kind", "question", "answer"), "string")
+AGAIN = "with the same --configfile: snakemake --cores 2 --forcerun merge_manifest"
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,7 @@ def _insist(path: Path, needed: Any, found: Any) -> None:
     if lacking:
         raise RecordError(
             f"Asked {path} for {', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}, which other "
-            f"files of the data set name. Found {len(lacking)} of them missing. Make the data set again: "
-            "snakemake --cores 2 --forcerun merge_manifest"
+            f"files of the data set name. Found {len(lacking)} of them missing. Make the data set again {AGAIN}"
         )
 
 
@@ -223,7 +223,7 @@ def _content(picture: Candidate) -> bytes:
     found = "no such file" if content is None else f"{len(content)} bytes that are not those judged"
     raise RecordError(
         f"Asked for {path}, the picture of {picture.image_id} with SHA-256 {picture.sha256}. Found {found}. "
-        "Publish it again: snakemake --cores 2 --forcerun merge_manifest"
+        f"Publish it again {AGAIN}"
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
-from mmunlearn.dataset.pope_files import choose_pictures, read_pope
-from mmunlearn.dataset.real_people import choose_figures, figure_answer, read_figures
+from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
+from mmunlearn.dataset.real_people import MANIFEST, choose_figures, figure_answer, read_figures
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
 from mmunlearn.evaluation.pope import SUBSETS
 from mmunlearn.records import Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
@@ -20,6 +20,13 @@ from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 Set = tuple[Pictures, list[SuiteQuestion]]
+NEEDED = {  # by key of `dataset.files`: the files without which its folder is of no use
+    "people": (MANIFEST,),
+    "events": (),
+    "clip": (),
+    "pope": tuple(pope_file(subset) for subset in SUBSETS),
+    "coco": (),
+}
 
 
 class FileReferenceSets:
@@ -57,9 +64,10 @@ class FileReferenceSets:
         picture: it is the picture's own caption, or the event's description where it has none. The table
         retrieval.csv beside the pictures says which picture was retrieved for which event.
         """
+        self._insist("real", "people", "events", "clip")
         stored: dict[str, EncodedPicture] = {}
         rows = []
-        figures = read_figures(self._folder("people"))
+        figures = read_figures(self._path("people"))
         for i, figure in enumerate(choose_figures(figures, n, derive_seed(seed, "real", "people"))):
             image_id = f"real-person-{i:03d}"
             stored[image_id] = EncodedPicture(figure.path.as_posix(), figure.path)
@@ -83,8 +91,9 @@ class FileReferenceSets:
 
     def world(self, n: int, seed: int) -> Set:
         """n pictures with all their POPE questions: six in each subset."""
-        coco = self._folder("coco")
-        questions = read_pope(self._folder("pope"), coco)
+        self._insist("world", "pope", "coco")
+        coco = self._path("coco")
+        questions = read_pope(self._path("pope"), coco)
         chosen = choose_pictures(questions, n, derive_seed(seed, "world"))
         stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in chosen}
         rows = []
@@ -105,7 +114,7 @@ class FileReferenceSets:
         return Pictures({}, self._size), []
 
     def _retrieved(self, n: int, seed: int) -> list[Retrieved]:
-        pool, weights = open_pool(self._path("events")), self._folder("clip")
+        pool, weights = open_pool(self._path("events")), self._path("clip")
         quick_gelu, device = self._option("quick_gelu"), self._option("device")
         files = sorted(path for path in weights.rglob("*") if path.is_file())
         network = [[path.relative_to(weights).as_posix(), sha256_of(path)] for path in files]
@@ -131,18 +140,28 @@ class FileReferenceSets:
         return self._options[key]
 
     def _path(self, key: str) -> Path:
-        path = Path(self._option(key))
-        if not path.exists():
-            raise RecordError(
-                f"dataset.files.{key} names {path}, which does not exist: put the files there or correct the path"
-            )
-        return path
+        return Path(self._option(key))
 
-    def _folder(self, key: str) -> Path:
+    def _insist(self, name: str, *keys: str) -> None:
+        """See that all folders and files of a set are there. Raises RecordError, which lists all that are not."""
+        lacking = [problem for key in keys if (problem := self._problem(key))]
+        if lacking:
+            raise RecordError(
+                f"the {name} set of 'files' needs {', '.join(f'dataset.files.{key}' for key in keys)}; found that "
+                f"{'; '.join(lacking)}: put the files there, or correct these paths in the configuration"
+            )
+
+    def _problem(self, key: str) -> str | None:
+        """What is wrong with a key's folder, as a clause."""
+        if self._options.get(key) is None:
+            return f"dataset.files.{key} is not set"
         path = self._path(key)
-        if not path.is_dir():
-            raise RecordError(f"dataset.files.{key} should name a folder, {path} is a file: name its folder")
-        return path
+        if not path.exists():
+            return f"dataset.files.{key} names {path}, which does not exist"
+        if not path.is_dir() and key != "events":  # they may be one Parquet file
+            return f"dataset.files.{key} should name a folder, {path} is a file"
+        missing = [name for name in NEEDED[key] if not (path / name).is_file()]
+        return f"dataset.files.{key} names {path}, which lacks {', '.join(missing)}" if missing else None
 
 
 def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
@@ -155,7 +174,7 @@ def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(
-            "the reference sets are asked to use cuda, torch can use no GPU: set dataset.files.device to auto"
+            "the reference sets are asked to use cuda, torch can use no GPU: set images.device to auto"
         )
     return SceneScorer(weights, device, quick_gelu)
 

@@ -31,6 +31,10 @@ class PopeQuestion(BaseModel):
     label: Literal["yes", "no"]
 
 
+def pope_file(subset: str) -> str:
+    return f"coco_pope_{subset}.json"
+
+
 def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
     """The questions of every subset, in the order of the files.
 
@@ -46,7 +50,7 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
             f"the World set's pictures are expected in the folder {pictures}, which does not exist: "
             f"put COCO's val2014 images there, or set dataset.files.coco to their folder"
         )
-    files = {subset: folder / f"coco_pope_{subset}.json" for subset in SUBSETS}
+    files = {subset: folder / pope_file(subset) for subset in SUBSETS}
     questions = {subset: _read(path, pictures) for subset, path in files.items()}
     asked = {subset: Counter(one.image for one in rows) for subset, rows in questions.items()}
     every = set().union(*asked.values())

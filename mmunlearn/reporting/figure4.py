@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmunlearn.curation.attributes import categories, continents
+from mmunlearn.curation.attributes import AGE_BANDS, categories, continents
 from mmunlearn.dataset.statistics import AGE_BIN, by_age, by_group, falling
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
 from mmunlearn.reporting.style import SETTINGS, new_figure, save_figure
@@ -43,8 +43,9 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
     """Plot (a) professions, (b) regions, (c) ages by gender, (d) genders and (e) the words of the events.
 
     Professions are categories and regions continents where `curation.attributes` knows most of them; otherwise
-    they are shown as written, the most frequent ones, with the number of the others below. The word cloud is of the
-    descriptions: a word's size follows its frequency.
+    they are shown as written, the most frequent ones, with the number of the others below, or only told to be
+    different where they all are. Ages are in the bands of `curation.attributes`, or in decades where these do not
+    hold everybody. The word cloud is of the descriptions: a word's size follows its frequency.
 
     Raises:
         RecordError: a file is not what its name promises, or holds no row.
@@ -57,8 +58,8 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
     for axes in (a, b, c):
         axes.set_title(f"n = {len(persons)} people", loc="right", fontsize=SMALLEST)
     e.set_title(f"n = {len(scenes)} events", loc="right", fontsize=SMALLEST)
-    _bars(a, by_group((one.job for one in persons), categories()), CATEGORIES)
-    _bars(b, by_group((one.birthplace for one in persons), continents()), CONTINENTS)
+    _bars(a, "Profession", by_group((one.job for one in persons), categories()), CATEGORIES)
+    _bars(b, "Region", by_group((one.birthplace for one in persons), continents()), CONTINENTS)
     _ages(c, persons, looks)
     _genders(d, genders, looks)
     _words(figure, e, [scene.description for scene in scenes])
@@ -69,12 +70,12 @@ def _panels(figure: Figure) -> list[Axes]:
     """(a) at the left of (b) above (c) and (d), and (e) below them all."""
     figure.get_layout_engine().set(wspace=0.06)
     above, below = figure.subfigures(2, 1, height_ratios=[1.42, 1])
-    left, right = above.subfigures(1, 2, width_ratios=[1, 1.25])
+    left, right = above.subfigures(1, 2, width_ratios=[1.1, 1.2])
     upper, lower = right.subfigures(2, 1, height_ratios=[1, 1.15])
     panels = [
         left.subplots(),
         upper.subplots(),
-        *lower.subplots(1, 2, width_ratios=[2.3, 1]),
+        *lower.subplots(1, 2, width_ratios=[2.1, 1]),
         below.subplots(),
     ]
     for letter, axes in zip("abcde", panels, strict=True):
@@ -96,8 +97,19 @@ def _look(index: int) -> dict[str, Any]:
     return {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.7}
 
 
-def _bars(axes: Axes, counts: Mapping[str, int], room: int) -> None:
-    """Horizontal bars with their counts, the largest on top; what has no room is a line of text."""
+def _bars(axes: Axes, what: str, counts: Mapping[str, int], room: int) -> None:
+    """Horizontal bars with their counts, the largest on top; what has no room is a line of text.
+
+    Where more come than have room and each of them once, none deserves a bar: their number is all there is to say.
+    """
+    axes.set_ylabel(what)
+    if len(counts) > room and max(counts.values()) == 1:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.text(
+            0.5, 0.5, f"{len(counts)} different ones", transform=axes.transAxes, ha="center", va="center"
+        )
+        return
     shown = dict(list(counts.items())[:room])
     bars = axes.barh(range(len(shown)), list(shown.values()), height=0.72, color=BLUE)
     axes.bar_label(bars, padding=2.5, fontsize=SMALLEST)
@@ -118,18 +130,23 @@ def _capital(name: str) -> str:
 
 
 def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, Any]]) -> None:
-    """A histogram in decades; the genders stand on each other."""
+    """People by age band, or by decade; the genders stand on each other."""
     from matplotlib.ticker import MaxNLocator
 
-    decades = list(by_age(people))
-    bottom = [0] * len(decades)
+    banded = all(any(first <= one.age <= last for first, last in AGE_BANDS) for one in people)
+    bins = AGE_BANDS if banded else [(low, low + AGE_BIN - 1) for low in by_age(people)]
+    bottom = [0] * len(bins)
     for gender, style in looks.items():
-        counted = by_age(one for one in people if one.gender == gender)
-        heights = [counted.get(decade, 0) for decade in decades]
-        axes.bar(decades, heights, AGE_BIN, bottom, align="edge", label=gender, **style)
+        ages = [one.age for one in people if one.gender == gender]
+        heights = [sum(first <= age <= last for age in ages) for first, last in bins]
+        axes.bar(range(len(bins)), heights, 0.8 if banded else 1, bottom, label=gender, **style)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-    axes.set_xticks([*decades, decades[-1] + AGE_BIN])
-    axes.set(xlabel="Age in years", ylabel="People")
+    if banded:
+        axes.set_xticks(range(len(bins)), [f"{first}\N{EN DASH}{last}" for first, last in bins])
+    else:  # at the edges between decades
+        edges = [first for first, _ in bins] + [bins[-1][1] + 1]
+        axes.set_xticks([place - 0.5 for place in range(len(edges))], [str(edge) for edge in edges])
+    axes.set(xlabel=f"Age in years, by {'band' if banded else 'decade'}", ylabel="People")
     axes.set_ylim(0, max(bottom) * 1.22)  # room for the legend
     axes.grid(visible=True, axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

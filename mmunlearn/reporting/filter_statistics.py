@@ -63,7 +63,8 @@ def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_acce
         min_accepted_share: least share of cells with an accepted picture, 0 to 1.
 
     Raises:
-        AcceptanceError: fewer cells have an accepted picture; the statistics are written first.
+        AcceptanceError: fewer cells have an accepted picture. Snakemake removes the output of a failed job, so the
+            statistics and the names of all these cells are in `<output>_failed.json` beside it.
         RecordError: an input is not what its name promises, or the truth does not cover every candidate.
     """
     candidates = read_manifest(manifest)
@@ -84,7 +85,13 @@ def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_acce
     }
     write_json(output, statistics)
     log.info("%s", readable(statistics))
-    _insist(cells, accepted, min_accepted_share)
+    waiting = {one.image_id for one in candidates if one.reject_reason == AWAITING}
+    empty = [cell for cell in cells if cell not in accepted]
+    kept = output.with_name(f"{output.stem}_failed.json")
+    kept.unlink(missing_ok=True)
+    if len(accepted) < min_accepted_share * len(cells) or not cells:
+        write_json(kept, statistics | {"without_picture": empty, "awaiting_review_cells": sorted(waiting)})
+        raise AcceptanceError(_explain(cells, empty, waiting, min_accepted_share, kept))
 
 
 def readable(statistics: dict[str, Any]) -> str:
@@ -189,14 +196,21 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _insist(cells: list[str], accepted: set[str], least: float) -> None:
-    share = len(accepted) / len(cells) if cells else 0.0
-    if share >= least:
-        return
-    empty = [cell for cell in cells if cell not in accepted]
+def _explain(cells: list[str], empty: list[str], waiting: set[str], least: float, kept: Path) -> str:
     named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
-    raise AcceptanceError(
-        f"Asked for an accepted picture in at least {least:.1%} of the cells. Found one in {len(accepted)} "
-        f"of {len(cells)} ({share:.1%}); none for {named or 'any'}. Draw more candidates a cell, loosen the "
-        "filter that refuses most (see the table above), or lower the least accepted share."
+    have = len(cells) - len(empty)
+    share = have / len(cells) if cells else 0.0
+    todo = (
+        "Draw more candidates a cell (images.max_attempts), loosen the filter that refuses most (images.thresholds), "
+        "or lower images.min_accepted_share."
+    )
+    if waiting:
+        todo = (
+            f"{len(waiting)} of them have a picture that awaits review: `make review` writes the pages; judge, and "
+            "save the CSV files into the folder that review.verdicts names."
+        )
+    return (
+        f"Asked for an accepted picture in at least {least:.1%} of the cells. Found one in {have} of {len(cells)} "
+        f"({share:.1%}); none for {named or 'any'}. {kept} names all of them and counts what each filter refused. "
+        f"{todo}"
     )

@@ -1,12 +1,14 @@
 """Review pages: one HTML file a batch that needs no server, asks for verdicts and saves them as CSV.
 
 A page holds groups (a person, a part of the sample, the people, the events) of items (pictures or texts). Pictures
-are inlined; equal inputs give equal bytes.
+are embedded reduced; the large view loads the file itself where the page still lies in its run, and says which of the
+two it shows. Equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +25,12 @@ from mmunlearn.records import (
     sha256_of,
     write_text,
 )
-from mmunlearn.reporting.page_pictures import data_uri
 from mmunlearn.review.sample import sample_item, sample_of
 from mmunlearn.review.templates import render
+from mmunlearn.review.thumbnails import NORMAL, Size, embedded_size, full_size_url, probes, thumbnail_uri
 from mmunlearn.review.verdicts import Kind, text_digest
 from mmunlearn.synthesis.policy import AWAITING
 
-SIDE = 384  # longest side of an inlined picture, pixels
 PART = 20  # pictures in a group of the sample
 Facts = list[tuple[str, str]]  # label, value
 
@@ -37,11 +38,12 @@ log = logging.getLogger(__name__)
 
 TASKS = {
     "pictures": "Accept a picture when it shows this person as described (region, age, profession and features, and "
-    "the same face as in the other pictures) at the event named below it, and is technically sound. Reject it "
-    "otherwise: it is then drawn anew.",
+    "the same face as in the other pictures) at the event named below it (the large view describes it), and is "
+    "technically sound. Reject it otherwise: it is then drawn anew.",
     "sample": "Accept a picture when it is good enough for the data set: it shows the person described beside it at "
     "the event named, whole, sharp and clean. Reject it otherwise. The pictures come in random order, good and bad "
-    "ones mixed; how the automatic filters judged them is not shown.",
+    "ones mixed; how the automatic filters judged them is not shown. "
+    "Rejecting a picture here draws nothing anew: it only tells how well the filters work.",
     "texts": "Accept a person or an event when the text is plausible, consistent in itself, unlike the others and "
     "about nobody real. Reject it otherwise. Only accepted texts go on.",
 }
@@ -49,7 +51,10 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Item:
-    """What gets one verdict; `uri` is its picture (empty for a text), `facts` what is written beside it."""
+    """What gets one verdict; `uri` is its picture (empty for a text), `facts` what is written beside it.
+
+    `full` is the address of the picture file, relative to the page.
+    """
 
     kind: Kind
     item: str
@@ -57,6 +62,7 @@ class Item:
     label: str
     uri: str = ""
     facts: Facts = field(default_factory=list)
+    full: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,21 @@ class Group:
 
 
 def write_picture_page(
-    output: Path, *, manifest: Path, people: Path, events: Path, shard: int, people_per_shard: int
+    output: Path,
+    *,
+    manifest: Path,
+    people: Path,
+    events: Path,
+    shard: int,
+    people_per_shard: int,
+    shards: int,
 ) -> None:
     """Write the page of one block of people: their pictures that pass the filters, confirmed already or not.
+
+    Pages of blocks that the run no longer has are removed.
+
+    Args:
+        shards: how many blocks there are.
 
     Raises:
         RecordError: a picture is gone or is not the one of the manifest, or names an unknown person or event.
@@ -88,20 +106,12 @@ def write_picture_page(
     groups = []
     for person in (everyone[one] for one in block):
         own = [row for row in rows if row.person_id == person.person_id]
-        items = [
-            Item(
-                "picture",
-                row.image_id,
-                row.sha256,
-                scenes[row.event_id].theme,
-                data_uri(Path(row.path), SIDE),
-            )
-            for row in own
-        ]
+        items = [_picture_item(row, scenes[row.event_id], output) for row in own]
         shown = {row.event_id for row in own}
         missing = [scene.theme for scene in scenes.values() if scene.event_id not in shown]
         groups.append(Group(person.name, items, _person_facts(person), missing))
     _write(output, "pictures", f"Pictures, part {shard + 1}", groups, scope=block)
+    _remove_beyond(shards, output)
 
 
 def write_sample_page(
@@ -109,13 +119,17 @@ def write_sample_page(
 ) -> None:
     """Write the page of a random share of all candidates, in random order, without a word of the filters.
 
+    Size budget: about 45 kB a photograph on a page of up to 500 (23 MB), and 16 kB on a larger one (16 MB for every
+    1000), where pictures are embedded with 256 pixels a side and at a lower quality.
+
     Raises:
         RecordError: as `write_picture_page`; refused candidates lie in the intermediate folder of the run.
     """
     everyone, scenes = _people(people), _events(events)
     rows = sample_of(read_manifest(manifest), share, seed)
     _require(rows, everyone, scenes, manifest)
-    items = [_sample_item(row, everyone[row.person_id], scenes[row.event_id]) for row in rows]
+    size = embedded_size(len(rows))
+    items = [_sample_item(row, everyone[row.person_id], scenes[row.event_id], output, size) for row in rows]
     parts = [items[start : start + PART] for start in range(0, len(items), PART)]
     groups = [Group(f"Part {number} of {len(parts)}", part) for number, part in enumerate(parts, start=1)]
     _write(output, "sample", f"Random sample of {len(rows)} pictures", groups, scope=[])
@@ -148,10 +162,26 @@ def write_text_page(output: Path, *, people: Path, events: Path) -> None:
     _write(output, "texts", "Texts", [Group("People", persons), Group("Events", scenes)], scope=[])
 
 
-def _sample_item(row: Candidate, person: Person, scene: Event) -> Item:
+def _picture_item(row: Candidate, scene: Event, page: Path) -> Item:
+    uri, full = thumbnail_uri(Path(row.path), NORMAL), full_size_url(row.path, page)
+    facts = [("Event", scene.description)]
+    return Item("picture", row.image_id, row.sha256, scene.theme, uri, facts, full)
+
+
+def _sample_item(row: Candidate, person: Person, scene: Event, page: Path, size: Size) -> Item:
     who = f"{person.gender}, {person.age}, {person.job} from {person.birthplace}"
     facts = [("Person", who), ("Looks", person.appearance), ("Event", f"{scene.theme}: {scene.description}")]
-    return Item("sample", sample_item(row), row.sha256, person.name, data_uri(Path(row.path), SIDE), facts)
+    uri, full = thumbnail_uri(Path(row.path), size), full_size_url(row.path, page)
+    return Item("sample", sample_item(row), row.sha256, person.name, uri, facts, full)
+
+
+def _remove_beyond(shards: int, page: Path) -> None:
+    """Remove the pages beside `page` whose block is not among the first `shards`."""
+    for other in page.parent.glob("pictures-*.html"):
+        number = re.fullmatch(r"pictures-(\d+)\.html", other.name)
+        if number and int(number[1]) >= shards and other != page:
+            other.unlink(missing_ok=True)  # pages are written in parallel
+            log.info("removed %s: there are %d blocks of people", other, shards)
 
 
 def _people(path: Path) -> dict[str, Person]:
@@ -202,9 +232,11 @@ def _require(
     lost = [row.path for row in rows if not Path(row.path).exists() or sha256_of(row.path) != row.sha256]
     if lost:
         named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        published = [Path(path).parent == manifest.parent for path in lost]
+        rules = ["draw_shard"] * (not all(published)) + ["merge_manifest"] * any(published)
         raise RecordError(
             f"Asked for {len(rows)} pictures of {manifest}. Found {len(lost)} gone or changed: {named}. "
-            "Restore them, or delete the manifest and its shards and rerun to draw them again."
+            f"Run again with `--forcerun {' '.join(rules)}` and the same --configfile."
         )
 
 
@@ -217,6 +249,7 @@ def _write(output: Path, task: str, title: str, groups: list[Group], scope: list
             page on what is no longer shown are kept and saved, if they are in scope: a rejected picture must stay
             rejected after it was drawn anew. So the browser's key holds no digest of what is shown.
     """
+    linked = probes(item.full for group in groups for item in group.items if item.full)
     context = {
         "title": title,
         "task": TASKS[task],
@@ -226,7 +259,8 @@ def _write(output: Path, task: str, title: str, groups: list[Group], scope: list
         "kinds": sorted({item.kind for group in groups for item in group.items}),
         "scope": scope,
         "groups": groups,
+        "probes": linked,
         "count": sum(len(group.items) for group in groups),
     }
-    write_text(output, render("review", script="review", **context))
+    write_text(output, render("review", script="review", files=bool(linked), **context))
     log.info("%d items in %d groups", context["count"], len(groups))

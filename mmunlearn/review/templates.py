@@ -1,4 +1,7 @@
-"""HTML from templates: data is escaped, and a page may load nothing and run nothing but its own script."""
+"""HTML from templates: data is escaped, and a page may run nothing but its own script.
+
+A page may load nothing either, but for pictures of its own run where it asks for that.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from markupsafe import Markup
 FOLDER = Path(__file__).parent
 
 
-def render(template: str, script: str = "", **context: Any) -> str:
+def render(template: str, script: str = "", files: bool = False, **context: Any) -> str:
     """Render `<template>.html.j2` with the style shared by all pages.
 
     Args:
         script: name of the page's script (`<script>.js.j2`); the policy names its digest, so that a script that
             slipped in with the data would not run. Empty: the page runs none.
+        files: whether the page may load pictures from the disk or the server that it comes from.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -29,7 +33,8 @@ def render(template: str, script: str = "", **context: Any) -> str:
     )
     code = environment.get_template(f"{script}.js.j2").render() if script else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    allowed = ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", "base-uri 'none'"]
+    pictures = "img-src data: 'self' file:" if files else "img-src data:"
+    allowed = ["default-src 'none'", pictures, "style-src 'unsafe-inline'", "base-uri 'none'"]
     allowed += ["form-action 'none'", *([f"script-src 'sha256-{digest}'"] if script else [])]
     return environment.get_template(f"{template}.html.j2").render(
         policy="; ".join(allowed),

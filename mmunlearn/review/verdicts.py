@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,7 +37,7 @@ class Verdict(Record):
 
     kind: Kind
     item: Annotated[str, StringConstraints(min_length=1)]
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-z]+$")]
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}([0-9a-f]{48})?$")]
     verdict: Literal["accept", "reject"]
     reviewer: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     time: Annotated[str, AfterValidator(_iso)]
@@ -74,6 +74,15 @@ def read_verdicts(paths: Iterable[Path]) -> list[Verdict]:
     return list(latest.values())
 
 
+def rejections(verdicts: Iterable[Verdict], kind: Kind) -> list[str]:
+    """Digests that anyone rejects, in the order in which each was rejected first."""
+    first: dict[str, datetime] = {}
+    for one in verdicts:
+        if one.kind == kind and one.verdict == "reject":
+            first[one.digest] = min(_moment(one), first.get(one.digest, _moment(one)))
+    return sorted(first, key=lambda digest: (first[digest], digest))
+
+
 def rejected(verdicts: Iterable[Verdict], kind: Kind) -> set[str]:
     """Digests that anyone rejects, of verdicts as `read_verdicts` gives them."""
     return {one.digest for one in verdicts if one.kind == kind and one.verdict == "reject"}
@@ -88,6 +97,12 @@ def confirmed(verdicts: Iterable[Verdict], kind: Kind, reviewers: int) -> set[st
             accepting.setdefault(one.digest, set()).add(reviewer_key(one.reviewer))
     enough = {digest for digest, people in accepting.items() if len(people) >= reviewers}
     return enough - rejected(everything, kind)
+
+
+def unmatched(verdicts: Iterable[Verdict], kind: Kind, digests: Collection[str]) -> int:
+    """How many verdicts of a kind are about none of these digests, so that they say nothing here."""
+    known = set(digests)
+    return sum(one.kind == kind and one.digest not in known for one in verdicts)
 
 
 def _moment(row: Verdict) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ FACENET_DROPPED = ("logits.",)
 
 WRAPPERS = ("params", "params_ema", "state_dict")
 """Keys under which some publishers put the state dict."""
+
+OFFENDING = re.compile(r"GLOBAL ([\w.]{1,100})")
+"""In torch's refusal: what a pickle would call. The rest of that text advises to load the file without protection."""
 
 
 def convert_pickled(
@@ -60,15 +64,17 @@ def _unpickle(source: Path) -> Any:
         raise _refusal(source, "no such file", "run rule fetch_weights, which fetches it")
     try:
         return torch.load(source, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _refusal(
-            source,
-            f"more than tensors or no torch file ({brief(error)})",
-            "do not load it otherwise: it may run code; fetch the published file again",
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        found = f"no whole torch file ({brief(error)})"
-        raise _refusal(source, found, "delete it and run rule fetch_weights again") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
+            found = f"no whole torch file ({brief(error)})"
+            raise _refusal(source, found, "delete it and run rule fetch_weights again") from error
+        name = OFFENDING.search(str(error))
+    named = f" ({name[1]})" if name else ""
+    raise _refusal(  # outside the handler: a traceback would print torch's advice
+        source,
+        f"more than tensors{named} or no torch file",
+        "do not load it otherwise: it may run code; fetch the published file again",
+    )
 
 
 def _state_dict(content: Any, source: Path) -> dict[str, Tensor]:

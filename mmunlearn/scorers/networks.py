@@ -158,6 +158,6 @@ def _device(name: str) -> str:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise RuntimeError(
-            "asked for the scorers on cuda; found no GPU that torch can use; set images.networks.device to auto"
+            "asked for the scorers on cuda; found no GPU that torch can use; set images.device to auto"
         )
     return "cuda" if available and name != "cpu" else "cpu"

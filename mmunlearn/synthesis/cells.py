@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmunlearn.records import Candidate, Prompt
-from mmunlearn.synthesis.policy import SURPLUS, Draw, RawScores, Thresholds, best, failed_filters
+from mmunlearn.synthesis.policy import SURPLUS, Draw, RawScores, Thresholds, failed_filters
 from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine, typical
 from mmunlearn.synthesis.studio import Measured, Studio
 
@@ -93,13 +93,15 @@ def raw_scores(one: Measured, face: np.ndarray, subject: np.ndarray, scene: np.n
     )
 
 
-def with_verdicts(draws: Sequence[Draw[tuple[Candidate, np.ndarray]]]) -> list[Candidate]:
-    """The candidates of one cell with their verdicts: the best valid one is accepted, further ones are surplus."""
-    kept = best(draws)
+def with_verdicts(
+    draws: Sequence[Draw[tuple[Candidate, np.ndarray]]],
+    kept: Draw[tuple[Candidate, np.ndarray]] | None,
+) -> list[Candidate]:
+    """The candidates of one cell with their verdicts: the kept one is accepted, further valid ones are surplus."""
     return [
         draw.item[0].model_copy(
             update={
-                "accepted": not draw.failed and draw is kept,
+                "accepted": draw is kept,
                 "reject_reason": ", ".join(draw.failed) if draw.failed else "" if draw is kept else SURPLUS,
             }
         )

@@ -22,6 +22,7 @@ from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest
 from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
 
+CODE_VERSION = 1  # counts changes of this package that change a picture
 STRIDE = 16  # pixels of a side that one token of the transformer covers
 COMPONENTS = {  # folder of a component -> what describes it, and the stem of its weights
     "scheduler": ("scheduler_config.json", None),
@@ -42,7 +43,7 @@ class FluxFolderError(ValueError):
 
 @dataclass(frozen=True)
 class FluxOptions:
-    """The leaf values of `images.flux` in the configuration.
+    """The leaf values of `images.flux` in the configuration, and `images.device`.
 
     Attributes:
         source: local folder in diffusers format.
@@ -99,6 +100,7 @@ class FluxGenerator:
         """Digest of the weights and of every option that shapes a picture."""
         shaping = asdict(self._options)
         del shaping["source"], shaping["device"]
+        shaping["code"] = CODE_VERSION
         return digest_of([self._weights, shaping])
 
     def prepare(self, prompts: Sequence[Prompt]) -> None:

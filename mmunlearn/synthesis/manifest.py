@@ -42,9 +42,9 @@ def merge_manifest(
     rows = read_manifest(settled)
     kept = {row.image_id: row for row in kept_candidates(rows)}
     known = confirmed(read_verdicts(verdicts), "picture", reviewers) if reviewers else None
-    for row in kept.values():
-        if not _copied(row, images / f"{row.image_id}.png"):
-            _forget(row, settled, shards)
+    lost = [row for row in kept.values() if not _copied(row, images / f"{row.image_id}.png")]
+    if lost:
+        _forget(lost, settled, shards)
     for stale in set(images.glob("*.png")) - {images / f"{image_id}.png" for image_id in kept}:
         stale.unlink()
     write_manifest(output, [_published(row, kept[row.image_id] is row, known, images) for row in rows])
@@ -80,11 +80,16 @@ def _copied(row: Candidate, target: Path) -> bool:
     return True
 
 
-def _forget(row: Candidate, settled: Path, shards: Sequence[Path]) -> None:
-    """Remove a changed picture and every table that tells of it, and say so."""
-    Path(row.path).unlink(missing_ok=True)
+def _forget(lost: Sequence[Candidate], settled: Path, shards: Sequence[Path]) -> None:
+    """Remove changed pictures and every table that tells of them, and say so."""
+    for row in lost:
+        Path(row.path).unlink(missing_ok=True)
+    gone = {row.image_id for row in lost}
     for shard in shards:
-        if any(one.image_id == row.image_id for one in read_manifest(shard)):
+        if any(one.image_id in gone for one in read_manifest(shard)):
             shard.unlink()
     settled.unlink()
-    raise RecordError(f"{row.path} is gone or has changed since it was judged: run again to redraw it")
+    others = f", and so are {len(lost) - 1} more" if len(lost) > 1 else ""
+    raise RecordError(
+        f"{lost[0].path} is gone or has changed since it was judged{others}: run again to redraw what is missing"
+    )

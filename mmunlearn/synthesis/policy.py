@@ -79,22 +79,17 @@ class Draw(Generic[Item]):
 
 
 def until_accepted(
-    draw: Callable[[range], list[Draw[Item]]],
-    *,
-    batch: int,
-    max_attempts: int,
-    drawn: Sequence[Draw[Item]] = (),
+    draw: Callable[[range], list[Draw[Item]]], *, batch: int, max_attempts: int
 ) -> list[Draw[Item]]:
     """Draw a cell in batches until a candidate passes or `max_attempts` are drawn.
 
     Args:
         draw: gives the candidates of a range of attempts, at most `batch` of them.
-        drawn: the candidates of the attempts before.
 
     Returns:
         All candidates, by attempt.
     """
-    candidates = list(drawn)
+    candidates: list[Draw[Item]] = []
     while len(candidates) < max_attempts and all(one.failed for one in candidates):
         start = len(candidates)
         candidates += draw(range(start, min(start + batch, max_attempts)))

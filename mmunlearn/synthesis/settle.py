@@ -1,12 +1,13 @@
 """What can only be judged when all shards are drawn: pairs of scenes, and what people say of the pictures.
 
-A cell whose picture is refused here keeps its other valid candidates, and gets further ones where it has none.
+First the pairs of every event, whatever people say. Then the rejections in the order in which they were made, each
+against the pictures that the other cells keep at that moment: so a further rejection never changes another cell.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +16,15 @@ import numpy as np
 
 from mmunlearn.progress import progress
 from mmunlearn.records import Candidate, Prompt, read_jsonl, read_manifest, write_manifest
-from mmunlearn.review.verdicts import read_verdicts, rejected
+from mmunlearn.review.verdicts import read_verdicts, rejections, unmatched
 from mmunlearn.synthesis.cells import Judge, reasons, with_verdicts
 from mmunlearn.synthesis.event_references import read_references
-from mmunlearn.synthesis.policy import REVIEW, SCENE_PAIR, Draw, Thresholds, best, until_accepted
+from mmunlearn.synthesis.policy import REVIEW, SCENE_PAIR, Draw, Thresholds, best
 from mmunlearn.synthesis.scene_pairs import lowest_pair, offenders, pair_cosines
 from mmunlearn.synthesis.studio import PictureSettings, Studio
 
 Row = Draw[tuple[Candidate, np.ndarray]]
+Redraw = Callable[[str, range], list[Row]]
 logger = logging.getLogger(__name__)
 
 
@@ -43,16 +45,14 @@ def settle_pictures(
 ) -> None:
     """Write all candidates with their last verdict (Parquet).
 
-    A picture that anyone rejects is refused, and so are as few accepted ones as possible, so that every pair of
-    accepted pictures of an event is alike enough. Each such cell is drawn anew, with `candidates` further attempts
-    for every refusal at most.
+    As few accepted pictures are refused as make every pair of an event alike enough; such a cell keeps another valid
+    candidate or is drawn anew. A picture that anyone rejects is drawn anew, and only it. Either way, `candidates`
+    further attempts are made for every refusal at most.
 
     Args:
         shards, scenes: of every shard, in the same order.
         verdicts: CSV files of the reviewers.
     """
-    cells = _read_cells(shards, scenes)
-    refused = rejected(read_verdicts(verdicts), "picture")
     redraw = _Redrawing(
         read_jsonl(prompts, Prompt),
         references,
@@ -62,19 +62,20 @@ def settle_pictures(
         batch,
         work,
     )
-    by_event: dict[str, list[str]] = {}
-    for image_id, rows in cells.items():
-        by_event.setdefault(rows[0].item[0].event_id, []).append(image_id)
-    for event in progress(sorted(by_event), "events", unit="event"):
-        _settle_event(
-            {image_id: cells[image_id] for image_id in by_event[event]}, refused, redraw, candidates
+    settling = Settling(_read_cells(shards, scenes), redraw, redraw.thresholds.scene_pair, batch, candidates)
+    settling.settle_pairs()
+    said = read_verdicts(verdicts)
+    settling.settle_rejections(rejections(said, "picture"))
+    rows = settling.rows()
+    if strange := unmatched(said, "picture", {row.sha256 for row in rows}):
+        logger.warning(
+            "%d verdicts are about no picture of this run: an older one's, or another run's", strange
         )
-    rows = [row for draws in cells.values() for row in with_verdicts(draws)]
-    write_manifest(output, _with_pairs(rows, cells))
+    write_manifest(output, rows)
     logger.info(
         "%d of %d cells accepted; refused: %d by people, %d by comparison with the event's other pictures",
         sum(row.accepted for row in rows),
-        len(cells),
+        len(settling.cells),
         sum(REVIEW in reasons(row) for row in rows),
         sum(SCENE_PAIR in reasons(row) for row in rows),
     )
@@ -90,82 +91,110 @@ def _read_cells(shards: Sequence[Path], scenes: Sequence[Path]) -> dict[str, lis
     return dict(sorted(cells.items()))
 
 
-def _settle_event(
-    cells: dict[str, list[Row]], refused: Collection[str], redraw: _Redrawing, candidates: int
-) -> None:
-    """Settle the cells of one event in place."""
-    for draws in cells.values():
-        _mark_reviewed(draws, refused)
-    offending = _offending(cells, redraw.thresholds.scene_pair)
-    for image_id in offending:
-        best(cells[image_id]).failed.append(SCENE_PAIR)
-    for image_id, draws in cells.items():
-        if image_id in offending or any(REVIEW in draw.failed for draw in draws):
-            others = _accepted_scenes(cells, without=image_id)
-            _mark_pairs(draws, others, redraw.thresholds.scene_pair)
-            first = len(draws) + candidates * (image_id in offending)
+class Settling:
+    """The cells of a data set, and which candidate each keeps.
 
-            def judged(attempts: range, prompt: str = image_id, others: np.ndarray = others) -> list[Row]:
-                new = redraw(prompt, attempts)
-                _mark_reviewed(new, refused)
-                _mark_pairs(new, others, redraw.thresholds.scene_pair)
-                return new
+    Attributes:
+        cells: image_id -> candidates by attempt, each with its scene feature (D,).
+        kept: image_id -> the accepted candidate, for the cells that have one.
+    """
 
-            while len(draws) < (limit := first + candidates * sum(REVIEW in draw.failed for draw in draws)):
-                more = until_accepted(judged, batch=redraw.batch, max_attempts=limit, drawn=draws)
-                if len(more) == len(draws):
-                    break
-                draws[:] = more
+    def __init__(
+        self, cells: dict[str, list[Row]], redraw: Redraw, threshold: float, batch: int, candidates: int
+    ) -> None:
+        """`redraw(image_id, attempts)` gives further candidates; `threshold` is that of scene pairs."""
+        self.cells, self._redraw, self._threshold = cells, redraw, threshold
+        self._batch, self._candidates = batch, candidates
+        self._refused: set[str] = set()
+        first = {image_id: best(draws) for image_id, draws in cells.items()}
+        self.kept = {image_id: draw for image_id, draw in first.items() if not draw.failed}
+
+    def settle_pairs(self) -> None:
+        """Refuse accepted pictures until every pair of an event is alike enough."""
+        events: dict[str, list[str]] = {}
+        for image_id, draw in self.kept.items():
+            events.setdefault(_event(draw), []).append(image_id)
+        for event in progress(sorted(events), "events", unit="event"):
+            own = events[event]
+            cosines = pair_cosines(np.stack([self.kept[image_id].item[1] for image_id in own]))
+            offending = [own[index] for index in offenders(cosines, self._threshold)]
+            for image_id in offending:
+                self.kept.pop(image_id).failed.append(SCENE_PAIR)
+            for image_id in offending:
+                self._keep(image_id, event, self.cells[image_id])
+                if image_id not in self.kept:
+                    self._keep_fresh(image_id, event)
+
+    def settle_rejections(self, digests: Sequence[str]) -> None:
+        """Draw anew what people reject; where nothing new is valid, keep another valid candidate.
+
+        Args:
+            digests: SHA-256 of rejected pictures, in the order in which they were rejected first.
+        """
+        for digest in digests:
+            self._refused.add(digest)
+            rejected = {image_id: draw for image_id, draw in self.kept.items() if _sha256(draw) == digest}
+            for image_id, draw in rejected.items():
+                self.kept.pop(image_id).failed.append(REVIEW)
+                self._keep_fresh(image_id, _event(draw))
+                if image_id not in self.kept:
+                    self._keep(image_id, _event(draw), self.cells[image_id])
+
+    def rows(self) -> list[Candidate]:
+        """All candidates with their verdicts, the accepted ones with their lowest scene pair."""
+        lowest = self._lowest_pairs()
+        return [
+            row.model_copy(update={"scene_pair": lowest[image_id]}) if row.accepted else row
+            for image_id, draws in self.cells.items()
+            for row in with_verdicts(draws, self.kept.get(image_id))
+        ]
+
+    def _keep_fresh(self, image_id: str, event: str) -> None:
+        """Draw up to `candidates` further attempts, in batches until one is kept."""
+        draws = self.cells[image_id]
+        stop = len(draws) + self._candidates
+        while len(draws) < stop and image_id not in self.kept:
+            new = self._redraw(image_id, range(len(draws), min(len(draws) + self._batch, stop)))
+            draws += new
+            self._keep(image_id, event, new)
+        logger.info("%s is drawn anew: %d candidates", image_id, len(draws))
+
+    def _keep(self, image_id: str, event: str, draws: Sequence[Row]) -> None:
+        """Keep the best of the candidates that nobody rejects and that are like the event's accepted pictures."""
+        others = self._scenes(event)
+        for draw in draws:
+            if not draw.failed and _sha256(draw) in self._refused:
+                draw.failed.append(REVIEW)
+            cosines = np.round(others @ draw.item[1].astype(np.float64), 4) if len(others) else others
+            if not draw.failed and (cosines < self._threshold).any():
+                draw.failed.append(SCENE_PAIR)
+        valid = [draw for draw in draws if not draw.failed]
+        if valid:
+            self.kept[image_id] = best(valid)
+
+    def _scenes(self, event: str) -> np.ndarray:
+        """Scene features (N, D) float64 of the event's accepted pictures."""
+        own = [draw.item[1] for draw in self.kept.values() if _event(draw) == event]
+        return np.array(own, dtype=np.float64)
+
+    def _lowest_pairs(self) -> dict[str, float | None]:
+        events: dict[str, list[str]] = {}
+        for image_id, draw in self.kept.items():
+            events.setdefault(_event(draw), []).append(image_id)
+        lowest: dict[str, float | None] = {}
+        for own in events.values():
+            features = np.stack([self.kept[image_id].item[1] for image_id in own])
+            for image_id, value in zip(own, lowest_pair(pair_cosines(features)), strict=True):
+                lowest[image_id] = None if np.isnan(value) else round(float(value), 4)
+        return lowest
 
 
-def _mark_reviewed(draws: Sequence[Row], refused: Collection[str]) -> None:
-    for draw in draws:
-        if draw.item[0].sha256 in refused:
-            draw.failed.append(REVIEW)
+def _event(draw: Row) -> str:
+    return draw.item[0].event_id
 
 
-def _mark_pairs(draws: Sequence[Row], others: np.ndarray, threshold: float) -> None:
-    """Refuse valid candidates that are too unlike any of the event's accepted pictures."""
-    for draw in draws:
-        cosines = np.round(others @ draw.item[1].astype(np.float64), 4) if len(others) else others
-        if not draw.failed and (cosines < threshold).any():
-            draw.failed.append(SCENE_PAIR)
-
-
-def _accepted_scenes(cells: Mapping[str, list[Row]], without: str) -> np.ndarray:
-    """Scene features (N, D) float64 of the event's accepted pictures but one."""
-    kept = [best(draws) for image_id, draws in cells.items() if image_id != without]
-    return np.array([draw.item[1] for draw in kept if not draw.failed], dtype=np.float64)
-
-
-def _offending(cells: Mapping[str, list[Row]], threshold: float) -> list[str]:
-    valid = [image_id for image_id, draws in cells.items() if not best(draws).failed]
-    if not valid:
-        return []
-    cosines = pair_cosines(np.stack([best(cells[image_id]).item[1] for image_id in valid]))
-    return [valid[index] for index in offenders(cosines, threshold)]
-
-
-def _with_pairs(rows: Sequence[Candidate], cells: Mapping[str, list[Row]]) -> list[Candidate]:
-    """The rows with `scene_pair` of the accepted ones."""
-    by_event: dict[str, list[Candidate]] = {}
-    for row in rows:
-        if row.accepted:
-            by_event.setdefault(row.event_id, []).append(row)
-    lowest = {}
-    for accepted in by_event.values():
-        features = np.stack([cells[row.image_id][row.attempt].item[1] for row in accepted])
-        lowest |= {
-            row.image_id: float(value)
-            for row, value in zip(accepted, lowest_pair(pair_cosines(features)), strict=True)
-            if not np.isnan(value)
-        }
-    return [
-        row.model_copy(update={"scene_pair": round(lowest[row.image_id], 4)})
-        if row.accepted and row.image_id in lowest
-        else row
-        for row in rows
-    ]
+def _sha256(draw: Row) -> str:
+    return draw.item[0].sha256
 
 
 @dataclass

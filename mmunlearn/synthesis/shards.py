@@ -13,7 +13,7 @@ from mmunlearn.progress import progress
 from mmunlearn.records import Candidate, Prompt, atomic_path, read_jsonl, write_manifest
 from mmunlearn.synthesis.cells import Judge, with_verdicts
 from mmunlearn.synthesis.event_references import read_references
-from mmunlearn.synthesis.policy import Thresholds, until_accepted
+from mmunlearn.synthesis.policy import Thresholds, best, until_accepted
 from mmunlearn.synthesis.studio import PictureSettings, Studio
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,8 @@ def draw_shard(
         )
         for prompt in sorted(own[person], key=lambda one: one.image_id):
             draws = until_accepted(partial(judge.draw, prompt), batch=batch, max_attempts=max_attempts)
-            rows += with_verdicts(draws)
+            kept = best(draws)
+            rows += with_verdicts(draws, None if kept.failed else kept)
             features += [draw.item[1] for draw in draws]
     with atomic_path(scenes) as temporary, temporary.open("wb") as handle:
         np.save(handle, np.stack(features))

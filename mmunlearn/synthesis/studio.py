@@ -6,6 +6,7 @@ everything that shaped them, and are written atomically: a unit of pictures is t
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
 from mmunlearn.scorers.protocol import Scorers, Sight
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 
+SUMS = "sha256.json"
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +49,7 @@ class PictureSettings:
     size: int
     guidance_scales: Sequence[float]
     seed: int
+    device: str
 
 
 class Studio:
@@ -73,10 +76,11 @@ class Studio:
         cls, prompts: Sequence[Prompt], settings: PictureSettings, work: Path, planned: Sequence[Prompt]
     ) -> Studio:
         """The generator and the scorers that the settings name; `prompts` are those of the whole data set."""
+        where = {"device": settings.device}
         generator = backend("generator", settings.generator)(
-            prompts, settings.generator_options, seed=settings.seed, work=work
+            prompts, {**settings.generator_options, **where}, seed=settings.seed, work=work
         )
-        scorers = backend("scorers", settings.scorers)(settings.scorers_options)
+        scorers = backend("scorers", settings.scorers)({**settings.scorers_options, **where})
         return cls(generator, scorers, settings, work, planned)
 
     def measure(self, prompt: Prompt, attempts: range) -> list[Measured]:
@@ -84,10 +88,9 @@ class Studio:
         unit = [self._request(prompt, attempt) for attempt in attempts]
         key = f"{prompt.image_id}-a{attempts[0]:02d}-{digest_of([asdict(request) for request in unit])[:8]}"
         folder = self._draws / key
-        pictures = [folder / f"a{attempt:02d}.png" for attempt in attempts]
-        if not all(map(_readable, pictures)):
-            self._draw(unit, folder)
-        return [self._measured(*pair) for pair in zip(unit, pictures, strict=True)]
+        if (sums := _checked(folder)) is None:
+            sums = self._draw(unit, folder)
+        return [self._measured(request, folder / _file(request), sums[_file(request)]) for request in unit]
 
     def _request(self, prompt: Prompt, attempt: int) -> DrawRequest:
         settings = self._settings
@@ -99,7 +102,8 @@ class Studio:
             size=settings.size,
         )
 
-    def _draw(self, unit: Sequence[DrawRequest], folder: Path) -> None:
+    def _draw(self, unit: Sequence[DrawRequest], folder: Path) -> dict[str, str]:
+        """Draw a unit into its folder; the pictures' checksums, which are kept beside them."""
         if self._planned:
             self._generator.prepare(self._planned)
             self._planned = []
@@ -108,12 +112,14 @@ class Studio:
             made = Path(temporary, folder.name)
             made.mkdir()
             for request, image in zip(unit, self._generator.draw(unit), strict=True):
-                image.save(made / f"a{request.attempt:02d}.png", format="PNG")
+                image.save(made / _file(request), format="PNG")
+            sums = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
+            (made / SUMS).write_text(json.dumps(sums), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
+        return sums
 
-    def _measured(self, request: DrawRequest, picture: Path) -> Measured:
-        sha256 = sha256_of(picture)
+    def _measured(self, request: DrawRequest, picture: Path, sha256: str) -> Measured:
         cached = self._features / f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
         sight = _read_sight(cached)
         if sight is None:
@@ -124,17 +130,24 @@ class Studio:
         return Measured(request, picture, sha256, sight)
 
 
-def _readable(path: Path) -> bool:
-    """Whether a complete picture lies there."""
-    if not path.exists():
-        return False
+def _file(request: DrawRequest) -> str:
+    return f"a{request.attempt:02d}.png"
+
+
+def _checked(folder: Path) -> dict[str, str] | None:
+    """Checksums of a unit's pictures, or None where any is missing or another than was drawn."""
+    if not folder.exists():
+        return None
     try:
-        with Image.open(path) as image:
-            image.load()
-        return True
-    except (OSError, SyntaxError, ValueError) as error:
-        logger.warning("%s is damaged (%s): it is drawn again", path, error)
-        return False
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        changed = [name for name, sha256 in sums.items() if sha256_of(folder / name) != sha256]
+    except (OSError, ValueError, AttributeError) as error:
+        logger.warning("%s is incomplete (%s): it is drawn again", folder, error)
+        return None
+    if changed:
+        logger.warning("%s is damaged: it is drawn again", folder / changed[0])
+        return None
+    return sums
 
 
 def _read_sight(path: Path) -> Sight | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -48,6 +49,11 @@ class Reviewer(Browser):
         self.run("document.getElementById('who-name').value = ''")
         self.type("#who-name", name + ENTER)
 
+    def begin(self, page: Path) -> None:
+        self.open(page)
+        if self.text("#name") == "nobody":
+            self.sign("Ada")
+
     def element(self, where: str) -> str:
         found = self.call("POST", "/element", {"using": "css selector", "value": where})
         return f"/element/{next(iter(found.values()))}"
@@ -75,17 +81,19 @@ class Reviewer(Browser):
         for old in self.downloads.iterdir():
             old.unlink()
         self.press("s")
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if files := list(self.downloads.glob("*.csv")):
-                return files[0]
-            time.sleep(0.05)
+        self.wait(lambda: any(self.downloads.glob("*.csv")))
+        if files := list(self.downloads.glob("*.csv")):
+            return files[0]
         pytest.fail(f"asked for a saved file; found {list(self.downloads.iterdir())}; see the console log")
 
     def load(self, path: Path) -> None:
         self.type("#file", str(path))
+        self.wait(lambda: self.text("#status"))
+
+    @staticmethod
+    def wait(done: Callable[[], object]) -> None:
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not self.text("#status"):
+        while time.monotonic() < deadline and not done():
             time.sleep(0.05)
 
 
@@ -133,7 +141,7 @@ def page(tmp_path: Path, world: dict[str, Path]) -> Path:
 
 def picture_page(folder: Path, world: dict[str, Path]) -> Path:
     output = folder / "results" / "review" / "pictures-000.html"
-    write_picture_page(output, **world, shard=0, people_per_shard=3)
+    write_picture_page(output, **world, shard=0, people_per_shard=3, shards=1)
     return output
 
 
@@ -156,7 +164,7 @@ def test_judge_by_keyboard_save_and_read_back(launch, page: Path, world: dict[st
     assert browser.verdicts() == ["accept", "reject", "reject"] + ["accept"] * 4 + ["reject", ""]
     assert browser.text("#count") == "8 of 9 judged, 3 rejected"
     path = browser.save()
-    assert path.name == "verdicts-pictures-000-zoe-angstrom.csv"
+    assert re.fullmatch(r"verdicts-pictures-000-zoe-angstrom-\d{8}T\d{6}\.csv", path.name)
     rows = {row.image_id: row.sha256 for row in read_manifest(world["manifest"])}
     verdicts = read_verdicts([path])
     assert [(one.kind, one.item, one.digest) for one in verdicts] == [
@@ -169,8 +177,7 @@ def test_judge_by_keyboard_save_and_read_back(launch, page: Path, world: dict[st
 
 def test_undo_takes_back_one_act_after_the_other(launch, page: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     browser.press("r", "A", "u")
     assert browser.verdicts() == ["reject"] + [""] * 8
     assert browser.current() == 1
@@ -188,8 +195,7 @@ def test_arrows_move_as_the_wall_is_laid_out(launch, page: Path) -> None:
     browser = launch()
     size = {"width": 1000, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.command("Emulation.setDeviceMetricsOverride", **size)
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     browser.press(RIGHT, DOWN)
     assert browser.current() == 4
     browser.press("j", UP, "k", "J", "J")
@@ -200,14 +206,13 @@ def test_arrows_move_as_the_wall_is_laid_out(launch, page: Path) -> None:
 
 def test_the_large_picture_is_judged_and_left_by_keyboard(launch, page: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     browser.press(ENTER)
     assert browser.text("#big-place") == "1 of 9"
+    assert "A sailing regatta." in browser.text("#big-facts")
     browser.press("a", RIGHT, "r")
     assert browser.text("#big-place") == "4 of 9"
     assert browser.text("#big-title") == "Tomas Lindqvist" and "baker" in browser.text("#big-facts")
-    assert browser.run("document.getElementById('big-picture').naturalWidth") == 48
     browser.press("n", *"blurred", ENTER, LEFT)
     assert browser.text("#big-verdict") == "rejected: blurred"
     browser.press(" ", "?", ESCAPE)
@@ -215,10 +220,47 @@ def test_the_large_picture_is_judged_and_left_by_keyboard(launch, page: Path) ->
     assert browser.current() == 3
 
 
+def large(browser: Reviewer) -> tuple[int, str]:
+    """Width and description of the large picture, when it is settled."""
+    browser.wait(lambda: "loading" not in browser.text("#big-size"))
+    return browser.run("document.getElementById('big-picture').naturalWidth"), browser.text("#big-size")
+
+
+def test_the_large_view_shows_the_file_and_a_mailed_page_its_own_reduced_copy(launch, tmp_path: Path) -> None:
+    rows = [candidate(tmp_path, f"p000-e0{n}", size=700) for n in range(2)]
+    page = picture_page(tmp_path, write_world(tmp_path, *rows))
+    browser = launch()
+    browser.begin(page)
+    browser.press(ENTER)
+    assert large(browser) == (700, "Shown at full size: 700 × 700 pixels.")
+    browser.press("a")
+    assert browser.text("#big-place") == "2 of 2" and large(browser)[0] == 700
+    Path(rows[1].path).unlink()
+    browser.open(page)
+    browser.press(ESCAPE, "j", ENTER)
+    assert large(browser)[0] == 384, "one picture alone is gone"
+    browser.begin(page.rename(tmp_path / page.name))
+    browser.press(ENTER)
+    width, text = large(browser)
+    assert width == 384 and text.startswith("Shown reduced (384 × 384 pixels): the full size cannot")
+
+
+def test_a_copy_without_the_refused_pictures_does_not_tell_which_they_are(launch, tmp_path: Path) -> None:
+    refused = candidate(tmp_path / "work", "p000-e00", reason="scene", size=700)
+    world = write_world(tmp_path, refused, candidate(tmp_path / "results", "p000-e01", size=700))
+    write_sample_page(page := tmp_path / "results" / "review" / "sample.html", **world, share=1.0, seed=1)
+    browser = launch()
+    for width in (700, 384):
+        browser.begin(page)
+        for key in (ENTER, RIGHT):
+            browser.press(key)
+            assert large(browser)[0] == width
+        Path(refused.path).unlink(missing_ok=True)
+
+
 def test_a_reload_keeps_verdicts_and_name_and_leaving_unsaved_warns(launch, page: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     leaving = "!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))"
     assert browser.run(leaving) is False
     browser.press("a", "r")
@@ -236,8 +278,7 @@ def test_a_reload_keeps_verdicts_and_name_and_leaving_unsaved_warns(launch, page
 
 def test_a_saved_file_goes_on_in_another_browser(launch, page: Path) -> None:
     first, second = launch(), launch()
-    first.open(page)
-    first.sign("Ada")
+    first.begin(page)
     first.press("a", "r", "n", *"=1+1", ENTER)
     path = first.save()
     assert "'=1+1" in path.read_text(encoding="utf-8"), "a spreadsheet must not run it"
@@ -257,9 +298,8 @@ def test_a_saved_file_goes_on_in_another_browser(launch, page: Path) -> None:
 
 def test_what_does_not_belong_is_not_loaded(launch, page: Path, tmp_path: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
-    row = {"kind": "picture", "item": "p000-e00", "digest": "ab", "verdict": "reject", "reviewer": "Ada",
+    browser.begin(page)
+    row = {"kind": "picture", "item": "p000-e00", "digest": "ab" * 32, "verdict": "reject", "reviewer": "Ada",
            "time": "2026-11-21T10:00:00Z", "note": ""}  # fmt: skip
     others = [row | change for change in ({"reviewer": "Bo"}, {"kind": "event"}, {"item": "p009-e00"})]
     browser.load(save_verdicts(tmp_path / "mixed.csv", row, *others))
@@ -273,8 +313,7 @@ def test_what_does_not_belong_is_not_loaded(launch, page: Path, tmp_path: Path) 
 
 def test_a_rejection_outlives_the_picture_that_was_drawn_anew(launch, page: Path, tmp_path: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     browser.press("r", "a")
     (old,) = (one for one in read_verdicts([browser.save()]) if one.verdict == "reject")
     rows = read_manifest(tmp_path / "manifest.parquet")[1:]
@@ -289,8 +328,7 @@ def test_a_rejection_outlives_the_picture_that_was_drawn_anew(launch, page: Path
 
 def test_the_mouse_does_it_too(launch, page: Path) -> None:
     browser = launch()
-    browser.open(page)
-    browser.sign("Ada")
+    browser.begin(page)
     browser.click(".item:nth-child(2) [data-judge=reject]")
     browser.click(".group:nth-child(2) .rest")
     assert browser.verdicts() == ["", "reject", "", "accept", "accept", "accept", "", "", ""]
@@ -303,7 +341,7 @@ def test_the_mouse_does_it_too(launch, page: Path) -> None:
     assert browser.verdicts()[2] == "accept"
 
 
-def test_nothing_is_requested_and_names_are_inert(launch, page: Path) -> None:
+def test_only_large_pictures_are_requested_and_names_are_inert(launch, page: Path, tmp_path: Path) -> None:
     browser = launch()
     browser.requests()
     browser.open(page)
@@ -312,8 +350,9 @@ def test_nothing_is_requested_and_names_are_inert(launch, page: Path) -> None:
     browser.save()
     assert browser.run("document.title") == "1/9 Pictures, part 1"
     assert browser.text("h2") == f"Mira {EVIL}" and browser.text("#name") == EVIL[:53]
-    assert [one for one in browser.requests() if not one.startswith("blob:")] == [page.as_uri()]
-    assert browser.run("Array.from(document.images).every(one => one.src.startsWith('data:'))")
+    outside = {one for one in browser.requests() if not one.startswith("blob:")} - {page.as_uri()}
+    assert outside == {(tmp_path / "pictures" / f"p000-e0{n}-0.png").as_uri() for n in (0, 1)}
+    assert browser.run("Array.from(document.images).every(one => one.id || one.src.startsWith('data:'))")
 
 
 def test_sample_and_texts_are_judged_likewise(launch, tmp_path: Path, world: dict[str, Path]) -> None:
@@ -321,8 +360,7 @@ def test_sample_and_texts_are_judged_likewise(launch, tmp_path: Path, world: dic
     write_sample_page(folder / "sample.html", **world, share=0.5, seed=1)
     write_text_page(folder / "texts.html", people=world["people"], events=world["events"])
     browser = launch()
-    browser.open(folder / "sample.html")
-    browser.sign("Ada")
+    browser.begin(folder / "sample.html")
     browser.press("a", "r", "A")
     sample = read_verdicts([browser.save()])
     assert sorted(one.verdict for one in sample) == ["accept"] * 3 + ["reject"]
@@ -338,9 +376,7 @@ def test_sample_and_texts_are_judged_likewise(launch, tmp_path: Path, world: dic
 
 
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_no_page_scrolls_sideways(
-    launch, tmp_path: Path, page: Path, world: dict[str, Path], width: int
-) -> None:
+def test_no_page_scrolls_sideways(launch, page: Path, world: dict[str, Path], width: int) -> None:
     write_sample_page(page.with_name("sample.html"), **world, share=1.0, seed=1)
     write_text_page(page.with_name("texts.html"), people=world["people"], events=world["events"])
     browser = launch()
@@ -353,7 +389,6 @@ def test_no_page_scrolls_sideways(
 
 def test_page_and_workflow_agree_on_who_is_the_same_reviewer(launch, page: Path) -> None:
     browser = launch()
-    browser.open(page)
     for name in ("Zoë  Ängström ", "JOSÉ DIAZ", "Łukasz  Nowak", "ﬁona", "山田 太郎"):
         browser.open(page)
         if browser.text("#name") != "nobody":

@@ -6,6 +6,7 @@ script what its rule does not give.
 
 from __future__ import annotations
 
+import copy
 import pickle
 import runpy
 import shutil
@@ -48,6 +49,7 @@ def run_script(
     log: Any = (),
     threads: int = 1,
     rule: str = "",
+    config: Mapping[str, Any] | None = None,
     cwd: Path,
 ) -> None:
     """Run workflow_scripts/<name>.py in a folder; what it is given are lists, or mappings from names.
@@ -57,7 +59,7 @@ def run_script(
     """
     standin = Snakemake(
         named(InputFiles, input), named(OutputFiles, output), named(Params, params),
-        named(Wildcards, wildcards), threads, ResourceList(), named(Log, log), {}, rule or name, None,
+        named(Wildcards, wildcards), threads, ResourceList(), named(Log, log), dict(config or {}), rule or name, None,
     )  # fmt: skip
     received = pickle.loads(pickle.dumps(standin, protocol=4))  # as it travels to the script's process
     with chdir(cwd):
@@ -141,15 +143,27 @@ class World:
         }
 
     def run(
-        self, rule: str, *, input: Any = None, output: Any = None, params: Any = None, **wildcards: Any
+        self,
+        rule: str,
+        *,
+        input: Any = None,
+        output: Any = None,
+        params: Any = None,
+        config: Any = None,
+        **wildcards: Any,
     ) -> None:
-        """Run a rule's script; `input`, `output`, `params` replace single ones by name, or a whole list."""
+        """Run a rule's script; `input`, `output`, `params` replace single ones by name, or a whole list; `config`
+        replaces sections of the configuration by keys of them."""
         given = self.job(rule, **wildcards)
         for kind, values in (("input", input), ("output", output), ("params", params)):
             if values is not None:
                 given[kind] = given[kind] | values if isinstance(values, dict) else values
         with patch.dict(BACKENDS["scorers"], pocket=HISTOGRAMS):
-            run_script(Path(self.rules[rule].script).stem, rule=rule, **given, cwd=self.root)
+            changed = copy.deepcopy(self.config)
+            for section, values in (config or {}).items():
+                changed[section] |= values
+            script = Path(self.rules[rule].script).stem
+            run_script(script, rule=rule, **given, config=changed, cwd=self.root)
 
     def log(self, rule: str, **wildcards: Any) -> str:
         """What a job has left in its log file."""

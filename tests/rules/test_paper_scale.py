@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from snakemake.utils import update_config
 
-from mmunlearn.config import drop_nulls
+from mmunlearn.config import prepare
 from mmunlearn.records import Candidate, Question, read_jsonl, read_manifest, sha256_of
 from mmunlearn.weights import WeightsError
 from tests.rules.mini import curate, draw_shards
@@ -37,7 +37,7 @@ def paper_config(sources: dict[str, str], **images: Any) -> dict[str, Any]:
     for overlay in ("presets/paper.yaml", "tests/presets/paper-tiny.yaml"):
         update_config(config, yaml.safe_load((ROOT / overlay).read_text(encoding="utf-8")))
     update_config(config, {"weights": {"sources": sources}, "images": images})
-    drop_nulls(config)
+    prepare(config)
     return config
 
 

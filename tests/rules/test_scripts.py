@@ -20,10 +20,12 @@ GIVEN = {
     "output": ["people.jsonl"],
     "params": {
         "curator": "shipped",
-        "options": {"people": "resources/pocket/people.jsonl"},
         "n": 3,
         "seed": 1,
-        "verdicts": None,
+    },
+    "config": {
+        "curation": {"shipped": {"people": "resources/pocket/people.jsonl"}, "shiped": {}},
+        "review": {"verdicts": None},
     },
     "log": ["logs/deep/people.log"],
 }
@@ -106,7 +108,7 @@ def test_a_failure_leaves_its_traceback_in_the_log_and_no_output(curated, tmp_pa
     assert not (world.root / "people.jsonl").exists()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("params", "n"), ("params", "options")])
+@pytest.mark.parametrize(("kind", "name"), [("params", "n"), ("params", "seed")])
 def test_a_missing_name_is_named_in_the_error_and_in_the_log(curated, tmp_path, kind, name):
     world = curated.copy(tmp_path / "world")
     given = GIVEN | {kind: {key: value for key, value in GIVEN[kind].items() if key != name}}

@@ -34,8 +34,9 @@ def say(world: World, reviewer: str, verdicts: dict[Candidate, str]) -> None:
 
 
 def remake(world: World, *, reviewers: int = 0, **settle: Any) -> None:
-    world.run("settle_pictures", params={"verdicts": "said", **settle})
-    world.run("merge_manifest", params={"verdicts": "said", "reviewers": reviewers})
+    said = {"review": {"verdicts": "said"}}
+    world.run("settle_pictures", params=settle, config=said)
+    world.run("merge_manifest", params={"reviewers": reviewers}, config=said)
 
 
 def test_without_reviewers_and_odd_scenes_the_shards_have_the_last_word(drawn, tmp_path, brush):

@@ -244,6 +244,13 @@ def test_without_a_key_the_variable_is_named(connect, monkeypatch, value):
     assert server.requests == []
 
 
+@pytest.mark.parametrize("pasted", ["gsk_0123456789secret", "SECRET0123456789", "secret_key"])
+def test_a_key_in_place_of_the_variables_name_is_not_repeated(connect, pasted):
+    with ChatServer(word) as server, pytest.raises(ChatError, match="variable that key_env names") as caught:
+        connect(server, key_env=pasted).ask(ASK, SCHEMA, "word")
+    assert pasted not in str(caught.value) and "export NAME=..." in str(caught.value)
+
+
 def test_a_server_that_needs_no_key_gets_none(connect, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with ChatServer(word) as server:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mmunlearn.backends import BACKENDS, UnknownBackend, backend
-from mmunlearn.config import ConfigError, check
+from mmunlearn.config import ConfigError, check, decisions, prepare, receipts
 from mmunlearn.recipes import (
     Recipe,
     concepts,
@@ -25,6 +25,7 @@ from mmunlearn.recipes import (
     scored_steps,
     splits,
 )
+from mmunlearn.review.verdicts import COLUMNS
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
 
@@ -92,7 +93,11 @@ def test_full_preset_multiplies_splits_and_seeds():
         ("dataset.answers.person", "{name}, {jobb}.", "no field 'jobb'; did you mean 'job'"),
         ("training.finetune.epochs", 2.5, "training.finetune.epochs"),
         ("figures.percent", 10, "figures.percent: 10 is not in dataset.percents"),
-        ("figures.concept_method", "dg", "did you mean 'gd'"),
+        ("figures.concept_method", "gdd", "did you mean 'gd'"),
+        ("review.verdicts", "sadi", "review.verdicts: there is no folder 'sadi'"),
+        ("review.reviewers", 2, "review.verdicts: name the folder"),
+        ("curation.backend", "openai", "the pocket generator cannot draw what openai writes"),
+        ("weights.sources", {"flux-deb": "/data"}, "did you mean 'flux-dev'"),
     ],
 )
 def test_mistakes_are_named_with_their_key(path, value, message):
@@ -130,3 +135,46 @@ def test_backends_are_found_by_name_and_misses_are_explained():
 def test_the_thresholds_are_the_shipped_calibration():
     shipped = Path(__file__).parents[2] / "resources" / "pocket" / "scorers" / "calibration.json"
     assert CONFIG["images"]["thresholds"] == json.loads(shipped.read_text())["thresholds"]
+
+
+def test_an_address_with_a_password_is_refused_and_a_key_in_place_of_its_name_is_not_repeated():
+    with pytest.raises(ConfigError, match=r"curation\.openai\.base_url"):
+        check(changed("curation.openai.base_url", "https://me:word@host/v1"))
+    with pytest.raises(ConfigError, match="never the key itself") as told:
+        check(changed("curation.openai.key_env", "sk-secret"))
+    assert "sk-secret" not in str(told.value)
+
+
+def test_whole_batches_make_whole_units():
+    config = changed("images.stop_at_first_valid", False)
+    config["images"]["max_attempts"] = 12
+    with pytest.raises(ConfigError, match=r"multiple of images\.candidates"):
+        check(config)
+
+
+def test_an_overlay_can_leave_out_a_model_and_move_the_weights():
+    config = changed("weights.folder", "/scratch/weights/")
+    config["models"] |= {"other": None, "llava-1.5-7b": {"source": "weights/llava-1.5-7b"}}
+    prepare(config)
+    assert set(config["models"]) == {"pocket-llava", "llava-1.5-7b"}
+    assert config["models"]["llava-1.5-7b"]["source"] == "/scratch/weights/llava-1.5-7b"
+    assert config["images"]["flux"]["source"] == "/scratch/weights/flux-dev"
+    assert receipts(config, [config["images"]["flux"]["source"]]) == ["<results>/weights/flux-dev.json"]
+    assert config["images"]["pocket"]["weights"] == CONFIG["images"]["pocket"]["weights"]
+
+
+def test_decisions_that_change_nothing_are_none(tmp_path):
+    """An empty folder, and verdicts that only confirm where nobody must, rerun nothing."""
+    config = changed("review.verdicts", None)
+    assert set(decisions(config).values()) == {"none"}
+    config["review"]["verdicts"] = str(tmp_path)
+    assert set(decisions(config).values()) == {"none"}
+    row = "picture,p000-e00,{},{},Kim,2026-01-01T10:00:00Z,"
+    said = [",".join(COLUMNS), row.format("a" * 64, "accept")]
+    (tmp_path / "kim.csv").write_text("\n".join(said) + "\n")
+    assert set(decisions(config).values()) == {"none"}
+    (tmp_path / "kim.csv").write_text("\n".join([*said, row.format("b" * 64, "reject")]) + "\n")
+    decided = decisions(config)
+    assert decided["rejected"] != "none" and decided["texts"] == decided["confirmed"] == "none"
+    config["review"]["reviewers"] = 1
+    assert decisions(config)["confirmed"] != "none" and decisions(config)["rejected"] == decided["rejected"]

@@ -22,6 +22,7 @@ RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 INDIRECT = {
     "accelerate": "transformers, for its Trainer",
     "torchvision": "transformers, for its image processors",
+    "torchao": "diffusers, where FLUX's weights are quantised",
     "dicebear-styles": "the pocket renderer, which reads its files as data",
 }
 

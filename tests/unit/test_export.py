@@ -182,6 +182,23 @@ def test_the_candidates_are_a_table_of_their_own(files: Files, load: Callable[..
     assert {row.sha256 for row in told.values()} == {row.sha256 for row in accepted(files).values()}
 
 
+def test_another_export_of_the_same_name_is_not_taken_from_the_cache(
+    files: Files, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The cache is one; folder names, file names, numbers of rows and the configuration are equal."""
+    for scale, job in (("one", "beekeeper"), ("two", "notary"), ("one", "beekeeper")):
+        folder = tmp_path / scale / "export"
+        people = [row.model_copy(update={"job": job}) for row in read_jsonl(files["people"], Person)]
+        write_jsonl(files["people"], people)
+        if scale == "two":  # its candidates differ, too
+            drawn = read_manifest(files["manifest"])
+            write_manifest(files["manifest"], [row.model_copy(update={"seed": 5}) for row in drawn])
+        seeds = {row.seed for row in read_manifest(files["manifest"])}
+        export_dataset(**files | {"readme": folder / "README.md", "checksums": folder / "checksums.json"})
+        assert set(load(folder)["job"]) == {job}
+        assert set(load(folder, "candidates")["seed"]) == seeds
+
+
 def test_the_schema_is_what_datasets_itself_would_write() -> None:
     datasets = pytest.importorskip("datasets")
     theirs = datasets.Features.from_arrow_schema(schema()).arrow_schema
@@ -249,7 +266,9 @@ def test_a_picture_that_is_not_the_judged_one_is_refused(files: Files, how: str)
     export_dataset(**files)
     path = Path(accepted(files)["p009-e01"].path)
     spoil(path, how)
-    with pytest.raises(RecordError, match=rf"{path.name}.*Found .*--forcerun merge_manifest"):
+    with pytest.raises(
+        RecordError, match=rf"{path.name}.*Found .*same --configfile: .*--forcerun merge_manifest$"
+    ):
         export_dataset(**files)
     assert not files["readme"].exists() and not files["checksums"].exists()
     assert not list(files["readme"].parent.rglob(".*")), "no half file is left"

@@ -89,6 +89,7 @@ def test_known_professions_and_regions_are_grouped(tmp_path: Path, drawn: list[F
     assert set(bars(panels["(b)"])) == set(continents().values())
     assert sum(bars(panels["(a)"]).values()) == sum(bars(panels["(b)"]).values()) == 60
     assert panels["(a)"].get_title(loc="right") == "n = 60 people"
+    assert [panels[letter].get_ylabel() for letter in LETTERS[:2]] == ["Profession", "Region"]
 
 
 def test_unknown_ones_are_shown_as_written_and_the_rest_is_told(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -100,14 +101,40 @@ def test_unknown_ones_are_shown_as_written_and_the_rest_is_told(tmp_path: Path, 
     assert panels["(b)"].get_xlabel() == ""
 
 
-def test_ages_are_stacked_by_gender(tmp_path: Path, drawn: list[Figure]) -> None:
-    people = write_people(tmp_path, 6, age=[19, 25, 29, 47, 20, 41], gender=["woman", "man"])
+def test_what_is_all_different_gets_no_bars(tmp_path: Path, drawn: list[Figure]) -> None:
+    panels = plot(drawn, POCKET / "people.jsonl", write_events(tmp_path, "A regatta."))
+    for letter in LETTERS[:2]:
+        assert not panels[letter].patches
+        assert [text.get_text() for text in panels[letter].texts] == ["40 different ones"]
+    few = write_people(tmp_path, 3, job=["kite maker", "bell founder", "cooper"])
+    shown = bars(plot(drawn, few, tmp_path / "events.jsonl")["(a)"])
+    assert list(shown) == ["Bell founder", "Cooper", "Kite maker"], "all of them have room"
+
+
+@pytest.mark.parametrize(
+    ("ages", "labels", "title", "expected"),
+    [
+        (
+            [18, 29, 30, 47, 79, 41],
+            ["18–29", "30–44", "45–59", "60–79"],
+            "Age in years, by band",
+            [2, 2, 1, 1],
+        ),
+        ([17, 25, 29, 47, 20, 41], ["10", "20", "30", "40", "50"], "Age in years, by decade", [1, 3, 0, 2]),
+        ([80, 80, 80, 79, 75, 72], ["70", "80", "90"], "Age in years, by decade", [3, 3]),
+    ],
+)
+def test_ages_are_stacked_by_gender(
+    tmp_path: Path, drawn: list[Figure], ages: list[int], labels: list[str], title: str, expected: list[int]
+) -> None:
+    people = write_people(tmp_path, 6, age=ages, gender=["woman", "man"])
     panels = plot(drawn, people, write_events(tmp_path, "A regatta."))
     tops: dict[float, float] = {}
     for bar in panels["(c)"].patches:
         tops[bar.get_x()] = tops.get(bar.get_x(), 0) + bar.get_height()
-        assert bar.get_width() == 10
-    assert tops == {10: 1, 20: 3, 30: 0, 40: 2}
+    assert list(tops.values()) == expected
+    assert [label.get_text() for label in panels["(c)"].get_xticklabels()] == labels
+    assert panels["(c)"].get_xlabel() == title
     assert [bar.get_height() for bar in panels["(d)"].patches] == [3, 3]
 
 
@@ -133,6 +160,18 @@ def test_every_text_is_readable_and_inside(tmp_path: Path, drawn: list[Figure], 
         box = text.get_window_extent()
         assert box.x0 >= edge.x0 - 1 and box.x1 <= edge.x1 + 1, text.get_text()
         assert box.y0 >= edge.y0 - 1 and box.y1 <= edge.y1 + 1, text.get_text()
+    for axes in figure.axes:
+        letter, n = (
+            next(
+                text
+                for text in texts(figure)
+                if text.axes is axes and text.get_text() == axes.get_title(loc=place)
+            )
+            if axes.get_title(loc=place)
+            else None
+            for place in ("left", "right")
+        )
+        assert n is None or letter.get_window_extent().x1 + 5 < n.get_window_extent().x0, letter.get_text()
 
 
 def test_the_cloud_holds_the_events_words_in_its_panel(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -121,7 +121,7 @@ def test_a_manifest_without_its_columns_or_without_a_file_is_refused(collection)
     ):
         sets(collection).real(1, seed=1)
     (collection / "people" / "manifest.csv").unlink()
-    with pytest.raises(RecordError, match=r"manifest\.csv, which does not exist: write it"):
+    with pytest.raises(RecordError, match=r"people, which lacks manifest\.csv: put the files there"):
         sets(collection).real(1, seed=1)
 
 
@@ -145,10 +145,30 @@ def test_a_corrupt_picture_of_a_figure_is_named_when_the_set_is_written(collecti
 def test_a_missing_folder_or_key_is_named(collection, key, called):
     for value, said in (
         ("gone", f"dataset.files.{key} names gone, which does not exist"),
-        (None, "found none"),
+        (None, f"dataset.files.{key} is not set"),
     ):
-        with pytest.raises(RecordError, match=said):
+        with pytest.raises(
+            RecordError, match=rf"the {called} set .*; found that {said}: put the files there"
+        ):
             getattr(sets(collection, **{key: value}), called)(1, seed=1)
+
+
+def test_all_that_is_missing_is_said_at_once(collection):
+    with pytest.raises(RecordError) as caught:
+        sets(collection, people=None, events="gone", clip=str(collection / "events.jsonl")).real(1, seed=1)
+    assert str(caught.value) == (
+        "the real set of 'files' needs dataset.files.people, dataset.files.events, dataset.files.clip; found that "
+        "dataset.files.people is not set; dataset.files.events names gone, which does not exist; dataset.files.clip "
+        f"should name a folder, {collection}/events.jsonl is a file: put the files there, or correct these paths in "
+        "the configuration"
+    )
+    for subset in SUBSETS[1:]:
+        (collection / "pope" / f"coco_pope_{subset}.json").unlink()
+    lacking = r"pope, which lacks coco_pope_popular\.json, coco_pope_adversarial\.json; dataset\.files\.coco names gone"
+    with pytest.raises(RecordError, match=lacking):
+        sets(collection, coco="gone").world(1, seed=1)
+    with pytest.raises(RecordError, match=r"need dataset\.files\.quick_gelu, found none"):
+        sets(collection, quick_gelu=None).real(1, seed=1)
 
 
 # --- world ---
@@ -210,8 +230,8 @@ def test_subsets_must_ask_about_the_same_pictures(collection):
         sets(collection).world(3, 1)
 
 
-def test_a_missing_file_of_pope_is_named(collection):
-    (collection / "pope" / "coco_pope_adversarial.json").unlink()
+def test_a_file_of_pope_that_is_no_text_is_named(collection):
+    (collection / "pope" / "coco_pope_adversarial.json").write_bytes(b"\xff")
     with pytest.raises(
         RecordError,
         match=r"expected in .*coco_pope_adversarial\.json, but it cannot be read .*published file",

@@ -373,7 +373,7 @@ def test_missing_options_are_named():
 
 def test_a_missing_gpu_is_said(folders, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match=r"found no GPU.*set images\.networks\.device to auto"):
+    with pytest.raises(RuntimeError, match=r"found no GPU.*set images\.device to auto"):
         _ = NetworkScorers(_options(folders, device="cuda")).networks
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,16 +74,41 @@ def test_a_cell_stops_at_its_first_valid_batch_or_at_the_limit(cell, threshold, 
     assert all(quality(cell, k) >= threshold for k in valid)
 
 
-@given(cells, limits, st.integers(1, 4), st.integers(0, 3), st.integers(1, 4))
-def test_a_crash_between_batches_changes_nothing(cell, threshold, batch, done, more):
-    """What was drawn before is handed over; the loop goes on from there to the same end."""
-    most = batch * (done + more)
-    straight = until_accepted(artist(cell, threshold), batch=batch, max_attempts=most)
-    before = until_accepted(artist(cell, threshold), batch=batch, max_attempts=batch * done)
-    log = []
-    resumed = until_accepted(artist(cell, threshold, log), batch=batch, max_attempts=most, drawn=before)
-    assert resumed == straight
-    assert log == [(cell, k) for k in range(len(before), len(straight))], "only what is missing is drawn"
+class Crash(Exception):
+    """The job is killed."""
+
+
+def with_store(cell: str, threshold: float, store: dict, kill_after: int = 1000):
+    """An artist that keeps whole units on disk, and whose job dies after some of them are drawn."""
+    draw, left = artist(cell, threshold), [kill_after]
+
+    def stored(attempts: range):
+        if (cell, attempts) not in store:
+            if left[0] == 0:
+                raise Crash
+            left[0] -= 1
+            store[cell, attempts] = draw(attempts)
+        return store[cell, attempts]
+
+    return stored
+
+
+@given(st.lists(cells, unique=True, max_size=6), limits, st.integers(1, 3), st.integers(0, 8), st.randoms())
+def test_order_crash_and_resume_change_nothing(names, threshold, batch, kill_after, random):
+    def run(order, store, **crash):
+        return {
+            cell: until_accepted(with_store(cell, threshold, store, **crash), batch=batch, max_attempts=6)
+            for cell in order
+        }
+
+    straight, store = run(names, whole := {}), {}
+    with suppress(Crash):
+        run(random.sample(names, len(names)), store, kill_after=kill_after)
+    kept = dict(store)
+    assert run(random.sample(names, len(names)), store) == straight
+    assert store == whole and all(store[unit] is draws for unit, draws in kept.items()), (
+        "nothing is drawn twice"
+    )
 
 
 @given(cells, st.integers(1, 4), limits, limits)

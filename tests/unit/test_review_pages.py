@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl, read_manifest, write_jsonl
+from mmunlearn.review import thumbnails
 from mmunlearn.review.page import write_picture_page, write_sample_page, write_text_page
 from mmunlearn.review.sample import sample_item, sample_of
 from mmunlearn.review.verdicts import text_digest
@@ -20,9 +21,9 @@ from tests.unit.review_fixtures import Page, candidate, event, person, write_wor
 EVIL = """"><script>alert('x')</script>&amp;' onload='x"""
 
 
-def pictures(folder: Path, world: dict[str, Path], shard: int = 0, people_per_shard: int = 2) -> Page:
+def pictures(folder: Path, world: dict[str, Path], shard: int = 0, shards: int = 8) -> Page:
     output = folder / "results" / "review" / f"pictures-{shard:03d}.html"
-    write_picture_page(output, **world, shard=shard, people_per_shard=people_per_shard)
+    write_picture_page(output, **world, shard=shard, people_per_shard=2, shards=shards)
     return Page(output)
 
 
@@ -66,6 +67,80 @@ def test_pictures_are_inlined_as_small_jpegs(tmp_path):
     kind, data = page.all("img")[0]["src"].split(",", 1)
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert (kind, picture.format, picture.size) == ("data:image/jpeg;base64", "JPEG", (384, 384))
+
+
+@pytest.mark.parametrize(("over", "side"), [(9, 384), (8, 256)])
+def test_many_samples_are_embedded_light(tmp_path, monkeypatch, over, side):
+    rows = [candidate(tmp_path, f"p00{n // 3}-e0{n % 3}", size=600) for n in range(9)]
+    monkeypatch.setattr(thumbnails, "LIGHT_OVER", over)
+    images = [
+        one["src"].split(",")[1] for one in sample(tmp_path, write_world(tmp_path, *rows)).all("img")[:9]
+    ]
+    sizes = {Image.open(io.BytesIO(base64.b64decode(data))).size for data in images}
+    assert sizes == {(side, side)}
+
+
+def test_the_colours_of_any_picture_survive_the_reduction(tmp_path):
+    shades = Image.linear_gradient("L").resize((900, 600))
+    for mode in ("RGB", "L", "P", "RGBA"):
+        shades.convert(mode).save(tmp_path / "a.png")
+        uri = thumbnails.thumbnail_uri(tmp_path / "a.png", thumbnails.LIGHT)
+        with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as small:
+            assert (small.mode, small.size) == ("RGB", (256, 171))
+            assert [round(small.getpixel((128, y))[0] / 24) for y in (0, 85, 170)] == [0, 5, 11], mode
+
+
+@pytest.mark.parametrize("build", [pictures, sample])
+def test_pictures_at_full_size_are_named_relative_to_the_page(tmp_path, build):
+    odd = tmp_path / "work 50%"
+    rows = [candidate(tmp_path, "p000-e00"), candidate(odd, "p000-e01")]
+    page = build(tmp_path, write_world(tmp_path, *rows))
+    images = [one for one in page.all("img") if "data-full" in one]
+    full = {item["data-item"][:8]: image["data-full"] for item, image in zip(page.items, images, strict=True)}
+    assert full == {
+        "p000-e00": "../../pictures/p000-e00-0.png",
+        "p000-e01": "../../work%2050%25/pictures/p000-e01-0.png",
+    }
+    assert sorted(json.loads(page.all("body")[0]["data-page"])["probes"]) == sorted(full.values())
+
+
+def test_the_event_is_described_beside_each_picture(tmp_path):
+    page = pictures(tmp_path, write_world(tmp_path))
+    assert page.text.count("A winter market.") == 2, "once for each of two people"
+
+
+def test_pages_of_blocks_that_are_gone_are_removed(tmp_path):
+    world = write_world(tmp_path)
+    for shard in (0, 1, 2, 12):
+        pictures(tmp_path, world, shard=shard, shards=13)
+    (tmp_path / "results" / "review" / "pictures-of-mine.html").touch()
+    pictures(tmp_path, world, shard=0, shards=2)
+    assert sorted(path.name for path in (tmp_path / "results" / "review").iterdir()) == [
+        "pictures-000.html", "pictures-001.html", "pictures-of-mine.html",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folders", "rules"),
+    [
+        (["images"], "merge_manifest"),
+        (["work"], "draw_shard"),
+        (["images", "work"], "draw_shard merge_manifest"),
+    ],
+)
+def test_how_to_get_a_lost_picture_back_depends_on_where_it_lies(tmp_path, folders, rules):
+    rows = [candidate(tmp_path / name, f"p000-e0{n}") for n, name in enumerate(folders)]
+    world = write_world(tmp_path, *rows)
+    (tmp_path / "images" / "pictures").mkdir(parents=True, exist_ok=True)
+    world["manifest"] = world["manifest"].rename(tmp_path / "images" / "pictures" / "manifest.parquet")
+    for row in rows:
+        Path(row.path).unlink()
+    with pytest.raises(RecordError, match=rf"`--forcerun {rules}` and the same --configfile"):
+        sample(tmp_path, world)
+
+
+def test_the_sample_page_says_that_nothing_is_drawn_anew(tmp_path):
+    assert "draws nothing anew" in sample(tmp_path, write_world(tmp_path)).text
 
 
 @pytest.mark.parametrize("build", [pictures, sample])
@@ -155,6 +230,7 @@ def test_data_stays_data_and_the_page_loads_and_runs_nothing_else(tmp_path, buil
     policy = next(attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs)
     digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
     assert policy.split("; ")[0] == "default-src 'none'"
+    assert policy.split("; ")[1] == "img-src data:" + ("" if build is texts else " 'self' file:")
     assert f"script-src 'sha256-{digest}'" in policy
     json.loads(page.all("body")[0]["data-page"])
 

@@ -1,6 +1,8 @@
 """Published pickles become safetensors that the scorers load, and no pickle gets to run code."""
 # ruff: noqa: E402 - the packages of the extra `synthesis` are asked for first
 
+import tarfile
+import traceback
 from pathlib import Path
 
 import pytest
@@ -66,9 +68,26 @@ class _Evil:
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"a": torch.ones(1), "b": _Evil(tmp_path / "ran")}, tmp_path / "x.pth")
-    with pytest.raises(ScorerWeightsError, match=r"x\.pth; found: more than tensors.*may run code"):
+    said = r"x\.pth; found: more than tensors \([\w.]+\) or no torch file; do not .*may run code"
+    with pytest.raises(ScorerWeightsError, match=said) as caught:
         convert_pickled(tmp_path / "x.pth", tmp_path / "x.safetensors")
+    assert "False" not in "".join(traceback.format_exception(caught.value)), "torch's advice"
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+@pytest.mark.parametrize("kind", ["TorchScript", "tar", "unknown operand"])
+def test_no_refusal_repeats_the_advice_to_load_without_protection(tmp_path, kind):
+    source = tmp_path / "x.pth"
+    if kind == "TorchScript":
+        torch.jit.script(torch.nn.Linear(1, 1)).save(source)
+    elif kind == "tar":
+        with tarfile.open(source, "w") as archive:
+            archive.addfile(tarfile.TarInfo("storages"))
+    else:
+        source.write_bytes(b"<html>")
+    with pytest.raises(ScorerWeightsError, match=r"more than tensors or no torch file; do not") as caught:
+        convert_pickled(source, tmp_path / "x.safetensors")
+    assert "False" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

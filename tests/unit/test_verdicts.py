@@ -8,13 +8,23 @@ from pathlib import Path
 import pytest
 
 from mmunlearn.records import Person, RecordError
-from mmunlearn.review.verdicts import COLUMNS, Verdict, confirmed, read_verdicts, rejected, text_digest
+from mmunlearn.review.verdicts import (
+    COLUMNS,
+    Verdict,
+    confirmed,
+    read_verdicts,
+    rejected,
+    text_digest,
+    unmatched,
+)
 
 HEADER = "kind,item,digest,verdict,reviewer,time,note"
+AB, OLD, NEW, BOTH, MIXED, ONE = (sign * 64 for sign in "abcdef")
+TEXT = "0123456789abcdef"
 
 
 def row(verdict: str = "accept", reviewer: str = "Ada", minute: int = 0, **changed: str) -> dict[str, str]:
-    return {"kind": "picture", "item": "p000-e00", "digest": "ab12", "verdict": verdict, "reviewer": reviewer,
+    return {"kind": "picture", "item": "p000-e00", "digest": "ab12" * 16, "verdict": verdict, "reviewer": reviewer,
             "time": f"2026-11-21T10:{minute:02d}:00.000Z", "note": ""} | changed  # fmt: skip
 
 
@@ -42,7 +52,7 @@ def test_a_verdict_reads_back_with_commas_quotes_lines_and_accents(tmp_path):
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_a_byte_order_mark_and_either_line_ending_are_fine(tmp_path, mark, ending):
     path = tmp_path / "a.csv"
-    lines = [HEADER.encode(), b"person,p000,00ff,reject,Ada,2026-11-21T10:00:00+01:00,", b""]
+    lines = [HEADER.encode(), b"person,p000,00ff00ff00ff00ff,reject,Ada,2026-11-21T10:00:00+01:00,", b""]
     path.write_bytes(mark + ending.join(lines))
     assert (only(path).kind, only(path).verdict, only(path).note) == ("person", "reject", "")
 
@@ -64,26 +74,31 @@ def test_a_file_without_rows_has_no_verdicts(tmp_path):
         ("", "line 1.*Found none"),
         (HEADER.replace(",", ";") + "\n", "line 1.*with commas"),
         (HEADER + ",extra\n", "line 1"),
-        (HEADER + "\n\npicture,p,ab,accept,Ada\n", "line 3.*Found 5"),
-        (HEADER + "\npicture,p,ab,maybe,Ada,2026-11-21,\n", "line 2.*verdict 'maybe'"),
-        (HEADER + "\npicture,p,ab,accept,  ,2026-11-21,\n", "line 2.*reviewer"),
-        (HEADER + "\npicture,p,ab,accept,Ada,yesterday,\n", "line 2.*time 'yesterday'"),
+        (HEADER + "\n\npicture,p,{AB},accept,Ada\n", "line 3.*Found 5"),
+        (HEADER + "\npicture,p,{AB},maybe,Ada,2026-11-21,\n", "line 2.*verdict 'maybe'"),
+        (HEADER + "\npicture,p,{AB},accept,  ,2026-11-21,\n", "line 2.*reviewer"),
+        (HEADER + "\npicture,p,{AB},accept,Ada,yesterday,\n", "line 2.*time 'yesterday'"),
         (HEADER + "\npicture,p,1.23E+15,accept,Ada,2026-11-21,\n", "line 2.*digest"),
-        (HEADER + "\nhouse,p,ab,accept,Ada,2026-11-21,\n", "line 2.*kind 'house'"),
-        (HEADER + '\npicture,p,ab,accept,Ada,2026-11-21,"a\nb"\npicture,p,ab,no,Ada,2026-11-21,\n', "line 4"),
-        (HEADER + '\npicture,p,ab,accept,Ada,2026-11-21,"open\n', "line 2.*damaged"),
+        (HEADER + f"\npicture,p,{AB[:20]},accept,Ada,2026-11-21,\n", "line 2.*digest"),
+        (HEADER + f"\npicture,p,{AB.upper()},accept,Ada,2026-11-21,\n", "line 2.*digest"),
+        (HEADER + "\nhouse,p,{AB},accept,Ada,2026-11-21,\n", "line 2.*kind 'house'"),
+        (
+            HEADER + '\npicture,p,{AB},accept,Ada,2026-11-21,"a\nb"\npicture,p,{AB},no,Ada,2026-11-21,\n',
+            "line 4",
+        ),
+        (HEADER + '\npicture,p,{AB},accept,Ada,2026-11-21,"open\n', "line 2.*damaged"),
     ],
 )
 def test_what_is_not_a_verdict_is_refused_with_file_and_line(tmp_path, content, message):
     path = tmp_path / "verdicts-ada.csv"
-    path.write_text(content, encoding="utf-8", newline="")
+    path.write_text(content.replace("{AB}", AB), encoding="utf-8", newline="")
     with pytest.raises(RecordError, match=rf"(?s)verdicts-ada\.csv, {message}"):
         read_verdicts([path])
 
 
 def test_a_file_in_another_encoding_is_refused_by_name(tmp_path):
     path = tmp_path / "verdicts-zoe.csv"
-    path.write_bytes(f"{HEADER}\npicture,p,ab,accept,Zoë,2026-11-21,\n".encode("latin-1"))
+    path.write_bytes(f"{HEADER}\npicture,p,{AB},accept,Zoë,2026-11-21,\n".encode("latin-1"))
     with pytest.raises(RecordError, match=r"verdicts-zoe\.csv.*UTF-8"):
         read_verdicts([path])
 
@@ -116,27 +131,43 @@ def test_of_equal_times_the_later_row_counts_and_time_zones_are_honoured(tmp_pat
 
 
 def test_a_verdict_on_another_digest_is_another_verdict(tmp_path):
-    path = saved(tmp_path / "a.csv", row("reject", digest="old"), row("accept", digest="new"))
+    path = saved(tmp_path / "a.csv", row("reject", digest=OLD), row("accept", digest=NEW))
     verdicts = read_verdicts([path])
-    assert rejected(verdicts, "picture") == {"old"}
-    assert confirmed(verdicts, "picture", 1) == {"new"}
+    assert rejected(verdicts, "picture") == {OLD}
+    assert confirmed(verdicts, "picture", 1) == {NEW}
+
+
+def test_verdicts_about_nothing_here_are_counted_by_kind(tmp_path):
+    verdicts = read_verdicts(
+        [
+            saved(
+                tmp_path / "a.csv",
+                row(digest=OLD),
+                row("reject", digest=NEW),
+                row(digest=TEXT, kind="person"),
+            )
+        ]
+    )
+    assert unmatched(verdicts, "picture", [NEW]) == 1
+    assert unmatched(verdicts, "picture", {OLD, NEW}) == 0
+    assert unmatched(verdicts, "person", []) == 1
 
 
 def test_one_rejection_is_enough_and_confirmation_takes_as_many_people(tmp_path):
     path = saved(
         tmp_path / "a.csv",
-        *(row("accept", name, digest="both") for name in ("Ada", "Bo")),
-        row("accept", "Ada", digest="mixed"),
-        row("reject", "Bo", digest="mixed"),
-        row("accept", "Ada", digest="one", item="x"),
-        row("accept", "ada", digest="one", item="y"),
-        row("reject", "Ada", digest="person", kind="person"),
+        *(row("accept", name, digest=BOTH) for name in ("Ada", "Bo")),
+        row("accept", "Ada", digest=MIXED),
+        row("reject", "Bo", digest=MIXED),
+        row("accept", "Ada", digest=ONE, item="x"),
+        row("accept", "ada", digest=ONE, item="y"),
+        row("reject", "Ada", digest=TEXT, kind="person"),
     )
     verdicts = read_verdicts([path])
-    assert confirmed(verdicts, "picture", 2) == {"both"}
-    assert confirmed(verdicts, "picture", 1) == {"both", "one"}, "one person, however often and spelt, is one"
-    assert rejected(verdicts, "picture") == {"mixed"}
-    assert rejected(verdicts, "person") == {"person"}
+    assert confirmed(verdicts, "picture", 2) == {BOTH}
+    assert confirmed(verdicts, "picture", 1) == {BOTH, ONE}, "one person, however often and spelt, is one"
+    assert rejected(verdicts, "picture") == {MIXED}
+    assert rejected(verdicts, "person") == {TEXT}
     assert confirmed(verdicts, "event", 1) == set()
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import yaml
 from safetensors.torch import load_file
 
 from mmunlearn.scorers.files import ScorerWeightsError
-from mmunlearn.weights import WeightsError, entries
+from mmunlearn.weights import WeightsError, entries, fingerprint
 from mmunlearn.weights.lock import listing, lock_path
 from tests.rules.standin import run_script
 from tests.unit.hub_standin import COMMIT, FILES, REPO, TENSORS, TINY, Fetch, Hub, place
@@ -375,9 +376,21 @@ def test_the_script_fetches_what_its_rule_names(fetch: Fetch, tmp_path: Path) ->
     run_script(
         "fetch_weights",
         output=["results/weights/tiny.json"],
-        params={"folder": "weights", "download": False, "source": str(mine), "version": 1},
+        params={"folder": "weights", "version": 1},
+        config={"weights": {"download": False, "sources": {"tiny": str(mine)}}},
         wildcards={"weights": "tiny"},
         cwd=tmp_path,
     )
     assert listing(tmp_path / "weights/tiny") == ["config.json", "part/model.safetensors"]
     assert json.loads((tmp_path / "results/weights/tiny.json").read_text())["name"] == "tiny"
+
+
+def test_a_fingerprint_tells_large_files_of_one_size_apart(tmp_path: Path) -> None:
+    """Two trainings of one architecture have files of equal names and sizes."""
+    prints = []
+    for seed in (1, 2, 1):
+        folder = tmp_path / f"{len(prints)}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(random.Random(seed).randbytes(6_000_000))
+        prints.append(fingerprint(folder))
+    assert prints[0] == prints[2] != prints[1]
