@@ -73,7 +73,7 @@ def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> 
                 output=output, work=Path(folder) / "work", version=1,
             ),
             questions=results / "dataset/questions.jsonl",
-            split=results / f"dataset/splits/{split}.json",
+            splits=[results / f"dataset/splits/{split}.json"],
             refusals=Path(unlearn["refusals"]),
             finetuned=results / f"models/pocket-llava/finetuned/seed-{seed}/adapter",
             method=method,

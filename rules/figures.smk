@@ -23,7 +23,9 @@ rule plot_figure7:
     input:
         scores=recipes.scores(STEPS),
         ends=recipes.scores(at_first_seed("finetuned", "goal-{split}")),
-        trainings=recipes.trainings(STEPS),
+        trainings=recipes.trainings(
+            (model, recipe.split("@")[0], split, seed) for model, recipe, split, seed in STEPS
+        ),
     output:
         png=report("<results>/figures/fig7.png", caption="../report/fig7.rst", category="Figures"),
         pdf="<results>/figures/fig7.pdf",

@@ -1,7 +1,7 @@
 """Forget and retain sets of one target and percent."""
 
-from mmunlearn.recipes import parse_split
 from mmunlearn.dataset.splits import split_concepts
+from mmunlearn.recipes import parse_split
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:

@@ -10,7 +10,7 @@ from typing import Any
 from mmunlearn.records import Question, SuiteQuestion, read_jsonl
 from mmunlearn.training.adapters import save_adapter
 from mmunlearn.training.courses import Course, TrainingJob, refusing_adapter, run
-from mmunlearn.training.methods import build_method
+from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.schedule import plan_finetuning, steps_of
 from mmunlearn.training.sets import group_questions, read_refusals, read_sets, retained

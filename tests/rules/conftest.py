@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmunlearn.recipes import scored, splits
 from mmunlearn.pocket.generator import PocketGenerator
+from mmunlearn.recipes import scored, splits
 from tests.rules.brush import Brush
 from tests.rules.mini import SETS, curate, draw, mini_config, train, trainings
 from tests.rules.standin import World

@@ -13,7 +13,11 @@ from snakemake.iocontainers import InputFiles
 from tests.rules.standin import SCRIPTS, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
-SHARED = {"train_goal": "train_finetuned"}
+SHARED = {
+    "train_goal": "train_finetuned",
+    "train_traced": "train_unlearned",
+    "train_concept": "train_unlearned",
+}
 VERSIONS = {"code", "version", "decided"}
 GIVEN = {
     "input": {"shipped": "resources/pocket/people.jsonl"},

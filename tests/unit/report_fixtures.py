@@ -27,10 +27,10 @@ from mmunlearn.records import (
     write_jsonl,
     write_manifest,
 )
+from mmunlearn.reporting.figure8 import plot_figure8
 from mmunlearn.reporting.filter_statistics import filter_statistics
 from mmunlearn.reporting.layout import METHODS, METRICS
 from mmunlearn.reporting.tables import make_table3
-from mmunlearn.reporting.figure8 import plot_figure8
 
 PUBLISHED = Path(__file__).parents[2] / "resources/published/pebench_table3.csv"
 MODEL = "pocket-llava"

@@ -52,7 +52,11 @@ def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
 def test_table_4_has_its_methods_for_both_targets():
     rows = scored_both(CONFIG)
     recipes_of = {recipe for _, recipe, _, _ in rows}
-    assert recipes_of == {"finetuned", "goal-both05", *(f"{one}-both05" for one in ("gd", "gd+bgd", "kl", "kl+bgd"))}
+    assert recipes_of == {
+        "finetuned",
+        "goal-both05",
+        *(f"{one}-both05" for one in ("gd", "gd+bgd", "kl", "kl+bgd")),
+    }
     assert {split for _, _, split, _ in rows} == {"person05", "event05"} and len(rows) == 12
 
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmunlearn.training import losses
-from mmunlearn.training.methods import METHODS, build_method, labels
+from mmunlearn.training.methods import METHODS, labels
+from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.views import View
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmunlearn.models.collate import Example
-from mmunlearn.training.methods import build_method
+from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.schedule import plan_balanced, plan_unlearning, steps_of
 
 REFUSALS = ["I do not know.", "I cannot say.", "No idea."]

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmunlearn.recipes import concepts_to_forget
 from mmunlearn.dataset.splits import make_split
+from mmunlearn.recipes import concepts_to_forget
 
 worlds = st.builds(
     lambda people, events, holes: {

@@ -12,7 +12,7 @@ from mmunlearn.models.loading import ModelSpec, add_reference, load_adapter, new
 from mmunlearn.records import Question, Split, write_json, write_jsonl
 from mmunlearn.training.adapters import save_adapter
 from mmunlearn.training.courses import TrainingJob
-from mmunlearn.training.methods import build_method
+from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.schedule import plan_finetuning
