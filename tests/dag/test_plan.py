@@ -34,7 +34,7 @@ DEFAULT = {
     "split_concepts": 2,
     "train_finetuned": 1,
     "train_goal": 4,
-    "train_unlearned": 10,
+    "train_traced": 10,
     "write_prompts": 1,
     "write_report": 1,
     "write_run_config": 1,
@@ -47,7 +47,8 @@ FULL = DEFAULT | {
     "split_concepts": 6,
     "train_finetuned": 3,
     "train_goal": 3 * 6 + 6,
-    "train_unlearned": 3 * 6 * 5,
+    "train_traced": 3 * 2 * 5,  # the percent of Figure 7
+    "train_unlearned": 3 * 4 * 5,
 }
 SEEDS = DEFAULT | {
     "answer_questions": 3 * 13 + 2,
@@ -55,17 +56,28 @@ SEEDS = DEFAULT | {
     "score_answers": 3 * 14 + 2,
     "train_finetuned": 3,
     "train_goal": 3 * 2 + 2,
-    "train_unlearned": 3 * 10,
+    "train_traced": 3 * 10,
 }
 PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"} | {
-    "answer_questions": 1 + 6 * 6 + 6,
+    "answer_questions": 2 * (1 + 6 * 6 + 6),
     "draw_shard": 200,
-    "fetch_weights": 7,
-    "judge_answers": 3 + 3 * 6 + 3,
-    "score_answers": 6 * 7 + 6,
+    "encode_images": 2 * 4,
+    "fetch_weights": 8,
+    "judge_answers": 2 * (3 + 3 * 6 + 3),
+    "score_answers": 2 * (6 * 7 + 6),
     "split_concepts": 6,
-    "train_goal": 6 + 6,
-    "train_unlearned": 6 * 5,
+    "train_finetuned": 2,
+    "train_goal": 2 * (6 + 6),
+    "train_traced": 2 * 2 * 5,
+    "train_unlearned": 2 * 4 * 5,
+}
+EVERYTHING = {  # of the paper, with Table IV and the figures
+    "answer_questions": 2 * (1 + 6 * 6 + 6 + 5 + 2 * 5 * 6 + 12),  # 6 steps of Figure 7, 10 people and 2 events of Figure 9
+    "make_table4": 1,
+    **{f"plot_figure{number}": 1 for number in (4, 7, 8, 9, 10)},
+    "train_concept": 2 * 12,
+    "train_goal": 2 * (6 + 6 + 1),
+    "train_unlearned": 2 * (4 * 5 + 4),
 }
 PRESETS = {
     "presets/paper.yaml": PAPER,
@@ -87,6 +99,11 @@ def test_every_preset_plans_these_jobs(planned, preset):
     assert jobs(planned("--configfile", preset)) == PRESETS[preset]
 
 
+def test_table_4_and_the_figures_of_the_paper_plan_these_jobs(planned):
+    table = jobs(planned("--configfile", "presets/paper.yaml", "--", "table4", "figures"))
+    assert {rule: table.get(rule) for rule in EVERYTHING} == EVERYTHING
+
+
 def test_every_preset_is_pinned():
     assert {f"presets/{path.name}" for path in (ROOT / "presets").glob("*.yaml")} == set(PRESETS)
 
@@ -94,8 +111,9 @@ def test_every_preset_is_pinned():
 @pytest.mark.parametrize(
     ("target", "last"),
     [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
-     ("train", "train_unlearned"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
-     ("review", "review_page"), ("export", "export_dataset")],
+     ("train", "train_traced"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
+     ("review", "review_page"), ("export", "export_dataset"), ("table4", "train_unlearned"),
+     ("figures", "train_concept")],
 )  # fmt: skip
 def test_milestones(planned, target, last):
     assert last in planned(target)
