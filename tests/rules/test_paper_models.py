@@ -1,4 +1,4 @@
-"""The paper's rules on a tiny checkpoint of every family: finetune, goal, every method for one target, answers, scores."""
+"""The paper's rules on a tiny checkpoint of every family: finetune, goal, all methods, answers, scores."""
 
 from __future__ import annotations
 
