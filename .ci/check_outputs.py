@@ -111,6 +111,9 @@ def main(folder: str) -> int:
         tables / "table3.md",
         tables / "table3.tex",
         tables / "table3_vs_published.csv",
+        tables / "filter_agreement.csv",
+        results / "figures" / "fig4.png",
+        results / "review" / "agreement.html",
     ]
     problems = [
         f"{path} is missing or empty" for path in needed if not path.is_file() or not path.stat().st_size

@@ -31,8 +31,11 @@ def repeated(small, tmp_path_factory) -> Run:
     run = Run(tmp_path_factory.mktemp("repeated") / "run", SMALL)
     run.configure(images=SMALL["images"] | {"people_per_shard": 4})
     drawn = run.folder / "work" / "draws"
-    run.kill_when(lambda: len(list(drawn.rglob("p*.png"))) > 20, "draw")
-    before = {path: path.stat().st_mtime_ns for path in drawn.rglob("p*.png")}
+    run.kill_when(
+        lambda: len(list(drawn.glob("*/p*/a*.png"))) > 20, "draw"
+    )  # whole units, none being written
+    before = {path: path.stat().st_mtime_ns for path in drawn.glob("*/p*/a*.png")}
+    assert before
     run("draw")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items()), "nothing is drawn twice"
     goal = "results/small/models/pocket-llava/goal-person10/seed-1/training.json"
