@@ -217,6 +217,7 @@ def test_the_large_picture_is_judged_and_left_by_keyboard(launch, page: Path) ->
     assert browser.text("#big-verdict") == "rejected: blurred"
     browser.press(" ", "?", ESCAPE)
     assert browser.verdicts() == ["accept", "", "reject", "reject"] + [""] * 5
+    browser.wait(lambda: browser.current() == 3)
     assert browser.current() == 3
 
 
