@@ -9,7 +9,7 @@ import pytest
 
 from mmunlearn.records import Training, read_json, sha256_of, write_json
 from mmunlearn.training import courses
-from mmunlearn.training.methods import build_method
+from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.recipes import train_unlearned
 from mmunlearn.training.sets import read_sets, retained
 from mmunlearn.training.settings import LoopSettings, Machine
