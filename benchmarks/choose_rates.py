@@ -4,8 +4,9 @@ The rule. For each method, take the smallest learning rate of the grid (1.0e-4 d
 every selection run reaches its stopping bound within its step cap. A selection run is one of two base seeds (11
 and 12: other pictures, other splits, other training seeds than any table reports) and one of the targets person and
 event, or both together for the methods of that target alone. The bounds are fixed in advance: forget CE over
-ln(vocabulary), chance level, for GA, GD, KL, NPO, SimNPO and BGD; refusal CE under 1.0 nats a token for PO and DPO. Nothing else is looked at: no metric, no answer, no published number. A method
-without such a rate keeps the largest of the grid, and the table says so.
+ln(vocabulary), chance level, for GA, GD, KL, NPO, SimNPO and BGD; refusal CE under 1.0 nats a token for PO and DPO.
+Nothing else is looked at: no metric, no answer, no published number. A method without such a rate keeps the largest
+of the grid, and the table says so.
 
 What was changed on the way, before any metric was looked at: the first bound for refusals, 0.7 within 120 steps,
 was reached at no rate. The choice among 105 refusals alone costs 0.35 nats a token, and learning them all takes

@@ -215,10 +215,12 @@ def set_weights(config: Mapping[str, Any], name: str) -> list[str]:
     return receipts(config, [section["clip"]]) if "clip" in section else []
 
 
-def base_inputs(config: Mapping[str, Any], source: str) -> list[str]:
-    """What stands for a base model as inputs, so that other weights or another template train anew: the receipt of
-    fetched weights, or the files of any other folder."""
-    return receipts(config, [source]) or checkpoint_files(source)
+def base_inputs(config: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    """What stands for a model's base as inputs, so that other weights or another template train anew: the receipt of
+    fetched weights, or the files of any other folder. A hub id has none: its revision says which weights are meant."""
+    if row["revision"] is not None:
+        return []
+    return receipts(config, [row["source"]]) or checkpoint_files(row["source"])
 
 
 def checkpoint_files(source: str) -> list[str]:
@@ -238,3 +240,11 @@ def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str,
     own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
     own["batch"] = config["models"][model]["batch"] or own["batch"]
     return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}
+
+
+def machine(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What trainings run on, as far as it leaves the results alone: no param, so that it reruns nothing."""
+    return {
+        key: config["training"][key]
+        for key in ("processes", "accelerate_config", "checkpointing", "trackers")
+    }

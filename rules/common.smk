@@ -19,9 +19,6 @@ DECIDED = settings.decisions(config)
 CURATOR = config["curation"][config["curation"]["backend"]]
 SHIPPED_TEXTS = CURATOR if config["curation"]["backend"] == "shipped" else {"people": [], "events": []}
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
-MACHINE = {
-    key: TRAINING[key] for key in ("processes", "accelerate_config", "checkpointing", "precision", "trackers")
-}
 TRACE_STEPS = config["figures"]["steps"]
 TRACE_SPLITS = [f"{target}{config['figures']['percent']:02d}" for target in config["dataset"]["targets"]]
 TRACE_METHODS = sorted({recipes.parse_recipe(recipe).method for _, recipe, _, _ in STEPS})
@@ -44,12 +41,12 @@ wildcard_constraints:
 def model_spec(wildcards):
     """The row of `models` that a job loads."""
     row = config["models"][wildcards.model]
-    return {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
+    return {key: row[key] for key in row if key != "batch"}
 
 
 def checkpoint(wildcards):
     """What stands for a base model as inputs."""
-    return settings.base_inputs(config, config["models"][wildcards.model]["source"])
+    return settings.base_inputs(config, config["models"][wildcards.model])
 
 
 def pictures_of_suite(wildcards):

@@ -39,6 +39,8 @@ rule encode_images:
         "<benchmarks>/encode_images/{model}/{suite}.tsv"
     conda:
         "../envs/training.yaml"
+    resources:
+        **TRAINING["job"],
     params:
         spec=model_spec,
         batch=config["evaluation"]["batch"],
@@ -74,7 +76,7 @@ rule train_finetuned:
         optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
-        machine=MACHINE,
+        precision=TRAINING["precision"],
         version=2,
     script:
         "../workflow_scripts/train_finetuned.py"
@@ -103,7 +105,7 @@ use rule train_finetuned as train_goal with:
         optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
-        machine=MACHINE,
+        precision=TRAINING["precision"],
         version=2,
 
 
@@ -140,7 +142,7 @@ rule train_unlearned:
         max_steps=lambda wildcards: method_row(wildcards)["max_steps"],
         epochs=TRAINING["unlearn"]["epochs"],
         stopping={key: TRAINING["unlearn"]["stop"][key] for key in settings.STOPPING},
-        machine=MACHINE,
+        precision=TRAINING["precision"],
         version=2,
     script:
         "../workflow_scripts/train_unlearned.py"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mmunlearn.config import machine
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.training.launch import launch
 from mmunlearn.training.recipes import Machine, TrainingJob, train_finetuned
@@ -26,6 +27,6 @@ with job(snakemake) as it:
         "lora": it.params.lora,
         "settings": {**it.params.optimisation, "learning_rate": it.params.learning_rate},
         "epochs": it.params.epochs,
-        "machine": Machine(**it.params.machine),
+        "machine": Machine(precision=it.params.precision, **machine(it.config)),
     }
     launch(train_finetuned, given, it.work)

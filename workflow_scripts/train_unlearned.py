@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mmunlearn.config import machine
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.training.launch import launch
 from mmunlearn.training.recipes import Machine, TrainingJob, train_unlearned
@@ -26,6 +27,6 @@ with job(snakemake) as it:
         "epochs": it.params.epochs,
         "stopping": it.params.stopping,
         "kept": {step: at.parent for step, at in zip(it.params.keep_steps, it.output.kept, strict=False)},
-        "machine": Machine(**it.params.machine),
+        "machine": Machine(precision=it.params.precision, **machine(it.config)),
     }  # fmt: skip
     launch(train_unlearned, given, it.work)

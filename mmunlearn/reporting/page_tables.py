@@ -16,12 +16,12 @@ from mmunlearn.reporting.layout import (
     TARGETS,
     TITLES,
     UNITS,
-    UNLEARNING,
     Block,
     Row,
     Table,
     blocks,
     display,
+    is_bound,
     number,
     podium,
 )
@@ -64,7 +64,7 @@ def _score_block(model: str, percent: str, block: Block) -> PageBlock:
         "rows": [
             {
                 "label": method,
-                "anchor": method not in UNLEARNING,
+                "anchor": is_bound(method),
                 "cells": [_score_cell(block, method, target, metric) for target, metric in CELLS],
             }
             for method in block
@@ -109,7 +109,7 @@ def _versus_block(model: str, twin: str, percent: str, rows: Table) -> PageBlock
         "rows": [
             {
                 "label": method,
-                "anchor": method not in UNLEARNING,
+                "anchor": is_bound(method),
                 "cells": [_versus_cell(found[("value", method, *cell)]) for cell in CELLS],
             }
             for method in methods

@@ -35,7 +35,7 @@ def mini_config(**images: Any) -> dict[str, Any]:
     } | images  # fmt: skip
     config["dataset"] |= {"percents": [15], "both_percents": [15], "n_real": 2, "n_world": 3, "n_replay": 4}
     tiny = {"family": "llava", "source": "models/tiny", "dtype": "float32", "attention": "sdpa"}
-    config["models"] = {"tiny": tiny | {"revision": None, "batch": None}}
+    config["models"] = {"tiny": tiny | {"revision": None, "batch": None, "lora_targets": None}}
     training, loop = config["training"], {"accumulation": 1, "warmup_steps": 0}
     training["lora"] = {"rank": 16, "alpha": 32, "dropout": 0.0}
     training["finetune"] |= {"epochs": 12, "batch": 8, "learning_rate": 0.03, **loop}

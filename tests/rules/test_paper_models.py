@@ -32,7 +32,7 @@ def model_config(family: str) -> dict[str, Any]:
     config["dataset"] |= {"targets": ["person"], "n_replay": 0}
     config["models"] = {
         "tiny": {"family": family, "source": "models/tiny", "dtype": "float32", "attention": "sdpa"}
-        | {"revision": None, "batch": 2}
+        | {"revision": None, "batch": 2, "lora_targets": None}
     }
     config["training"] |= {"precision": "none", "lora": {"rank": 4, "alpha": 8, "dropout": 0.0}}
     config["training"]["finetune"] |= {"epochs": 1, "accumulation": 2}

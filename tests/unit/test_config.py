@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mmunlearn.backends import BACKENDS, UnknownBackend, backend
-from mmunlearn.config import ConfigError, check, decisions, prepare, receipts
+from mmunlearn.config import ConfigError, base_inputs, check, decisions, machine, prepare, receipts
 from mmunlearn.recipes import (
     Recipe,
     concepts,
@@ -182,3 +182,10 @@ def test_decisions_that_change_nothing_are_none(tmp_path):
     assert decided["rejected"] != "none" and decided["texts"] == decided["confirmed"] == "none"
     config["review"]["reviewers"] = 1
     assert decisions(config)["confirmed"] != "none" and decisions(config)["rejected"] == decided["rejected"]
+
+
+def test_a_hub_id_has_no_files_and_what_trainings_run_on_is_no_part_of_the_results():
+    row = CONFIG["models"]["pocket-llava"]
+    assert "resources/pocket/llava/config.json" in base_inputs(CONFIG, row)
+    assert base_inputs(CONFIG, row | {"source": "llava-hf/llava-1.5-7b-hf", "revision": "main"}) == []
+    assert "precision" not in machine(CONFIG)
