@@ -54,9 +54,9 @@ rule all:
     default_target: True
     input:
         "<results>/run_config.yaml",
-        "<results>/report.html",
-        "<results>/figures/fig4.png",
         "<results>/tables/filter_agreement.csv",
+        "<results>/figures/fig4.png",
+        recipes.outputs(config["outputs"]),
 
 
 rule curate:
@@ -90,12 +90,13 @@ rule evaluate:
 
 rule table4:
     input:
-        "<results>/tables/table4.csv",
+        recipes.outputs(["table4"]),
 
 
 rule figures:
     input:
-        expand("<results>/figures/fig{number}.png", number=[4, 7, 8, 9, 10]),
+        "<results>/figures/fig4.png",
+        recipes.outputs(["figures"]),
 
 
 rule review:

@@ -136,6 +136,19 @@ def recipes(config: Mapping[str, Any]) -> list[Recipe]:
     return [Recipe("finetuned"), *derived]
 
 
+OUTPUTS = {
+    "table3": ("<results>/report.html",),
+    "table4": ("<results>/tables/table4.csv",),
+    "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
+}
+"""What the targets of these names make; configuration `outputs` lists those of the default run."""
+
+
+def outputs(names: Iterable[str]) -> list[str]:
+    """The files that some of OUTPUTS make."""
+    return [path for name in names for path in OUTPUTS[name]]
+
+
 Scored = tuple[str, str, str, int]
 
 
