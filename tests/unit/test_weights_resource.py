@@ -84,10 +84,14 @@ NAMES = (
     "musiq-spaq",
     "laion-aesthetic",
     "llava-1.5-7b",
+    "llama-3.2-vision-11b",
+    "llava-v1.6-7b",
+    "llava-v1.6-13b",
+    "qwen3-vl-4b",
 )
 
 
-def test_the_resource_has_the_weights_of_the_presets() -> None:
+def test_the_resource_has_the_weights_of_both_papers() -> None:
     assert set(yaml.safe_load(entries.RESOURCE.read_text())) == set(NAMES)
 
 
