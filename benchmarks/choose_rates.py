@@ -74,7 +74,7 @@ def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> 
         train_unlearned(
             TrainingJob(
                 model="pocket-llava", recipe=f"{method}-{split}", seed=seed,
-                spec=ModelSpec(**config["models"]["pocket-llava"]),
+                spec=ModelSpec(**{key: value for key, value in config["models"]["pocket-llava"].items() if key != "batch"}),
                 features=[results / "features/pocket-llava/dataset.safetensors"],
                 output=output, work=Path(folder) / "work", version=1,
             ),
