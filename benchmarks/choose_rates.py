@@ -65,7 +65,7 @@ def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> 
 
     torch.set_num_threads(1)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    row = config["methods"][method]
+    row, model = config["methods"][method], config["models"]["pocket-llava"]
     unlearn = config["training"]["unlearn"]
     shared = {key: config["training"][key] for key in ("weight_decay", "max_grad_norm", "save_steps")}
     own = {key: unlearn[key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
@@ -74,7 +74,7 @@ def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> 
         train_unlearned(
             TrainingJob(
                 model="pocket-llava", recipe=f"{method}-{split}", seed=seed,
-                spec=ModelSpec(**{key: value for key, value in config["models"]["pocket-llava"].items() if key != "batch"}),
+                spec=ModelSpec(**{key: value for key, value in model.items() if key != "batch"}),
                 features=[results / "features/pocket-llava/dataset.safetensors"],
                 output=output, work=Path(folder) / "work", version=1,
             ),
