@@ -146,7 +146,7 @@ def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] |
         with redirect_stderr(told):
             _, args = cli.parse_args(arguments)
     except SystemExit:  # its parser has refused an option, or a profile's
-        sys.stderr.write(told.getvalue())
+        print("snakemake:", told.getvalue().strip().splitlines()[-1], file=sys.stderr)
         return None
     said = types.OutputSettings(log_level_override=logging.ERROR, enable_file_logging=False)
     with api.SnakemakeApi(said) as own:

@@ -98,7 +98,7 @@ def _about_actual(plan: Plan) -> str:
         f"So far: what {jobs:,} planned jobs took by their files below benchmarks/, and what files of planned jobs "
         "hold; `estimated` is of these same jobs, ratio is actual over estimate."
     )
-    text += f" The largest job held {peak / 1024:.1f} GiB." if peak else ""
+    text += f" The largest job held {peak / 1024:.1f} GiB." if peak >= 103 else ""  # 0.1 GiB
     return text + (
         f" {stale:,} of the jobs are to run again: their times are those of before." if stale else ""
     )
