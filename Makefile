@@ -19,12 +19,15 @@ else
 VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mmunlearn/venv-$(shell pwd | cksum | cut -d' ' -f1)
 endif
 
-.PHONY: run test lint review export paper pocket-models clean distclean help
+.PHONY: run plan test lint review export paper pocket-models clean distclean help
 .NOTPARALLEL:
 
 run: .venv/.ready  ## run the pocket benchmark (CORES=2, ARGS="any Snakemake options or targets")
 	@$(SNAKEMAKE) $(ARGS)
 	@for page in results/*/report.html; do [ ! -e "$$page" ] || echo "Report: $$page"; done
+
+plan: .venv/.ready  ## print what a run would cost, and beside it what it has cost (ARGS="--configfile FILE -- TARGETS")
+	@$(BIN)/python -m mmunlearn plan $(ARGS)
 
 test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options")
 	@$(BIN)/python -m pytest $(ARGS)
