@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mmunlearn.recipes import ConfigError, concepts_to_forget, nearest
+from mmunlearn.recipes import LOOP_KEYS, ConfigError, concepts_to_forget, label, nearest
 
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
 THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
@@ -20,15 +20,24 @@ STOPPING = ("window", "forget_bound", "refusal_bound")
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), and let
-    paths that begin with weights/ lie in `weights.folder`."""
+    """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), fill in the
+    percents that follow from others, and let paths that begin with weights/ lie in `weights.folder`."""
     for section in ("models", "methods"):
         if isinstance(config.get(section), dict):
             config[section] = {name: row for name, row in config[section].items() if row is not None}
+    _fill_percents(config)
     folder = (config.get("weights") or {}).get("folder")
     if isinstance(folder, str):
         for section in ("images", "dataset", "models"):
             config[section] = _moved(config.get(section), folder.rstrip("/"))
+
+
+def _fill_percents(config: dict[str, Any]) -> None:
+    """The percents that are null: what is forgotten together, and what figures show, is the tables' first percent."""
+    dataset, figures = config.get("dataset"), config.get("figures")
+    if isinstance(dataset, dict) and isinstance(figures, dict) and dataset.get("percents"):
+        figures["percent"] = figures.get("percent") or dataset["percents"][0]
+        dataset["both_percents"] = dataset.get("both_percents") or [figures["percent"]]
 
 
 def _moved(value: Any, folder: str) -> Any:
@@ -86,13 +95,41 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
     dataset = config["dataset"]
-    if config["figures"]["percent"] not in dataset["percents"]:
-        yield f"figures.percent: {config['figures']['percent']} is not in dataset.percents"
+    for key in ("percents", "both_percents"):
+        if config["figures"]["percent"] not in dataset[key]:
+            yield f"figures.percent: {config['figures']['percent']} is not in dataset.{key}"
+    yield from _training_conflicts(config)
     for target in dataset["targets"]:
         for percent in sorted({*dataset["percents"], *dataset["both_percents"]}):
             if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
                 yield f"dataset.percents: {percent}% of {sizes[target]} {target}s: nothing to forget or to retain"
     yield from _unknown_names(config)
+
+
+def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
+    from mmunlearn.training.methods import METHODS
+
+    training = config["training"]
+    if training["processes"] > 1 and training["job"]["gpu"] != training["processes"]:
+        yield f"training.job.gpu: must be training.processes, {training['processes']}, not {training['job']['gpu']}"
+    for name, row in config["models"].items():
+        folder = Path(row["source"])
+        hub_id = (
+            len(folder.parts) == 2
+            and folder.parent != Path(config["weights"]["folder"])
+            and not folder.is_dir()
+        )
+        if hub_id and row["revision"] is None:
+            yield f"models.{name}.revision: name the commit of {row['source']}, or a folder as source"
+    spelled: dict[str, str] = {}
+    for name, row in config["methods"].items():
+        known = (*LOOP_KEYS, *METHODS[name].options) if name in METHODS else row
+        yield from (
+            f"unknown key 'methods.{name}.{key}': {nearest(key, known)}" for key in row if key not in known
+        )
+        said = label(config, f"{name}-person05")
+        if spelled.setdefault(said, name) != name:
+            yield f"methods.{name}.label: '{said}' is also how {spelled[said]} is spelt"
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:
@@ -239,7 +276,7 @@ def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str,
     training = config["training"]
     own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
     own["batch"] = config["models"][model]["batch"] or own["batch"]
-    return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}
+    return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm")}}
 
 
 def machine(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,3 +285,8 @@ def machine(config: Mapping[str, Any]) -> dict[str, Any]:
         key: config["training"][key]
         for key in ("processes", "accelerate_config", "checkpointing", "trackers")
     }
+
+
+def checkpoints(config: Mapping[str, Any]) -> dict[str, int]:
+    """How often trainings keep a checkpoint, which leaves the results alone, too."""
+    return {"save_steps": config["training"]["save_steps"]}

@@ -11,13 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LOOP_KEYS = (
-    "targets",
-    "learning_rate",
-    "max_steps",
-    "path",
-    "label",
-)  # of a method's row; the rest are its options
+LOOP_KEYS = ("targets", "learning_rate", "max_steps", "label")  # of a method's row; the rest are its options
 
 
 class ConfigError(ValueError):

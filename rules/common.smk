@@ -19,6 +19,7 @@ DECIDED = settings.decisions(config)
 CURATOR = config["curation"][config["curation"]["backend"]]
 SHIPPED_TEXTS = CURATOR if config["curation"]["backend"] == "shipped" else {"people": [], "events": []}
 SHARDS = range(-(-config["curation"]["n_people"] // IMAGES["people_per_shard"]))
+ASKING = {**TRAINING["job"], "gpu": min(1, TRAINING["job"]["gpu"])}
 TRACE_STEPS = config["figures"]["steps"]
 TRACE_SPLITS = [f"{target}{config['figures']['percent']:02d}" for target in config["dataset"]["targets"]]
 TRACE_METHODS = sorted({recipes.parse_recipe(recipe).method for _, recipe, _, _ in STEPS})
@@ -41,7 +42,12 @@ wildcard_constraints:
 def model_spec(wildcards):
     """The row of `models` that a job loads."""
     row = config["models"][wildcards.model]
-    return {key: row[key] for key in row if key != "batch"}
+    return {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
+
+
+def lora_targets(wildcards):
+    """Which modules of a model get LoRA, where its row says so."""
+    return config["models"][wildcards.model]["lora_targets"]
 
 
 def checkpoint(wildcards):

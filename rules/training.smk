@@ -24,7 +24,8 @@ def recipe_of(wildcards):
 def kept_steps(wildcards):
     """Optimizer steps whose adapters a job keeps, see train_traced."""
     traced = wildcards.method in TRACE_METHODS and wildcards.split in TRACE_SPLITS
-    return list(TRACE_STEPS) if traced and concept_of(wildcards) is None else []
+    traced = traced and int(wildcards.seed) == config["seeds"][0] and concept_of(wildcards) is None
+    return list(TRACE_STEPS) if traced else []
 
 
 rule encode_images:
@@ -40,10 +41,9 @@ rule encode_images:
     conda:
         "../envs/training.yaml"
     resources:
-        **TRAINING["job"],
+        **ASKING,
     params:
         spec=model_spec,
-        batch=config["evaluation"]["batch"],
         version=1,
     script:
         "../workflow_scripts/encode_images.py"
@@ -73,6 +73,7 @@ rule train_finetuned:
         spec=model_spec,
         recipe="finetuned",
         lora=TRAINING["lora"],
+        lora_targets=lora_targets,
         optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
@@ -102,6 +103,7 @@ use rule train_finetuned as train_goal with:
         spec=model_spec,
         recipe=lambda wildcards: f"goal-{wildcards.split}",
         lora=TRAINING["lora"],
+        lora_targets=lora_targets,
         optimisation=finetuning,
         learning_rate=TRAINING["finetune"]["learning_rate"],
         epochs=TRAINING["finetune"]["epochs"],
@@ -170,6 +172,7 @@ use rule train_unlearned as train_traced with:
     wildcard_constraints:
         method="|".join(TRACE_METHODS).replace("+", "[+]") or "none",
         split="|".join(TRACE_SPLITS) or "none",
+        seed=str(config["seeds"][0]),
 
 
 use rule train_unlearned as train_concept with:

@@ -5,4 +5,9 @@ from mmunlearn.models.loading import ModelSpec
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
-    encode_images(it.input.pictures, it.output[0], spec=ModelSpec(**it.params.spec), batch=it.params.batch)
+    encode_images(
+        it.input.pictures,
+        it.output[0],
+        spec=ModelSpec(**it.params.spec),
+        batch=it.config["evaluation"]["batch"],
+    )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmunlearn.config import machine
+from mmunlearn.config import checkpoints, machine
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.training.launch import launch
 from mmunlearn.training.recipes import Machine, TrainingJob, train_finetuned
@@ -14,7 +14,7 @@ with job(snakemake) as it:
             model=snakemake.wildcards.model,
             recipe=it.params.recipe,
             seed=int(snakemake.wildcards.seed),
-            spec=ModelSpec(**it.params.spec),
+            spec=ModelSpec(**it.params.spec, lora_targets=it.params.lora_targets),
             features=it.input.features,
             output=it.output.training,
             work=it.work,
@@ -25,7 +25,11 @@ with job(snakemake) as it:
         "replay": it.input.replay,
         "splits": it.input.splits,
         "lora": it.params.lora,
-        "settings": {**it.params.optimisation, "learning_rate": it.params.learning_rate},
+        "settings": {
+            **it.params.optimisation,
+            "learning_rate": it.params.learning_rate,
+            **checkpoints(it.config),
+        },
         "epochs": it.params.epochs,
         "machine": Machine(precision=it.params.precision, **machine(it.config)),
     }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmunlearn.config import machine
+from mmunlearn.config import checkpoints, machine
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.training.launch import launch
 from mmunlearn.training.recipes import Machine, TrainingJob, train_unlearned
@@ -22,11 +22,11 @@ with job(snakemake) as it:
         "finetuned": it.input.finetuned.parent,
         "method": snakemake.wildcards.method,
         "options": it.params.options,
-        "settings": {**it.params.optimisation, "learning_rate": it.params.learning_rate},
+        "settings": {**it.params.optimisation, "learning_rate": it.params.learning_rate, **checkpoints(it.config)},
         "max_steps": it.params.max_steps,
         "epochs": it.params.epochs,
         "stopping": it.params.stopping,
-        "kept": {step: at.parent for step, at in zip(it.params.keep_steps, it.output.kept, strict=False)},
+        "kept": {step: at.parent for step, at in zip(it.params.keep_steps, it.output.kept, strict=True)},
         "machine": Machine(precision=it.params.precision, **machine(it.config)),
     }  # fmt: skip
     launch(train_unlearned, given, it.work)

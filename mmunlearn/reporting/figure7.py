@@ -27,7 +27,7 @@ HOLLOW = {"mfc": "white", "zorder": 5}
 
 @dataclass(frozen=True)
 class Trace:
-    """One method on one split: its scores by optimizer step, and the step it stopped at, None if it went on."""
+    """One method on one split: its scores by optimizer step, and the step it ended at, None if it went on."""
 
     method: str
     steps: Mapping[int, Scores]
@@ -51,8 +51,9 @@ def plot_figure7(
     """Plot a block of panels a model: metrics in columns; the person split above the event split.
 
     Steps stand at even distances. Every method starts at step 0, where it is the finetuned model unless a score of
-    its own says otherwise; the goal model is a dashed line. A method that stopped before the last step is marked
-    there by a hollow marker and goes on as a thin, flat line. A missing value is a gap, and named below.
+    its own says otherwise; the goal model is a dashed line. A method whose training ended before the
+    last step is marked there by a hollow marker and goes on as a thin, flat line. A missing value is a gap, and named
+    below.
 
     Args:
         scores: Scores of recipes `<method>-<split>@<step>`, of one seed, in any order.
@@ -115,7 +116,7 @@ def _traces(scores: Sequence[Scores], stops: Mapping[str, int]) -> list[Trace]:
 
 
 def _stops(trainings: Sequence[Training], like: Scores, last: int) -> dict[str, int]:
-    """Method's key -> the step at which it stopped, of those that did not reach the step they were asked for."""
+    """Method's key -> the step at which it ended, of those that did not reach the step they were asked for."""
     split = parse_recipe(like.recipe).split
     stops: dict[str, int] = {}
     for one in trainings:
@@ -242,9 +243,7 @@ def _line(axes: Axes, trace: Trace, values: Mapping[int, float | None], steps: S
         at = [place(step, steps) for step in after]
         cased = [withStroke(linewidth=1.3, foreground="#333333"), Normal()]
         axes.plot(at, list(after.values()), lw=0.9, path_effects=cased, zorder=2, **common)
-        axes.plot(
-            at[:1], [after[stop]], ls="", label=f"{trace.method} stopped", **marks | HOLLOW | {"mew": 1}
-        )
+        axes.plot(at[:1], [after[stop]], ls="", label=f"{trace.method} ended", **marks | HOLLOW | {"mew": 1})
 
 
 def _legend(figure: Figure, rows: Sequence[Row]) -> None:
@@ -256,7 +255,7 @@ def _legend(figure: Figure, rows: Sequence[Row]) -> None:
         handles.append(method_handle(method, 5, ls="-", lw=1.6, color=look(method).colour, mew=0.6))
     handles.append(Line2D([], [], color="black", ls=(0, (4, 2)), lw=1, label="Goal"))
     if any(trace.stop is not None for row in rows for trace in row.traces):
-        handles.append(method_handle("", 5, marker="o", mfc="white", mew=1, label="stopped early (hollow)"))
+        handles.append(method_handle("", 5, marker="o", mfc="white", mew=1, label="ended (hollow)"))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2, handletextpad=0.5
     )

@@ -1,4 +1,4 @@
-"""Ours beside the published numbers: differences, and whether methods come in the same order.
+"""Ours beside the published numbers: by how much they differ, and whether methods come in the same order.
 
 The table is long, one comparison a row, so that one filter and one pivot make any view of it:
 
@@ -8,7 +8,8 @@ The table is long, one comparison a row, so that one filter and one pivot make a
 - `model` is ours, `published_model` the paper's: one of ours stands beside the published model of its name; where
   there is none (a pocket model), beside each of them at the same percent;
 - `forget_percent`, `target`, `metric`: the cell; `method`: for `value` rows only;
-- `ours`, `published`, `difference` (ours minus published, points of 100): for `value` rows only;
+- `ours`, `published`: for `value` rows only; `difference` (ours minus published, points of 100): where both are of the
+  same model;
 - `spearman` (-1 to 1, ties share their mean rank, four decimals) and `rows` (how many it rests on: over so few, a
   coefficient says little): for the other kinds only. It is taken from the two-decimal numbers of the tables, so
   that a reader gets the same from them;
@@ -83,7 +84,8 @@ def _value_rows(place: Row, ours_at: Index, published_at: Index, form: Form) -> 
             reasons.append(f"ours: {reason_of(mine, metric) if mine else 'not in this run'}")
         if not right:
             reasons.append(f"published: no {method} at {percent}%")
-        difference = "" if reasons else number(float(left) - float(right))
+        same = place["model"] == place["published_model"]
+        difference = number(float(left) - float(right)) if same and not reasons else ""
         rows.append(
             {"kind": "value", **place, "method": method, "ours": left, "published": right}
             | {"difference": difference, "reason": ", ".join(reasons)}

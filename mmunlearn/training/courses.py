@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import time
@@ -11,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
-from torch import Tensor
 
 from mmunlearn.config import checkpoint_files
 from mmunlearn.models.collate import Collator
@@ -32,12 +33,12 @@ from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import copy_adapter
 from mmunlearn.training.logs import Watching
 from mmunlearn.training.methods.base import Method
+from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.schedule import Step
 from mmunlearn.training.settings import LoopSettings, Machine
 from mmunlearn.training.stopping import Stopping
 from mmunlearn.training.trainer import PlannedTrainer
-from mmunlearn.training.views import View
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "adapter_model.safetensors"
@@ -123,7 +124,12 @@ class Course:
         return digest_of(
             [
                 [job.version, job.model, job.recipe, job.seed, {**asdict(job.spec), "source": ""}],
-                [type(self.method).__name__, asdict(self.loop), dict(self.recorded), sorted(self.kept or {})],
+                [
+                    type(self.method).__name__,
+                    asdict(replace(self.loop, save_steps=0)),
+                    dict(self.recorded),
+                    sorted(self.kept or {}),
+                ],
                 [self.machine.precision, self.rests_on, [sha256_of(path) for path in files]],
             ]
         )
@@ -155,8 +161,7 @@ def train(course: Course, watching: Watching | None = None) -> Trained:
     examples = dict.fromkeys(
         one for step in course.plan for view in method.views for one in step.get(view, ())
     )
-    if hasattr(collator, "check"):
-        collator.check(list(examples))
+    collator.check(list(examples))
     trainer = PlannedTrainer(
         _first_adapter(course, base),
         method,
@@ -176,7 +181,15 @@ def train(course: Course, watching: Watching | None = None) -> Trained:
             course.plan,
             method.reference_logp,
             folder=job.work / "reference_logp",
-            identity=[*course.rests_on, sha256_of(course.reference / WEIGHTS), course.machine.precision],
+            identity=[
+                *course.rests_on,
+                *(
+                    sha256_of(course.reference / WEIGHTS),
+                    course.machine.precision,
+                    job.spec.dtype,
+                    job.spec.attention,
+                ),
+            ],
             adapter=None if course.reference == course.start else course.reference,
         )
     return Trained(trainer, trainer.run(), round(time.monotonic() - started, 1))
@@ -216,7 +229,7 @@ def _record(course: Course, done: Trained) -> Training:
         seed=job.seed,
         method=type(course.method).__name__,
         steps=done.steps,
-        epochs=trainer.epochs[len(done.losses) - 1],
+        epochs=trainer.epochs[max(done.steps, 1) - 1],
         stop_reason=trainer.stop_reason,
         losses=done.losses,
         seconds=done.seconds,
@@ -228,21 +241,10 @@ def _record(course: Course, done: Trained) -> Training:
     )
 
 
-class Refuse(Method):
-    """CE(refusals on forget): no method of its own, but the training of DPO's reference in the paper's wording."""
-
-    label = "refusals"
-    views = ("refusal",)
-    watch = "refusal"
-
-    def loss(self, view: Mapping[str, View]) -> Tensor:
-        return view["refusal"].cross_entropy
-
-
 def refusing_adapter(course: Course) -> Path:
     """Folder of the adapter that the same plan and settings make of the course's first one, trained on the refusals
     alone. It is made once and kept below `work`."""
-    own = replace(course, method=Refuse(), reference=None, kept=None)
+    own = replace(course, method=Finetune("refusal"), reference=None, kept=None)
     folder = course.job.work / "references" / own.identity
     if not (folder / WEIGHTS).exists():
         done = train(own)
@@ -253,4 +255,7 @@ def refusing_adapter(course: Course) -> Path:
         if done.trainer.is_world_process_zero():
             shutil.rmtree(course.job.work / "training" / own.identity, ignore_errors=True)
         done.trainer.accelerator.wait_for_everyone()
+        del done
+        gc.collect()  # trainer and callbacks hold each other, and with them the base, which is loaded once more below
+        torch.cuda.empty_cache()
     return folder

@@ -41,7 +41,7 @@ def launch(function: Callable[..., None], arguments: Mapping[str, Any], work: Pa
         FileNotFoundError: `accelerate_config` does not exist.
     """
     machine: Machine = arguments["machine"]
-    if machine.processes <= 1:
+    if machine.processes <= 1 and machine.accelerate_config is None:
         function(**arguments)
         return
     given = json.dumps(_plain(function, arguments), indent=2, sort_keys=True)

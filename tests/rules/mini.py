@@ -48,7 +48,7 @@ def mini_config(**images: Any) -> dict[str, Any]:
     preferring = {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0, "reference": "finetuned"}
     balanced = {"targets": ["both"], "alpha": 0.3, "beta": 0.2, "gamma": 0.5, "event_growth": 0.05}
     config["methods"] = {"ga": slow, "dpo": slow | preferring, "gd+bgd": slow | balanced}
-    config["figures"] = {"percent": 15, "steps": [0, 2], "concept_method": "ga", "questions": 4}
+    config["figures"] = {"percent": 15, "steps": [1, 2], "concept_method": "ga", "questions": 4}
     config["evaluation"] |= {"batch": 16, "bootstrap": 50}
     config["evaluation"]["max_new_tokens"] = {"person": 8, "event": 8, "object": 2}
     config["report"] = {"sample_people": 3, "sample_events": 2}

@@ -73,7 +73,7 @@ def test_the_comparison_sets_every_method_beside_the_paper(published):
         mine = ours["GA", row["target"]][METRICS.index(row["metric"])]
         theirs = float(paper[row["published_model"], row["target"]][row["metric"]])
         assert row["ours"] == mine and float(row["published"]) == theirs
-        assert float(row["difference"]) == round(float(mine) - theirs, 2)
+        assert row["difference"] == "", "another model"
 
 
 def test_the_figure_is_a_picture_and_a_page(published):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import json
 from pathlib import Path
 
@@ -26,8 +28,10 @@ from mmunlearn.recipes import (
     splits,
 )
 from mmunlearn.review.verdicts import COLUMNS
+from mmunlearn.training.methods import METHODS
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
+prepare(CONFIG)
 
 
 def changed(path: str, value):
@@ -90,6 +94,16 @@ def test_full_preset_multiplies_splits_and_seeds():
         ("training.finetune.learning_rate", "1e-4", "training.finetune.learning_rate"),
         ("seeds", [], "seeds"),
         ("ceiling_seed", CONFIG["seeds"][0], "ceiling_seed"),
+        ("methods.ga.max_step", 3, "unknown key 'methods.ga.max_step': did you mean 'max_steps'"),
+        ("methods.dpo.lambda3", 1.0, "unknown key 'methods.dpo.lambda3': did you mean 'lambda"),
+        ("methods.ga.label", "GD", "methods.gd.label: 'GD' is also how ga is spelt"),
+        (
+            "models.pocket-llava.source",
+            "llava-hf/llava-1.5-7b-hf",
+            "name the commit of llava-hf/llava-1.5-7b-hf",
+        ),
+        ("training.processes", 4, "training.job.gpu: must be training.processes, 4, not 0"),
+        ("dataset.both_percents", [10], "figures.percent: 5 is not in dataset.both_percents"),
         ("images.max_attempts", 1, "max_attempts"),
         ("curation.n_events", 2, "nothing to forget or to retain"),
         ("curation.n_events", 1, "at least 2"),
@@ -189,3 +203,17 @@ def test_a_hub_id_has_no_files_and_what_trainings_run_on_is_no_part_of_the_resul
     assert "resources/pocket/llava/config.json" in base_inputs(CONFIG, row)
     assert base_inputs(CONFIG, row | {"source": "llava-hf/llava-1.5-7b-hf", "revision": "main"}) == []
     assert "precision" not in machine(CONFIG)
+
+
+def test_percents_of_null_are_the_first_of_the_tables():
+    config = changed("dataset", CONFIG["dataset"] | {"percents": [10, 15], "both_percents": None})
+    config["figures"]["percent"] = None
+    prepare(config)
+    assert (config["figures"]["percent"], config["dataset"]["both_percents"]) == (10, [10])
+
+
+def test_the_options_of_registered_methods_are_those_that_their_classes_take():
+    for name, entry in METHODS.items():
+        module, _, attribute = entry.path.partition(":")
+        signature = inspect.signature(getattr(importlib.import_module(module), attribute))
+        assert set(entry.options) == set(signature.parameters), name

@@ -148,16 +148,16 @@ def test_a_stop_is_a_hollow_marker_and_a_flat_line_after_it(tmp_path: Path, draw
     run.training("ga-event05@32", 32)
     figure = draw(run)
     axes = panel(figure, 0, "efficacy")
-    moving, halt = line(axes, "GA"), line(axes, "GA stopped")
+    moving, halt = line(axes, "GA"), line(axes, "GA ended")
     assert list(moving.get_xdata()) == [0, 1, 2, 3, 4, 4.25]
     assert (halt.get_xdata()[0], halt.get_ydata()[0]) == (4.25, value("GA", "person", 32, "efficacy"))
     assert halt.get_markerfacecolor() == "white"
-    assert line(axes, "PO stopped").get_xdata()[0] == 3
+    assert line(axes, "PO ended").get_xdata()[0] == 3
     assert list(line(axes, "PO").get_xdata()) == [0, 1, 2, 3]
     for other in (panel(figure, 1, "efficacy"), axes):
-        assert "SimNPO stopped" not in [one.get_label() for one in other.lines]
-    assert "GA stopped" not in [one.get_label() for one in panel(figure, 1, "efficacy").lines]
-    assert figure.legends[0].get_texts()[-1].get_text() == "stopped early (hollow)"
+        assert "SimNPO ended" not in [one.get_label() for one in other.lines]
+    assert "GA ended" not in [one.get_label() for one in panel(figure, 1, "efficacy").lines]
+    assert figure.legends[0].get_texts()[-1].get_text() == "ended (hollow)"
 
 
 def test_methods_have_their_look_everywhere(tmp_path: Path, draw: Any) -> None:

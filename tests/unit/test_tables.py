@@ -159,8 +159,7 @@ def test_versus_holds_every_comparison_once(tmp_path: Path) -> None:
     assert len(set(keys)) == len(keys) == 2 * 2 * 6 * (7 + 2)
     value = _versus(tmp_path / "table3_vs_published.csv", published_model="llama-3.2-vision-11b", method="GA",
                     target="event", metric="generality", kind="value")[0]  # fmt: skip
-    assert value["published"] == "47.50"
-    assert float(value["difference"]) == pytest.approx(float(value["ours"]) - 47.5)
+    assert (value["published"], value["difference"]) == ("47.50", ""), "another model"
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,24 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """Where a method is, as `module:Class`, and how tables spell it."""
+    """Where a method is, as `module:Class`, how tables spell it, and the options that its row may hold."""
 
     path: str
     label: str
+    options: tuple[str, ...] = ()
 
 
+_BGD = ("alpha", "beta", "gamma", "event_growth", "event_cap")
 METHODS = {
     "po": Entry("mmunlearn.training.methods.po:PO", "PO"),
     "ga": Entry("mmunlearn.training.methods.ga:GA", "GA"),
     "gd": Entry("mmunlearn.training.methods.gd:GD", "GD"),
     "kl": Entry("mmunlearn.training.methods.kl:KL", "KL"),
-    "dpo": Entry("mmunlearn.training.methods.dpo:DPO", "DPO"),
-    "npo": Entry("mmunlearn.training.methods.npo:NPO", "NPO"),
-    "simnpo": Entry("mmunlearn.training.methods.simnpo:SimNPO", "SimNPO"),
-    "gd+bgd": Entry("mmunlearn.training.methods.gd_bgd:GDBGD", "GD+BGD"),
-    "kl+bgd": Entry("mmunlearn.training.methods.kl_bgd:KLBGD", "KL+BGD"),
+    "dpo": Entry("mmunlearn.training.methods.dpo:DPO", "DPO", ("beta", "lambda1", "lambda2", "reference")),
+    "npo": Entry("mmunlearn.training.methods.npo:NPO", "NPO", ("beta",)),
+    "simnpo": Entry("mmunlearn.training.methods.simnpo:SimNPO", "SimNPO", ("beta", "gamma")),
+    "gd+bgd": Entry("mmunlearn.training.methods.gd_bgd:GDBGD", "GD+BGD", _BGD),
+    "kl+bgd": Entry("mmunlearn.training.methods.kl_bgd:KLBGD", "KL+BGD", _BGD),
 }
 
 

@@ -36,6 +36,8 @@ def build_method(name: str, options: Mapping[str, Any], path: str | None = None)
         method = chosen(**options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"methods.{name}: {error}") from error
+    if missing := [name for name in ("views", "watch") if not hasattr(method, name)]:
+        raise ValueError(f"methods.{name}: {chosen.__name__} has no {' and no '.join(missing)}")
     method.label = label or getattr(method, "label", name.upper())
     return method
 

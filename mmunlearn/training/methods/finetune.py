@@ -15,6 +15,7 @@ class Finetune(Method):
     all but its forget set; `refusal` for the reference of DPO that is trained on the refusals."""
 
     label = "Finetune"
+    watch = "refusal"
 
     def __init__(self, view: str = "retain") -> None:
         self.views = (view,)
