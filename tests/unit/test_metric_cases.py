@@ -176,7 +176,7 @@ POPE = [  # answers, labels, accuracy, precision, recall, f1, yes ratio, neither
 
 
 @pytest.mark.parametrize(("answers", "labels", *"arpfyn"), POPE)
-def test_pope_figures(answers, labels, a, r, p, f, y, n) -> None:  # noqa: PLR0913
+def test_pope_figures(answers, labels, a, r, p, f, y, n) -> None:
     got = pope.score(answers, labels)
     found = [got[key] for key in ("accuracy", "precision", "recall", "f1", "yes_ratio")]
     assert found == [None if one is None else pytest.approx(one) for one in (a, r, p, f, y)]
