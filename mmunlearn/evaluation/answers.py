@@ -54,7 +54,9 @@ def answer_questions(
         )
     asked = _asked(questions, splits, sample)
     base = load_base(spec, device=accelerator())
-    suites = [_Suite.make(base, name, rows, features[name], max_new_tokens, batch) for name, rows in asked.items()]
+    suites = [
+        _Suite.make(base, name, rows, features[name], max_new_tokens, batch) for name, rows in asked.items()
+    ]
     settings = {"version": version, "batch": batch, "device": base.model.device.type}
     settings |= {"asks": [[suite.name, suite.batches, [vars(ask) for ask in suite.asks]] for suite in suites]}
     stores = []
