@@ -73,12 +73,12 @@ PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"
 }
 EVERYTHING = {  # of the paper, with Table IV and the figures
     "answer_concepts": 2,  # 10 people and 2 events of Figure 9 each
-    "answer_questions": 2 * (1 + 6 * 6 + 6 + 5),
+    "answer_questions": 2 * (1 + 6 * 6 + 6 + 6),
     "answer_steps": 2 * 2 * 5,  # 6 steps of Figure 7 each
     "make_table4": 1,
     **{f"plot_figure{number}": 1 for number in (4, 7, 8, 9, 10)},
     "train_concept": 2 * 12,
-    "train_goal": 2 * (6 + 6 + 1),
+    "train_goal": 2 * (6 + 6 + 2),
     "train_unlearned": 2 * (4 * 5 + 4),
 }
 PRESETS = {
