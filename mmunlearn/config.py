@@ -112,15 +112,6 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     training = config["training"]
     if training["processes"] > 1 and training["job"]["gpu"] != training["processes"]:
         yield f"training.job.gpu: must be training.processes, {training['processes']}, not {training['job']['gpu']}"
-    for name, row in config["models"].items():
-        folder = Path(row["source"])
-        hub_id = (
-            len(folder.parts) == 2
-            and folder.parent != Path(config["weights"]["folder"])
-            and not folder.is_dir()
-        )
-        if hub_id and row["revision"] is None:
-            yield f"models.{name}.revision: name the commit of {row['source']}, or a folder as source"
     spelled: dict[str, str] = {}
     for name, row in config["methods"].items():
         known = (*LOOP_KEYS, *METHODS[name].options) if name in METHODS else row

@@ -160,14 +160,20 @@ def scored(config: Mapping[str, Any]) -> list[Scored]:
 
 
 def scored_both(config: Mapping[str, Any]) -> list[Scored]:
-    """What Table IV needs: finetuned, goal and every method of target `both`, each scored for person and event."""
-    return [
-        (model, recipe, split, seed)
-        for model in config["models"]
+    """What Table IV needs: finetuned, goal and every method of target `both`, and the ceiling's goal, each scored for
+    person and event."""
+    wanted = [
+        (method, seed)
         for seed in config["seeds"]
-        for both in both_splits(config)
         for method in ("finetuned", "goal", *methods_for(config, "both"))
-        for recipe in ["finetuned" if method == "finetuned" else f"{method}-{both}"]
+    ]
+    if config["ceiling_seed"] is not None:
+        wanted.append(("goal", config["ceiling_seed"]))
+    return [
+        (model, method if method == "finetuned" else f"{method}-{both}", split, seed)
+        for model in config["models"]
+        for both in both_splits(config)
+        for method, seed in wanted
         for split in parts(both)
     ]
 

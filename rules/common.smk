@@ -4,7 +4,7 @@ Leaf values only go into params: a whole subtree would rerun jobs for keys that 
 """
 
 from mmunlearn import config as settings
-from mmunlearn import recipes
+from mmunlearn import recipes, samples
 from mmunlearn.workflow import code_digest
 
 settings.prepare(config)

@@ -7,38 +7,12 @@ makes  <results>/answers/<model>/<recipe>/seed-<n>/<suite>.jsonl
 """
 
 
-def sample_of(wildcards):
-    """How many questions a recipe is asked, none for all: fewer after k steps, and of one concept alone those on
-    what the splits forget."""
-    recipe, own = recipes.parse_recipe(wildcards.recipe), {"seed": config["seed"]}
-    if recipe.concept is not None:
-        return own | dict.fromkeys(("retain", "real", "world"), 0) | {"own_kind": True}
-    if recipe.step is not None:
-        return own | dict.fromkeys(("retain", "real", "world"), config["figures"]["questions"])
-    retain = config["evaluation"].get("retain_sample")
-    return None if retain is None else own | {"retain": retain}
-
-
-def sample_splits(wildcards):
-    """The splits that a sample is drawn for: those that its answers are scored on."""
-    recipe = recipes.parse_recipe(wildcards.recipe)
-    if sample_of(wildcards) is None:
-        names = []
-    elif recipe.concept is not None:
-        names = [f"{target}{recipe.percent:02d}" for target in config["dataset"]["targets"]]
-    elif recipe.target is None:
-        names = sorted({split for _, name, split, _ in (*TABLE3, *TABLE4) if name == recipe.name})
-    else:
-        names = recipes.parts(recipe.split)
-    return [f"<results>/dataset/splits/{name}.json" for name in names]
-
-
 rule answer_questions:
     input:
         questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
-        splits=sample_splits,
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
+        splits=lambda wildcards: samples.splits(config, wildcards.recipe),
+        adapters=["<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors"],
         base=checkpoint,
     output:
         expand("<results>/answers/{{model}}/{{recipe}}/seed-{{seed}}/{suite}.jsonl", suite=SUITES),
@@ -46,6 +20,8 @@ rule answer_questions:
         "<logs>/answer_questions/{model}/{recipe}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/answer_questions/{model}/{recipe}/seed-{seed}.tsv"
+    wildcard_constraints:
+        recipe="finetuned|[a-z0-9+]+-(person|event|both)[0-9]{2}",
     conda:
         "../envs/evaluation.yaml"
     resources:
@@ -53,12 +29,62 @@ rule answer_questions:
     params:
         spec=model_spec,
         suites=SUITES,
-        sample=sample_of,
+        sample=lambda wildcards: samples.sample(config, wildcards.recipe),
         batch=config["evaluation"]["batch"],
         max_new_tokens=config["evaluation"]["max_new_tokens"],
         version=1,
     script:
         "../workflow_scripts/answer_questions.py"
+
+
+# All kept steps of a recipe (Figure 7): one load of the base.
+use rule answer_questions as answer_steps with:
+    input:
+        questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
+        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
+        splits=["<results>/dataset/splits/{split}.json"],
+        adapters=expand(
+            "<results>/models/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/adapter/adapter_model.safetensors",
+            step=TRACE_STEPS,
+        ),
+        base=checkpoint,
+    output:
+        expand(
+            "<results>/answers/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/{suite}.jsonl",
+            step=TRACE_STEPS,
+            suite=SUITES,
+        ),
+    log:
+        "<logs>/answer_steps/{model}/{method}-{split}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/answer_steps/{model}/{method}-{split}/seed-{seed}.tsv"
+    params:
+        sample=samples.sample(config, STEPS[0][1]) if STEPS else None,
+
+
+# All concepts that Figure 9 unlearns alone, of every target: one load of the base.
+use rule answer_questions as answer_concepts with:
+    input:
+        questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
+        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
+        splits=samples.splits(config, CONCEPTS[0].name),
+        adapters=expand(
+            "<results>/models/{{model}}/{recipe.name}/seed-{{seed}}/adapter/adapter_model.safetensors",
+            recipe=CONCEPTS,
+        ),
+        base=checkpoint,
+    output:
+        expand(
+            "<results>/answers/{{model}}/{recipe.name}/seed-{{seed}}/{suite}.jsonl",
+            recipe=CONCEPTS,
+            suite=SUITES,
+        ),
+    log:
+        "<logs>/answer_concepts/{model}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/answer_concepts/{model}/seed-{seed}.tsv"
+    params:
+        sample=samples.sample(config, CONCEPTS[0].name),
 
 
 rule judge_answers:
@@ -102,10 +128,10 @@ rule score_answers:
     params:
         suites=SUITES,
         label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        sample=sample_of,
+        sample=lambda wildcards: samples.sample(config, wildcards.recipe),
         judge=config["evaluation"]["judge"],
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
-        code=code_digest("evaluation", "seeds.py", "records.py"),
+        code=code_digest("evaluation", "seeds.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/score_answers.py"

@@ -7,22 +7,18 @@ makes  <results>/figures/{fig7,fig9,fig10}.{png,pdf}, <results>/tables/figure9.c
 
 FIRST = config["seeds"][0]
 CONCEPT_ANSWERS = [(m, recipe.name, recipe.split, FIRST) for m in config["models"] for recipe in CONCEPTS]
-
-
-def at_first_seed(*names):
-    """(model, recipe, split, seed) of the finetuned or goal models that Figures 7 and 9 show."""
-    return [
-        (model, name.format(split=split), split, FIRST)
-        for model in config["models"]
-        for split in TRACE_SPLITS
-        for name in names
-    ]
+ENDS = [
+    (model, recipe, split, FIRST)
+    for model in config["models"]
+    for split in TRACE_SPLITS
+    for recipe in ("finetuned", f"goal-{split}")
+]
 
 
 rule plot_figure7:
     input:
         scores=recipes.scores(STEPS),
-        ends=recipes.scores(at_first_seed("finetuned", "goal-{split}")),
+        ends=recipes.scores(ENDS),
         trainings=recipes.trainings(
             (model, recipe.split("@")[0], split, seed) for model, recipe, split, seed in STEPS
         ),
@@ -44,10 +40,8 @@ rule plot_figure7:
 rule plot_figure9:
     input:
         unlearned=recipes.answers(CONCEPT_ANSWERS, "dataset"),
-        finetuned=recipes.answers(at_first_seed("finetuned"), "dataset"),
-        goals=recipes.answers(
-            [row for row in at_first_seed("goal-{split}") if row[2].startswith("event")], "dataset"
-        ),
+        finetuned=recipes.answers([row for row in ENDS if row[1] == "finetuned"], "dataset"),
+        goals=recipes.answers([row for row in ENDS if row[1].startswith("goal-event")], "dataset"),
         splits=expand("<results>/dataset/splits/{split}.json", split=TRACE_SPLITS),
         questions="<results>/dataset/questions.jsonl",
         people="<results>/curation/people.jsonl",
@@ -67,7 +61,7 @@ rule plot_figure9:
         method=recipes.label(config, CONCEPTS[0].name),
         percent=config["figures"]["percent"],
         code=code_digest(
-            "reporting", "evaluation/names.py", "evaluation/rouge.py", "recipes.py", "records.py"
+            "reporting", "evaluation/names.py", "evaluation/rouge.py", "recipes.py", "records.py", "text.py"
         ),
     script:
         "../workflow_scripts/plot_figure9.py"

@@ -10,24 +10,6 @@ steps.jsonl grows while a job runs: tail -f shows it.
 """
 
 
-def concept_of(wildcards):
-    """The number of the one concept that a job forgets; None: all of the split."""
-    return int(wildcards.concept) if wildcards.get("concept") else None
-
-
-def recipe_of(wildcards):
-    """The name of an unlearning recipe."""
-    concept = f"-{wildcards.concept}" if wildcards.get("concept") else ""
-    return f"{wildcards.method}-{wildcards.split}{concept}"
-
-
-def kept_steps(wildcards):
-    """Optimizer steps whose adapters a job keeps, see train_traced."""
-    traced = wildcards.method in TRACE_METHODS and wildcards.split in TRACE_SPLITS
-    traced = traced and int(wildcards.seed) == config["seeds"][0] and concept_of(wildcards) is None
-    return list(TRACE_STEPS) if traced else []
-
-
 rule encode_images:
     input:
         pictures=pictures_of_suite,
@@ -135,9 +117,9 @@ rule train_unlearned:
         **TRAINING["job"],
     params:
         spec=model_spec,
-        recipe=recipe_of,
-        concept=concept_of,
-        keep_steps=kept_steps,
+        recipe=lambda wildcards: f"{wildcards.method}-{wildcards.split}",
+        concept=None,
+        keep_steps=[],
         options=method_options,
         optimisation=unlearning,
         learning_rate=lambda wildcards: method_row(wildcards)["learning_rate"],
@@ -173,6 +155,8 @@ use rule train_unlearned as train_traced with:
         method="|".join(TRACE_METHODS).replace("+", "[+]") or "none",
         split="|".join(TRACE_SPLITS) or "none",
         seed=str(config["seeds"][0]),
+    params:
+        keep_steps=TRACE_STEPS,
 
 
 use rule train_unlearned as train_concept with:
@@ -186,6 +170,9 @@ use rule train_unlearned as train_concept with:
         "<logs>/train_concept/{model}/{method}-{split}-{concept}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/train_concept/{model}/{method}-{split}-{concept}/seed-{seed}.tsv"
+    params:
+        recipe=lambda wildcards: f"{wildcards.method}-{wildcards.split}-{wildcards.concept}",
+        concept=lambda wildcards: int(wildcards.concept),
 
 
 ruleorder: train_goal > train_traced > train_unlearned

@@ -1,4 +1,4 @@
-"""What one recipe says to every question of the suites."""
+"""What one recipe says to every question of the suites, or several of one base model."""
 
 from mmunlearn.evaluation.answers import answer_questions
 from mmunlearn.evaluation.sampling import Sample
@@ -6,15 +6,16 @@ from mmunlearn.models.loading import ModelSpec
 from mmunlearn.workflow import job
 
 with job(snakemake) as it:
-    suites = it.params.suites
     answer_questions(
-        dict(zip(suites, it.input.questions, strict=True)),
-        dict(zip(suites, it.input.features, strict=True)),
-        dict(zip(suites, it.output, strict=True)),
-        adapter=it.input.adapter.parent,
+        dict(zip(it.params.suites, it.input.questions, strict=True)),
+        dict(zip(it.params.suites, it.input.features, strict=True)),
+        [path.parent for path in it.input.adapters],
+        list(it.output),
         spec=ModelSpec(**it.params.spec),
         batch=it.params.batch,
         max_new_tokens=it.params.max_new_tokens,
+        work=it.work,
+        version=it.params.version,
         sample=Sample(**it.params.sample) if it.params.sample else None,
         splits=it.input.splits,
     )

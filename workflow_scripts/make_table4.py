@@ -1,4 +1,4 @@
-"""Table IV and its comparison with the published one."""
+"""Table IV, its ceiling and its comparison with the published one."""
 
 from mmunlearn.reporting.tables import make_table4
 from mmunlearn.workflow import job
@@ -9,6 +9,8 @@ with job(snakemake) as it:
         it.output.csv,
         it.output.md,
         it.output.tex,
+        it.output.ceiling,
         it.output.versus,
         published=it.input.published,
+        ceiling_seed=it.params.ceiling_seed,
     )

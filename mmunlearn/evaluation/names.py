@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 
-from mmunlearn.text import fold
+from mmunlearn.text import UNSPACED, fold
+
+_SPACED = rf"[^\W_{UNSPACED}]"  # a letter or digit of a script that puts spaces between words
+_GAP = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 
 
 def says_name(answer: str, name: str) -> bool:
-    """Whether `answer` holds the full `name` between word boundaries.
+    """Whether `answer` holds the full `name` between word boundaries, both folded (`text.fold`).
 
-    A first or last name alone does not count, nor a name inside another word. Raises ValueError for an empty
-    name, which every answer would contain.
+    A first or last name alone does not count, nor a name inside another word; a line break inside the name, another
+    case, accents and kinds of hyphens and apostrophes do not matter. Hyphens and apostrophes end a word: "Ada Lund's"
+    says Ada Lund. Chinese and other scripts without spaces have no word boundaries: there the name's characters in
+    a row count, spaces or not. Raises ValueError for an empty name, which every answer would contain.
     """
-    wanted = fold(name)
+    wanted, said = (_GAP.sub("", fold(text)) for text in (name, answer))
     if not wanted:
-        raise ValueError("the name to look for is empty")
-    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fold(answer)) is not None
+        raise ValueError("the name to look for is empty; give every person a name")
+    before = rf"(?<!{_SPACED})" if re.match(_SPACED, wanted) else ""
+    behind = rf"(?!{_SPACED})" if re.match(_SPACED, wanted[-1]) else ""
+    return re.search(f"{before}{re.escape(wanted)}{behind}", said) is not None

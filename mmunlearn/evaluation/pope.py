@@ -1,6 +1,10 @@
 """POPE: yes/no questions about objects, scored as the official evaluator does.
 
 Source: Li et al., Evaluating Object Hallucination in Large Vision-Language Models (2023), evaluate.py.
+
+The answers are generated, not read off the first token's logits: a `no` or `not` anywhere in the first sentence means
+no, so that `Yes` as the first token does not settle what a longer answer means, and the answer file keeps what was
+said. With `evaluation.max_new_tokens.object` at 4 a question costs its prompt and at most three tokens more.
 """
 
 from __future__ import annotations
@@ -41,12 +45,11 @@ def score(answers: Sequence[str], labels: Sequence[str]) -> dict[str, float | in
     hit = sum(s and p for s, p in zip(said, positive, strict=True))
     right = sum(s == p for s, p in zip(said, positive, strict=True))
     precision, recall = _ratio(hit, sum(said)), _ratio(hit, sum(positive))
-    both = (precision or 0.0) + (recall or 0.0)
     return {
         "accuracy": _ratio(right, len(said)),
         "precision": precision,
         "recall": recall,
-        "f1": None if precision is None or recall is None else 2 * precision * recall / both if both else 0.0,
+        "f1": _ratio(2 * hit, sum(said) + sum(positive)),
         "yes_ratio": _ratio(sum(said), len(said)),
         "n": len(said),
         "unparsable": sum(map(says_neither, answers)),

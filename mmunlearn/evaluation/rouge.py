@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from rapidfuzz.distance import LCSseq
 
-# Han, Hiragana, Katakana and Hangul have no spaces between words: a character is a token.
-_TOKEN = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+from mmunlearn.text import UNSPACED
+
+# Accents and vowel signs that follow their letter belong to its word (all scripts below U+1000).
+_MARKS = "".join(
+    chr(code) for code in range(0x300, 0x1000) if unicodedata.category(chr(code)).startswith("M")
 )
+# Where no spaces are between words, a character is a token.
+_TOKEN = re.compile(rf"[{UNSPACED}]|(?:[^\W_{UNSPACED}][{_MARKS}]*)+")
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words of letters and digits of any script."""
-    return _TOKEN.findall(text.lower())
+    """Lower-case words of letters and digits of any script, single characters of scripts without spaces."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def rouge_l(answer: str, reference: str) -> float:

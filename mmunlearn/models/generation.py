@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -22,6 +23,16 @@ class Ask:
     max_new_tokens: int
 
 
+class Kept(Protocol):
+    """Batches that are answered already: number -> texts, in the batch's order. A dictionary is one."""
+
+    def get(self, number: int) -> list[str] | None:
+        """The texts of a batch, None where it is still to be asked."""
+        ...
+
+    def __setitem__(self, number: int, texts: list[str]) -> None: ...
+
+
 @torch.no_grad()
 def answer_all(
     model: torch.nn.Module,
@@ -30,32 +41,45 @@ def answer_all(
     features: Mapping[str, Feature],
     asks: Sequence[Ask],
     *,
-    batch: int,
+    batch: int = 1,
+    batches: Sequence[Sequence[int]] | None = None,
+    kept: Kept | None = None,
     what: str = "answers",
 ) -> list[str]:
-    """Greedy answers in the order asked; equal to asking one by one (tested for every family)."""
+    """Greedy answers in the order asked; equal to asking one by one (tested for every family).
+
+    Args:
+        batch: questions asked at once at most.
+        batches: of `batches_of`, where they are known; `batch` is not used then.
+        kept: its batches are not asked again; it takes the others, one after the other.
+    """
     model.eval()
-    lengths = [len(collator.prompt(ask.question, ask.image_id)) for ask in asks]
-    order = sorted(range(len(asks)), key=lambda i: (asks[i].max_new_tokens, lengths[i], i))
+    kept = {} if kept is None else kept
     answers = [""] * len(asks)
-    for chunk in progress(_chunks(order, asks, batch), what, unit="batch"):
-        kept = [features[asks[i].image_id] for i in chunk]
-        texts = _generate(model, base, collator, [asks[i] for i in chunk], kept)
+    planned = batches_of(collator, asks, batch) if batches is None else batches
+    for number, chunk in enumerate(progress(planned, what, unit="batch")):
+        texts = kept.get(number)
+        if texts is None:
+            pictures = [features[asks[i].image_id] for i in chunk]
+            texts = _generate(model, base, collator, [asks[i] for i in chunk], pictures)
+            kept[number] = texts
         for i, text in zip(chunk, texts, strict=True):
             answers[i] = text
     return answers
 
 
-def _chunks(order: Sequence[int], asks: Sequence[Ask], batch: int) -> list[list[int]]:
-    """Neighbours in `order`, at most `batch` together, never two lengths of answer."""
-    chunks: list[list[int]] = []
-    for i in order:
-        last = chunks[-1] if chunks else None
+def batches_of(collator: Collator, asks: Sequence[Ask], batch: int) -> list[list[int]]:
+    """Numbers of the questions that are asked together: neighbours by length, at most `batch`, never two lengths of
+    answer."""
+    lengths = [len(collator.prompt(ask.question, ask.image_id)) for ask in asks]
+    batches: list[list[int]] = []
+    for i in sorted(range(len(asks)), key=lambda i: (asks[i].max_new_tokens, lengths[i], i)):
+        last = batches[-1] if batches else None
         if last and len(last) < batch and asks[last[0]].max_new_tokens == asks[i].max_new_tokens:
             last.append(i)
         else:
-            chunks.append([i])
-    return chunks
+            batches.append([i])
+    return batches
 
 
 def _generate(

@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,16 @@ def _linears_of(model: PreTrainedModel, language: str) -> str:
 def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> PeftModel:
     """The base with a saved adapter as policy."""
     return PeftModel.from_pretrained(base.model, str(folder), adapter_name=POLICY, is_trainable=trainable)
+
+
+@contextmanager
+def adapted(base: Base, folder: str | Path) -> Iterator[PeftModel]:
+    """The base with a saved adapter while the block runs; then the base is as it was, ready for the next one."""
+    model = load_adapter(base, folder)
+    try:
+        yield model
+    finally:
+        model.unload()
 
 
 def add_reference(model: PeftModel, folder: str | Path) -> None:

@@ -135,6 +135,18 @@ def blocks(rows: Table) -> dict[tuple[str, str], Block]:
     return grouped
 
 
+def with_seeds(row: Row) -> str:
+    """A row's method and the seeds behind it, e.g. `Goal, seed 101`."""
+    return f"{row['method']}, {'seed' if row['seeds'] == '1' else 'seeds'} {row['seed_list']}"
+
+
+def with_ceiling(rows: Table, ceiling: Table) -> Table:
+    """The rows, and the ceiling's of the same models and percents behind them, named by their seed."""
+    places = blocks(rows)
+    own = [row for row in ceiling if (row["model"], row["forget_percent"]) in places]
+    return [*rows, *(row | {"method": with_seeds(row)} for row in own)]
+
+
 def display(row: Row | None, metric: str) -> str:
     """A cell as in the paper: one decimal, `± std` where there are several seeds, a dash if missing."""
     if not row or not row[metric]:

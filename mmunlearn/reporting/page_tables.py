@@ -24,6 +24,7 @@ from mmunlearn.reporting.layout import (
     is_bound,
     number,
     podium,
+    with_seeds,
 )
 
 CELLS = list(product(TARGETS, METRICS))
@@ -44,7 +45,7 @@ def ceiling_blocks(ceiling: Table, table3: Table) -> list[PageBlock]:
     goals = [
         row for row in table3 if row["method"] == "Goal" and (row["model"], row["forget_percent"]) in places
     ]
-    return score_blocks([row | {"method": _with_seeds(row)} for row in (*goals, *ceiling)])
+    return score_blocks([row | {"method": with_seeds(row)} for row in (*goals, *ceiling)])
 
 
 def versus_blocks(versus: Table) -> list[PageBlock]:
@@ -128,10 +129,6 @@ def _versus_cell(row: Row) -> Row:
 
 def _correlation(row: Row) -> str:
     return number(float(row["spearman"])).replace("-", "−") if row["spearman"] else MISSING
-
-
-def _with_seeds(row: Row) -> str:
-    return f"{row['method']}, {'seed' if row['seeds'] == '1' else 'seeds'} {row['seed_list']}"
 
 
 def _joined(rows: Table, column: str) -> str:

@@ -13,8 +13,10 @@ metrics (0 to 100, higher is better, mean over seeds):
 - `seeds`, `seed_list`: how many and which; `judge`; `digest`: of all inputs of the row's scores;
 - `reason`: `metric: why` for each empty cell, and for each number that rests on fewer seeds than the row.
 
-`table4.csv` has the same columns but `scope`, which the paper leaves out there, and `forget_percent` (of people and
-of events each) after the metrics.
+The printed tables (Markdown, LaTeX) set the ceiling's rows below Goal; the CSV files of the tables do not hold them.
+
+`table4.csv` and `table4_ceiling.csv` have the same columns but `scope`, which the paper leaves out there, and
+`forget_percent` (of people and of events each) after the metrics.
 
 Every number has two decimals. Equal scores give equal bytes, in whatever order the files are named.
 """
@@ -39,6 +41,7 @@ from mmunlearn.reporting.layout import (
     method_order,
     number,
     read_table,
+    with_ceiling,
     write_table,
 )
 from mmunlearn.reporting.published import VERSUS_COLUMNS, versus_rows
@@ -87,19 +90,24 @@ def make_table3(
         RecordError: a file is not a Scores file.
         TableError: two files hold the same cell, or nothing is left beside the ceiling.
     """
-    everything = [read_json(path, Scores) for path in scores]
-    rows = table_rows([one for one in everything if one.seed != ceiling_seed])
+    rows, ceiling = _rows_and_ceiling(scores, TABLE3, ceiling_seed)
     if not rows:
         raise TableError(
             f"Asked for Table III of {len(scores)} score files. Found none of a seed other than "
             f"the ceiling's ({ceiling_seed}). Score a model of another seed, or change the ceiling seed."
         )
-    _write(rows, TABLE3, out_csv, out_md, out_tex, out_versus, published)
-    write_table(out_ceiling, COLUMNS, table_rows([one for one in everything if one.seed == ceiling_seed]))
+    _write(rows, ceiling, TABLE3, out_csv, out_md, out_tex, out_ceiling, out_versus, published)
 
 
 def make_table4(
-    scores: list[Path], out_csv: Path, out_md: Path, out_tex: Path, out_versus: Path, published: Path
+    scores: list[Path],
+    out_csv: Path,
+    out_md: Path,
+    out_tex: Path,
+    out_ceiling: Path,
+    out_versus: Path,
+    published: Path,
+    ceiling_seed: int | None,
 ) -> None:
     """Write Table IV, person and event unlearned together, and the comparison with the published numbers.
 
@@ -107,6 +115,7 @@ def make_table4(
         scores: Scores files of the recipes of target `both`, of finetuned and of goal, each scored for person and
             for event, in any order.
         out_csv, out_md, out_tex: Table IV as data, to read, and to paste into a paper.
+        out_ceiling, ceiling_seed: as in `make_table3`.
         out_versus: long format, see `mmunlearn.reporting.published`.
         published: the paper's Table IV, with the same first eight columns.
 
@@ -114,18 +123,39 @@ def make_table4(
         RecordError: a file is not a Scores file.
         TableError: two files hold the same cell, or there is none.
     """
-    rows = table_rows([read_json(path, Scores) for path in scores], TABLE4)
+    rows, ceiling = _rows_and_ceiling(scores, TABLE4, ceiling_seed)
     if not rows:
         raise TableError(
             "Asked for Table IV. Found no scores. Name a percent in dataset.both_percents and a model in models."
         )
-    _write(rows, TABLE4, out_csv, out_md, out_tex, out_versus, published)
+    _write(rows, ceiling, TABLE4, out_csv, out_md, out_tex, out_ceiling, out_versus, published)
 
 
-def _write(rows: Table, form: Form, csv: Path, md: Path, tex: Path, versus: Path, published: Path) -> None:
+def _rows_and_ceiling(scores: list[Path], form: Form, ceiling_seed: int | None) -> tuple[Table, Table]:
+    """The rows of a table, and those of the ceiling's seed."""
+    everything = [read_json(path, Scores) for path in scores]
+    at_ceiling = [one for one in everything if one.seed == ceiling_seed]
+    return table_rows([one for one in everything if one.seed != ceiling_seed], form), table_rows(
+        at_ceiling, form
+    )
+
+
+def _write(
+    rows: Table,
+    ceiling: Table,
+    form: Form,
+    csv: Path,
+    md: Path,
+    tex: Path,
+    out_ceiling: Path,
+    versus: Path,
+    published: Path,
+) -> None:
     write_table(csv, columns(form), rows)
-    write_text(md, markdown(rows, form))
-    write_text(tex, latex(rows, form))
+    write_table(out_ceiling, columns(form), ceiling)
+    shown = with_ceiling(rows, ceiling)
+    write_text(md, markdown(shown, form))
+    write_text(tex, latex(shown, form))
     write_table(versus, VERSUS_COLUMNS, versus_rows(rows, read_table(published), form))
 
 

@@ -17,6 +17,7 @@ from mmunlearn.reporting.layout import (
     UNITS,
     Block,
     Form,
+    Row,
     Table,
     blocks,
     display,
@@ -28,6 +29,7 @@ CAPTION = (
     "Higher is better. Finetune is the lower bound for unlearning and Goal the upper. "
     "Best of the unlearning methods in bold, second best underlined."
 )
+CEILING = " Goal, seed N: a goal model of another seed before the same judge, what can really be reached."
 GAINS = " Person and event are unlearned together; + (or −) is the gain over the base method."
 MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "gain": " <sub>{}</sub>"}
 LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "gain": "$_{{{}}}$"}
@@ -35,7 +37,7 @@ LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "gai
 
 def markdown(rows: Table, form: Form = TABLE3) -> str:
     """A table as Markdown, one part a (model, percent)."""
-    parts = [f"# {form.title}", caption(form)]
+    parts = [f"# {form.title}", caption(rows, form)]
     for (model, percent), block in blocks(rows).items():
         heads = [
             f"{target.title()}: {TITLES[metric]}<br>{UNITS[target][metric]}"
@@ -56,7 +58,7 @@ def latex(rows: Table, form: Form = TABLE3) -> str:
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{caption(form).replace('−', '$-$')}}}",
+        rf"\caption{{{caption(rows, form).replace('−', '$-$')}}}",
         rf"\label{{{form.label}}}",
         r"\small",
         rf"\begin{{tabular}}{{l{'r' * len(cells)}}}",
@@ -75,9 +77,13 @@ def latex(rows: Table, form: Form = TABLE3) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
 
 
-def caption(form: Form) -> str:
+def caption(rows: Table, form: Form = TABLE3) -> str:
     """What a reader must know of the numbers."""
-    return CAPTION + (GAINS if form.gains else "")
+    return CAPTION + (CEILING if any(map(_is_ceiling, rows)) else "") + (GAINS if form.gains else "")
+
+
+def _is_ceiling(row: Row) -> bool:
+    return row["method"].startswith("Goal, ")
 
 
 def _cells(form: Form) -> list[tuple[str, str]]:
@@ -98,7 +104,7 @@ def _marked(block: Block, method: str, form: Form, patterns: dict[str, str]) -> 
 def _notes(block: Block) -> list[str]:
     rows = [row for of_target in block.values() for row in of_target.values()]
     judges = ", ".join(sorted({row["judge"] for row in rows}))
-    seeds = sorted({row["seed_list"] for row in rows})
+    seeds = sorted({row["seed_list"] for row in rows if not _is_ceiling(row)})
     note = f"Seeds: {' / '.join(seeds)}. Judge: {judges}. ± is the standard deviation over seeds."
     reasons = [f"- {row['method']}, {row['target']}: {row['reason']}" for row in rows if row["reason"]]
     return [note, *(["Missing values:\n\n" + "\n".join(reasons)] if reasons else [])]

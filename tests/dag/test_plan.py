@@ -47,8 +47,8 @@ FULL = DEFAULT | {
     "split_concepts": 6,
     "train_finetuned": 3,
     "train_goal": 3 * 6 + 6,
-    "train_traced": 3 * 2 * 5,  # the percent of Figure 7
-    "train_unlearned": 3 * 4 * 5,
+    "train_traced": 2 * 5,  # the percent and the seed of Figure 7
+    "train_unlearned": 3 * 6 * 5 - 2 * 5,
 }
 SEEDS = DEFAULT | {
     "answer_questions": 3 * 13 + 2,
@@ -56,22 +56,23 @@ SEEDS = DEFAULT | {
     "score_answers": 3 * 14 + 2,
     "train_finetuned": 3,
     "train_goal": 3 * 2 + 2,
-    "train_traced": 3 * 10,
+    "train_unlearned": 2 * 10,
 }
 PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"} | {
-    # a model's Tables III and IV, 6 steps of Figure 7, 10 people and 2 events of Figure 9
-    "answer_questions": 2 * (1 + 6 * 6 + 6 + 5 + 2 * 5 * 6 + 12),
+    "answer_concepts": 2,  # 10 people and 2 events of Figure 9 each
+    "answer_questions": 2 * (1 + 6 * 6 + 6 + 6),
+    "answer_steps": 2 * 2 * 5,  # 5 steps of Figure 7 each
     "draw_shard": 200,
     "encode_images": 2 * 4,
     "fetch_weights": 8,
-    "judge_answers": 2 * (3 + 3 * 6 + 3 + 5 + 5 * 6),
+    "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5),
     "make_table4": 1,
     **{f"plot_figure{number}": 1 for number in (4, 7, 8, 9, 10)},
-    "score_answers": 2 * (6 * 7 + 6 + 2 * 5 + 2 * 5 * 6),
+    "score_answers": 2 * (6 * 7 + 6 + 2 * 6 + 2 * 5 * 5),
     "split_concepts": 6,
     "train_concept": 2 * 12,
     "train_finetuned": 2,
-    "train_goal": 2 * (6 + 6 + 1),
+    "train_goal": 2 * (6 + 6 + 2),
     "train_traced": 2 * 2 * 5,
     "train_unlearned": 2 * (4 * 5 + 4),
 }
@@ -137,7 +138,7 @@ def test_rule_files_import_only_config_and_workflow():
         imports = [line for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
         allowed = (
             "from mmunlearn import config",
-            "from mmunlearn import recipes",
+            "from mmunlearn import recipes, samples",
             "from mmunlearn.workflow import",
             "from snakemake.utils import",
         )

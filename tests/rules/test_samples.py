@@ -2,25 +2,129 @@
 
 from __future__ import annotations
 
-import pytest
+import copy
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
+import yaml
+
+from mmunlearn import samples
+from mmunlearn.evaluation import answers as evaluation
+from mmunlearn.evaluation.answer_store import AnswerStore, identity
 from mmunlearn.evaluation.sampling import Sample, pick
+from mmunlearn.models import generation
+from mmunlearn.models.loading import ModelSpec
 from mmunlearn.records import Scores, read_json
 from tests.rules.mini import split_of
+from tests.rules.standin import World
 from tests.rules.test_evaluation import SUITES, adopt, answers, questions
 
 STEP, CONCEPT = "ga-event15@2", "ga-event15-0"
+WHOLE = {
+    "ga-event15@0": "finetuned",
+    STEP: "ga-event15",
+    "ga-person15-0": "goal-person15",
+    CONCEPT: "ga-event15",
+}
 JOB = {"model": "tiny", "split": "event15", "seed": 1}
 
 
 @pytest.fixture(scope="module")
 def sampled(judged, tmp_path_factory):
-    """The step's and the concept's model have the adapter of the whole recipe."""
+    """The steps' and the concepts' models have the adapters of whole recipes, and answer in one job each."""
     world = judged.copy(tmp_path_factory.mktemp("samples") / "world")
-    for recipe in (STEP, CONCEPT):
-        adopt(world, recipe, "ga-event15")
-        world.run("answer_questions", model="tiny", recipe=recipe, seed=1)
+    for recipe, source in WHOLE.items():
+        adopt(world, recipe, source)
+    world.run("answer_steps", method="ga", **JOB)
+    world.run("answer_concepts", model="tiny", seed=1)
     return world
+
+
+def test_every_adapter_of_a_job_speaks_for_itself(sampled):
+    """On one base, one after the other: each says what it says in a job of its own."""
+    told = set()
+    for recipe, source in WHOLE.items():
+        for suite in SUITES:
+            whole = {row.question_id: row for row in answers(sampled, source, suite)}
+            said = answers(sampled, recipe, suite)
+            assert said == [whole[row.question_id] for row in said]
+        told.add(tuple(row.answer for row in answers(sampled, recipe, "dataset")))
+    assert len(told) == len(WHOLE), "no two of the adapters say the same"
+    log = sampled.log("answer_steps", method="ga", **JOB)
+    assert [log.count(f"dataset, adapter {n} of 2: ") for n in (1, 2)] == [1, 1]
+    assert "batches were answered before" not in log
+
+
+def test_the_base_is_loaded_once_for_all_adapters_of_a_job(sampled, tmp_path, monkeypatch):
+    world, loaded = sampled.copy(tmp_path / "world"), []
+    load = evaluation.load_base
+    monkeypatch.setattr(evaluation, "load_base", lambda *a, **k: loaded.append(1) or load(*a, **k))
+    world.run("answer_steps", method="ga", **JOB)
+    assert loaded == [1]
+    for recipe in ("ga-event15@0", STEP):
+        assert answers(world, recipe, "dataset") == answers(sampled, recipe, "dataset")
+
+
+def files(world, rule, **job) -> dict[str, bytes]:
+    return {name: (world.root / name).read_bytes() for name in world.job(rule, **job)["output"]}
+
+
+@pytest.mark.parametrize("killed_at", [0, 2, 9])
+def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, killed_at):
+    """Five batches of either adapter; the rerun's files are those of an unbroken run to the byte."""
+    world, job, generate = sampled.copy(tmp_path / "world"), {"method": "ga", **JOB}, generation._generate
+    unbroken, asked = files(world, "answer_steps", **job), []
+
+    def dying(*arguments):
+        if len(asked) == killed_at:
+            raise KeyboardInterrupt
+        asked.append(tuple(arguments[3]))
+        return generate(*arguments)
+
+    monkeypatch.setattr(generation, "_generate", dying)
+    for name in unbroken:
+        (world.root / name).unlink()
+    small = {"params": {"batch": 4}}
+    with pytest.raises(KeyboardInterrupt):
+        world.run("answer_steps", **small, **job)
+    for name in unbroken:
+        (world.root / name).unlink(missing_ok=True)  # as Snakemake does after a failure
+    before, killed_at = list(asked), -1
+    assert len(list((world.root / "work" / "answers").rglob("*.json"))) == len(before)
+    world.run("answer_steps", **small, **job)
+    assert files(world, "answer_steps", **job) == unbroken
+    assert not list((world.root / "work" / "answers").glob("*")), "nothing is left behind"
+    world.run("answer_steps", **small, **job)
+    assert len(asked) == 20 and asked[10:] == asked[:10], "an unbroken run asks the same in the same order"
+
+
+def test_a_damaged_or_foreign_batch_is_asked_again(tmp_path, caplog):
+    store = AnswerStore(tmp_path / "store", [["a", "b"], ["c"]])
+    store[0], store[1] = ["One.", "Two"], ["三"]
+    again = AnswerStore(tmp_path / "store", [["a", "b"], ["c"]])
+    assert [again.get(number) for number in (0, 1)] == [["One.", "Two"], ["三"]]
+    path = tmp_path / "store" / "000000.json"
+    path.write_text(path.read_text()[:-9])
+    assert (again.get(0), again.get(1)) == (None, ["三"])
+    assert AnswerStore(tmp_path / "store", [["a", "b"], ["d"]]).get(1) is None
+    assert "is damaged" in caplog.text and "it holds other questions" in caplog.text
+
+
+def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled):
+    job = sampled.job("answer_questions", model="tiny", recipe="finetuned", seed=1)
+    adapter, spec = (sampled.root / job["input"]["adapters"][0]).parent, ModelSpec(**job["params"]["spec"])
+    spec = replace(spec, source=str(sampled.root / spec.source))
+
+    def named(adapter=adapter, output="out", batch=4, **changed):
+        features = [sampled.root / path for path in job["input"]["features"]]
+        return identity(
+            adapter, Path(output), spec=replace(spec, **changed), features=features, settings={"batch": batch}
+        )
+
+    other = sampled.results / "models" / "tiny" / "goal-person15" / "seed-1" / "adapter"
+    variants = [named(), named(adapter=other), named(output="b"), named(batch=5), named(attention="eager")]
+    assert named() == variants[0] and len(set(variants)) == len(variants)
 
 
 def test_after_k_steps_a_sample_is_asked_and_answered_alike(sampled):
@@ -66,7 +170,38 @@ def test_of_one_concept_the_forgotten_alone_are_asked(sampled):
 def test_a_whole_recipe_needs_no_split_to_be_asked(sampled):
     job = sampled.job("answer_questions", model="tiny", recipe="ga-event15", seed=1)
     assert job["params"]["sample"] is None and job["input"]["splits"] == []
-    job = sampled.job("answer_questions", model="tiny", recipe="ga-both15@2", seed=1)
-    assert job["input"]["splits"] == [
-        f"results/mini/dataset/splits/{name}15.json" for name in ("person", "event")
-    ]
+
+
+def test_a_whole_recipe_is_asked_a_sample_of_the_retain_set_where_the_configuration_says_so(judged, tmp_path):
+    """Its digest is in the scores, is another one for another sample, and the same for the same."""
+    digests = []
+    for n in (3, 3, 5):
+        copied = judged.copy(tmp_path / f"world-{len(digests)}")
+        config = copy.deepcopy(judged.config)
+        config["evaluation"]["retain_sample"] = n
+        world = World(copied.root, config)
+        (world.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        job = world.job("answer_questions", model="tiny", recipe="ga-person15", seed=1)
+        assert job["params"]["sample"] == {"seed": config["seed"], "retain": n}
+        assert job["input"]["splits"] == ["results/mini/dataset/splits/person15.json"]
+        world.run("answer_questions", model="tiny", recipe="ga-person15", seed=1)
+        own = {"recipe": "ga-person15", "split": "person15", "model": "tiny", "seed": 1}
+        world.run("score_answers", **own)
+        scores = read_json(world.root / world.job("score_answers", **own)["output"][0], Scores)
+        split = split_of(world, "person15")
+        assert scores.metrics["retain"].n == n < len(split.retain)
+        assert scores.metrics["efficacy"].n == len(split.forget_train)
+        digests.append(scores.details["sample"]["digest"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_finetuned_model_is_asked_the_samples_of_all_splits_that_it_is_scored_on(judged):
+    config = copy.deepcopy(judged.config)
+    assert samples.splits(config, "finetuned") == []
+    config["evaluation"]["retain_sample"] = 3
+    folder = "<results>/dataset/splits"
+    both = [f"{folder}/{name}15.json" for name in ("event", "person")]
+    assert samples.splits(config, "finetuned") == both
+    assert samples.splits(config, "gd+bgd-both15") == both[::-1]
+    assert samples.splits(config, "ga-event15@2") == both[:1]
+    assert samples.splits(config, "ga-event15-0") == both[::-1]

@@ -17,6 +17,8 @@ SHARED = {
     "train_goal": "train_finetuned",
     "train_traced": "train_unlearned",
     "train_concept": "train_unlearned",
+    "answer_steps": "answer_questions",
+    "answer_concepts": "answer_questions",
 }
 VERSIONS = {"code", "version", "decided"}
 GIVEN = {

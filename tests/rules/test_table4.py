@@ -20,9 +20,9 @@ BOTH, GOAL = "gd+bgd-both15", "goal-both15"
 def both(judged, tmp_path_factory):
     """Goal and GD+BGD on both targets: trained, answered, judged and scored, and the table."""
     world = judged.copy(tmp_path_factory.mktemp("both") / "world")
-    for recipe in (GOAL, BOTH):
-        train(world, recipe, 1)
-        world.run("answer_questions", model="tiny", recipe=recipe, seed=1)
+    for recipe, seed in ((GOAL, 1), (GOAL, 101), (BOTH, 1)):
+        train(world, recipe, seed)
+        world.run("answer_questions", model="tiny", recipe=recipe, seed=seed)
     for model, recipe, split, seed in scored_both(world.config):
         if split.startswith("event"):
             world.run("judge_answers", model=model, recipe=recipe, split=split, seed=seed)
@@ -70,6 +70,17 @@ def test_table4_holds_the_scores_of_every_recipe(both):
         )
         scores = read_json(path, Scores)
         assert [row[name] for name in METRICS] == [f"{scores.metrics[name].value:.2f}" for name in METRICS]
+
+
+def test_its_ceiling_is_the_goal_model_of_the_other_seed_before_the_same_judge(both):
+    with (both.results / "tables" / "table4_ceiling.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(row["method"], row["target"], row["seed_list"]) for row in rows] == [
+        ("Goal", "person", "101"), ("Goal", "event", "101"),
+    ]  # fmt: skip
+    job = both.job("judge_answers", model="tiny", recipe=GOAL, split="event15", seed=101)
+    assert job["input"]["goal"] == f"results/mini/answers/tiny/{GOAL}/seed-1/dataset.jsonl"
+    assert "| Goal, seed 101 |" in (both.results / "tables" / "table4.md").read_text(encoding="utf-8")
 
 
 def test_table4_made_again_is_the_same_bytes(both, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.generation import Ask, answer_all
-from mmunlearn.models.loading import new_adapter, trainable_parameters
+from mmunlearn.models.generation import Ask, answer_all, batches_of
+from mmunlearn.models.loading import adapted, load_adapter, new_adapter, trainable_parameters
 from tests.tiny import random_features
 from tests.tiny_vlm import BUILDERS, kept, load_vlm, write_vlm
 
@@ -48,6 +48,105 @@ def test_every_family_answers_a_batch_as_one_by_one(checkpoint):
     assert together == answers(base, batch=1)
     assert len(set(together)) > 3
     assert together != answers(base, seed=1), "answers must depend on the picture"
+
+
+LONG = (
+    "Say in one sentence, and without any name, what the people in the picture are doing there, and why. " * 2
+)
+
+
+def early_end(base, asks, features) -> list[str]:
+    """Let an answer end at a token that the model says sooner or later, as a trained model does: the one after which
+    the answers have the most different lengths. Returns what is then said one by one."""
+    tokenizer, found = base.processor.tokenizer, {}
+    for token in range(len(tokenizer)):
+        text = tokenizer.convert_ids_to_tokens(token)
+        if text.isascii() and text.isalnum():
+            found[text] = token
+    plain = answer_all(base.model, base, Collator(base, features), features, asks, batch=1)
+    said = [[tokenizer.convert_ids_to_tokens(token) for token in tokenizer(text).input_ids] for text in plain]
+    ends = {
+        text: len({tokens.index(text) if text in tokens else len(tokens) for tokens in said})
+        for text in found
+    }
+    tokenizer.eos_token = max(sorted(ends), key=ends.get)
+    return answer_all(base.model, base, Collator(base, features), features, asks, batch=1)
+
+
+def test_every_family_answers_a_batch_as_one_by_one_whatever_the_lengths(checkpoint):
+    """Prompts of 1 to 40 words and three shapes of pictures; answers that end early beside others that go on."""
+    base = load_vlm(*checkpoint)
+    features, other = kept(base), kept(base, 1)
+    asks = [
+        Ask(image, question, limit)
+        for image in features
+        for question, limit in zip((*QUESTIONS, LONG), (16, 16, 16, 24), strict=True)
+    ]
+    alone = early_end(base, asks, features)
+    tokens = base.processor.tokenizer
+    lengths = {len(tokens(text, add_special_tokens=False).input_ids) for text in alone}
+    assert len(lengths) >= 4 and min(lengths) <= 10, "answers must end at different places"
+    prompts = {len(Collator(base, features).prompt(ask.question, ask.image_id)) for ask in asks}
+    assert len(prompts) >= 4 and max(prompts) - min(prompts) > 30
+    for batch in (2, 5, 12):
+        assert answer_all(base.model, base, Collator(base, features), features, asks, batch=batch) == alone
+    shown = answer_all(base.model, base, Collator(base, other), other, asks, batch=5)
+    assert sum(a != b for a, b in zip(shown, alone, strict=True)) > len(asks) / 3, (
+        "answers depend on pictures"
+    )
+
+
+def test_batches_are_neighbours_by_length_and_complete(tiny_base):
+    features = random_features(["a", "b"])
+    asks = [
+        Ask(image, question, 4 + i % 2) for image in features for i, question in enumerate((*QUESTIONS, LONG))
+    ]
+    collator = Collator(tiny_base, features)
+    batches = batches_of(collator, asks, 3)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(asks)))
+    assert max(map(len, batches)) == 3
+    assert all(len({asks[i].max_new_tokens for i in batch}) == 1 for batch in batches)
+    order = [
+        (asks[i].max_new_tokens, len(collator.prompt(asks[i].question, asks[i].image_id)))
+        for batch in batches
+        for i in batch
+    ]
+    assert order == sorted(order)
+
+
+def test_what_is_kept_is_not_asked_again(tiny_base, monkeypatch):
+    features = random_features(["a", "b"])
+    asks = [Ask(image, question, 5) for image in features for question in QUESTIONS]
+    collator, store, asked = Collator(tiny_base, features), {}, []
+    said = answer_all(tiny_base.model, tiny_base, collator, features, asks, batch=2, kept=store)
+    assert sorted(store) == [0, 1, 2]
+    gone, generate = store.pop(1), tiny_base.model.generate
+    monkeypatch.setattr(tiny_base.model, "generate", lambda **inputs: asked.append(1) or generate(**inputs))
+    assert answer_all(tiny_base.model, tiny_base, collator, features, asks, batch=2, kept=store) == said
+    assert (asked, store[1]) == ([1], gone)
+
+
+def test_adapters_follow_each_other_on_one_base(checkpoint, tmp_path):
+    """The base is itself again after each: every adapter says what it says on a base of its own."""
+    for seed in (0, 1):
+        model = new_adapter(load_vlm(*checkpoint), {"rank": 4 + seed, "alpha": 8, "dropout": 0.0}, seed)
+        for name, weight in trainable_parameters(model).items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.3)
+        model.save_pretrained(tmp_path / str(seed))
+    base, together = load_vlm(*checkpoint), []
+    plain = answers(base)
+    for seed in (0, 1, 0):
+        with adapted(base, tmp_path / str(seed)) as model:
+            together.append(answers(base, model))
+        assert answers(base) == plain
+    alone = []
+    for seed in (0, 1):
+        own = load_vlm(*checkpoint)
+        alone.append(answers(own, load_adapter(own, tmp_path / str(seed))))
+    assert together == [*alone, alone[0]]
+    assert plain != alone[0] != alone[1]
+    assert not any("lora" in name for name, _ in base.model.named_modules())
 
 
 def test_every_family_answers_from_features_as_from_pixels(checkpoint):

@@ -47,11 +47,11 @@ def write_scores(folder: Path, **changed) -> list[Path]:
     return [write_score(folder, method, target, **changed) for method in TABLE4.methods for target in TARGETS]
 
 
-def table4(folder: Path, scores: list[Path]) -> dict[str, Path]:
+def table4(folder: Path, scores: list[Path], ceiling_seed: int | None = 101) -> dict[str, Path]:
     paths = {kind: folder / f"table4.{kind}" for kind in ("csv", "md", "tex")}
-    paths["versus"] = folder / "table4_vs_published.csv"
+    paths |= {"versus": folder / "table4_vs_published.csv", "ceiling": folder / "table4_ceiling.csv"}
     outputs = {f"out_{name}": path for name, path in paths.items()}
-    make_table4(scores, **outputs, published=PUBLISHED)
+    make_table4(scores, **outputs, published=PUBLISHED, ceiling_seed=ceiling_seed)
     return paths
 
 
@@ -212,6 +212,23 @@ def test_versus_sets_a_published_model_beside_itself(tmp_path):
             assert float(row["difference"]) == pytest.approx(
                 float(row["ours"]) - float(row["published"]), abs=6e-3
             )
+
+
+def test_the_ceiling_is_printed_below_goal_and_stands_apart_as_data(tmp_path):
+    scores = write_scores(tmp_path)
+    before = table4(tmp_path, scores)["csv"].read_bytes()
+    scores += [write_score(tmp_path, "Goal", target, seed=101, retain=91.5) for target in TARGETS]
+    paths = table4(tmp_path, scores)
+    assert paths["csv"].read_bytes() == before, "neither rows nor numbers of the table change"
+    ceiling = read_table(paths["ceiling"])
+    assert [(row["method"], row["target"], row["retain"]) for row in ceiling] == [
+        ("Goal", "person", "91.50"), ("Goal", "event", "91.50"),
+    ]  # fmt: skip
+    for kind, mark in (("md", "|"), ("tex", "&")):
+        text = paths[kind].read_text()
+        assert "another seed" in text and line_of(text, "Goal, seed 101", mark)[2] == "91.5"
+        assert text.index("Goal, seed 101 ") > text.index("Goal " + mark)
+    assert "Seeds: 1. " in paths["md"].read_text()
 
 
 def test_errors_say_what_to_do(tmp_path):

@@ -136,6 +136,22 @@ def test_the_ceiling_stands_apart(tmp_path: Path) -> None:
     assert ceiling[1]["efficacy"] == "81.40"
 
 
+def test_the_printed_table_shows_both_bounds_and_the_ceiling(tmp_path: Path) -> None:
+    paths = table3(tmp_path, write_scores(tmp_path))
+    for kind, mark in (("md", "|"), ("tex", "&")):
+        text = paths[kind].read_text()
+        lines = [line.lstrip("| ") for line in text.splitlines()]
+        starts = [line.partition(f" {mark}")[0] for line in lines if line.count(mark) > 11]
+        last = f"Goal, seed {CEILING_SEED}"
+        assert starts[-len(METHODS) - 1 :] == [*METHODS, last], kind
+        (line,) = (line for line in lines if line.startswith(last))
+        assert "81.4" in line and "textbf" not in line and "**" not in line
+        assert "another seed before the same judge" in text
+    assert "Seeds: 1. " in paths["md"].read_text()
+    alone = table3(tmp_path / "alone", [write_score(tmp_path, "GA", "person")], None)
+    assert "another seed" not in alone["md"].read_text()
+
+
 def test_without_a_ceiling_seed_its_table_has_no_rows(tmp_path: Path) -> None:
     assert read_table(table3(tmp_path, [write_score(tmp_path, "GA", "person")], None)["ceiling"]) == []
 

@@ -1,0 +1,73 @@
+"""Answers of a job that is not done yet, kept below `work/` so that a killed job goes on where it was.
+
+A batch of answers is a file, written atomically. The batches of a rerun are the same as before and none is asked
+twice, so the rerun leaves the bytes of an unbroken one. The folder is named by a digest of all that shapes the
+answers, and goes when the job is done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.config import checkpoint_files
+from mmunlearn.models.loading import ModelSpec
+from mmunlearn.records import digest_of, sha256_of, write_json
+
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+logger = logging.getLogger(__name__)
+
+
+def identity(
+    adapter: Path, output: Path, *, spec: ModelSpec, features: Iterable[Path], settings: Mapping[str, Any]
+) -> str:
+    """Digest of what shapes one adapter's answers.
+
+    Weights of the base and features, up to hundreds of GB, are named by size and time of writing, not by content: a
+    file that was written anew asks anew.
+
+    Args:
+        output: folder of the answers; two jobs never share a store.
+        settings: further plain data, such as the batch.
+    """
+    local = Path(spec.source).is_dir()
+    files = [*(checkpoint_files(spec.source) if local else ()), *features]
+    stamps = [[Path(path).name, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files]
+    weights = [sha256_of(adapter / name) for name in ADAPTER]
+    return digest_of([asdict(spec), stamps, weights, str(output), dict(settings)])
+
+
+class AnswerStore:
+    """The batches of one adapter and suite that are answered: number -> texts, in the batch's order."""
+
+    def __init__(self, folder: Path, batches: Sequence[Sequence[str]]) -> None:
+        """`batches`: question ids of each batch; what was kept of other ones does not count."""
+        self._folder, self._batches = folder, batches
+        found = sum(self._path(number).exists() for number in range(len(batches)))
+        if found:
+            logger.info("%d of %d batches were answered before", found, len(batches))
+
+    def get(self, number: int) -> list[str] | None:
+        """The texts of a batch; None where it is still to be asked, or where its file is damaged."""
+        path, ids = self._path(number), list(self._batches[number])
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if list(kept) == ids and all(isinstance(text, str) for text in kept.values()):
+                return list(kept.values())
+            problem = "it holds other questions"
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError) as error:
+            problem = str(error)
+        logger.warning("%s is damaged (%s): its questions are asked again", path, problem)
+        return None
+
+    def __setitem__(self, number: int, texts: Sequence[str]) -> None:
+        write_json(self._path(number), dict(zip(self._batches[number], texts, strict=True)))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.json"
