@@ -214,9 +214,9 @@ def answers(rows: Iterable[Scored], suite: str) -> list[str]:
     return sorted({f"<results>/answers/{m}/{r}/seed-{s}/{suite}.jsonl" for m, r, _, s in rows})
 
 
-def scores(rows: Iterable[Scored]) -> list[str]:
-    """Score files."""
-    return [f"<results>/scores/{m}/{r}/seed-{s}/{split}.json" for m, r, split, s in rows]
+def scores(rows: Iterable[Scored], suffix: str = "") -> list[str]:
+    """Score files; those of suffix `.sampled` rest on Figure 7's questions alone."""
+    return [f"<results>/scores/{m}/{r}/seed-{s}/{split}{suffix}.json" for m, r, split, s in rows]
 
 
 def anchor(config: Mapping[str, Any], wildcards: Any, recipe: str, suite: str) -> str:

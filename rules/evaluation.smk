@@ -25,12 +25,11 @@ rule answer_questions:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **TRAINING["job"],
+        **ASKING,
     params:
         spec=model_spec,
         suites=SUITES,
         sample=lambda wildcards: samples.sample(config, wildcards.recipe),
-        batch=config["evaluation"]["batch"],
         max_new_tokens=config["evaluation"]["max_new_tokens"],
         version=1,
     script:
@@ -135,3 +134,15 @@ rule score_answers:
         code=code_digest("evaluation", "seeds.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/score_answers.py"
+
+
+# On the questions alone that Figure 7 asks after each step: finetuned and goal are asked all.
+use rule score_answers as score_sampled with:
+    output:
+        "<results>/scores/{model}/{recipe}/seed-{seed}/{split}.sampled.json",
+    log:
+        "<logs>/score_sampled/{model}/{recipe}/seed-{seed}/{split}.log",
+    benchmark:
+        "<benchmarks>/score_sampled/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    params:
+        sample=samples.sample(config, STEPS[0][1]) if STEPS else None,

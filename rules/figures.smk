@@ -18,7 +18,7 @@ ENDS = [
 rule plot_figure7:
     input:
         scores=recipes.scores(STEPS),
-        ends=recipes.scores(ENDS),
+        ends=recipes.scores(ENDS, suffix=".sampled"),
         trainings=recipes.trainings(
             (model, recipe.split("@")[0], split, seed) for model, recipe, split, seed in STEPS
         ),

@@ -12,7 +12,7 @@ with job(snakemake) as it:
         [path.parent for path in it.input.adapters],
         list(it.output),
         spec=ModelSpec(**it.params.spec),
-        batch=it.params.batch,
+        batch=it.config["evaluation"]["batch"],
         max_new_tokens=it.params.max_new_tokens,
         work=it.work,
         version=it.params.version,

@@ -60,16 +60,16 @@ def score_answers(
     """
     own = read_json(split, Split)
     said = {suite: read_jsonl(path, Answer) for suite, path in answers.items()}
-    sets = read_jsonl(real, SuiteQuestion) + read_jsonl(world, SuiteQuestion)
+    questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
+    sets = [*questions["real"], *questions["world"]]
     summarise = partial(
         metrics.summarise,
         seed=derive_seed(seed, "bootstrap"),
         resamples=bootstrap,
         max_missing_share=max_missing_share,
     )
-    of_sample = sampling.summary(sample, said)
     if sample is not None:
-        said["dataset"] = without_surplus(said["dataset"], own, sample)
+        said = of_the_sample(said, own, questions, sample)
     subsets = {row.question_id: row.subset for row in sets}
     world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
     if own.target == "person":
@@ -84,16 +84,29 @@ def score_answers(
     inputs |= {f"answers_{suite}": path for suite, path in answers.items()}
     scores = Scores(
         model=model, recipe=recipe, method=label, target=own.target, percent=own.percent, seed=seed, judge=judge,
-        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": of_sample},
+        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": sampling.summary(sample, said)},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
     )  # fmt: skip
     write_json(output, scores)
     logger.info(", ".join(f"{name} {metric.value}" for name, metric in table.items()))
 
 
+def of_the_sample(
+    said: Mapping[str, Sequence[Answer]],
+    split: Split,
+    questions: Mapping[str, Sequence[SuiteQuestion]],
+    sample: Sample,
+) -> dict[str, list[Answer]]:
+    """The answers to a sample's questions, by suite: a model may have been asked more, for another split or for a
+    table, but is compared on the same questions as the others."""
+    picked = sampling.pick({"dataset": [], **questions}, [], sample)
+    asked = {row.question_id for suite in ("real", "world") for row in picked[suite]}
+    kept = {suite: [row for row in said[suite] if row.question_id in asked] for suite in ("real", "world")}
+    return {"dataset": without_surplus(said["dataset"], split, sample), **kept}
+
+
 def without_surplus(rows: Sequence[Answer], split: Split, sample: Sample) -> list[Answer]:
-    """Leave out the retained answers that only another split's sample holds: a model that is scored on several splits
-    has more of them, but is compared on the same questions as the others."""
+    """Leave out the retained answers that are not of the split's sample."""
     own = sampling.lowest(_on(rows, split.retain, event=split.target == "event"), sample.retain, sample.seed)
     kept, retained = {row.question_id for row in own}, set(split.retain)
     return [row for row in rows if row.image_id not in retained or row.question_id in kept]

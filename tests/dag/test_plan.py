@@ -69,6 +69,7 @@ PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"
     "make_table4": 1,
     **{f"plot_figure{number}": 1 for number in (4, 7, 8, 9, 10)},
     "score_answers": 2 * (6 * 7 + 6 + 2 * 6 + 2 * 5 * 5),
+    "score_sampled": 2 * 2 * 2,  # finetuned and goal, beside the steps
     "split_concepts": 6,
     "train_concept": 2 * 12,
     "train_finetuned": 2,
