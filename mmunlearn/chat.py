@@ -52,11 +52,12 @@ class ChatError(RuntimeError):
 
     Attributes:
         everywhere: whether any other call would fail alike: no key, a wrong one, no such model.
+        answered: whether the endpoint said anything.
     """
 
-    def __init__(self, message: str, everywhere: bool = True) -> None:
+    def __init__(self, message: str, everywhere: bool = True, answered: bool = False) -> None:
         super().__init__(message)
-        self.everywhere = everywhere
+        self.everywhere, self.answered = everywhere, answered
 
 
 class ReplyError(ValueError):
@@ -283,6 +284,7 @@ class ChatModel:
         import openai
 
         advice, everywhere = RUN_AGAIN, False
+        answered = not isinstance(error, openai.APIConnectionError)  # nor a timeout, which is one of these
         if isinstance(error, openai.APIStatusError):
             found = f"status {error.status_code}"
             everywhere = error.status_code in (401, 403, 404)
@@ -297,7 +299,9 @@ class ChatModel:
         else:
             found = f"an answer that is no chat completion: {self._redact(str(error))[:300]}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
-        return ChatError(f"Asked {self.model} at {self.base_url}. Found {found}. {advice}", everywhere)
+        return ChatError(
+            f"Asked {self.model} at {self.base_url}. Found {found}. {advice}", everywhere, answered
+        )
 
 
 def _library() -> ModuleType:

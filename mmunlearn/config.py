@@ -82,6 +82,9 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if images["generator"] == "pocket" and curation["backend"] != "shipped":
         yield f"curation.backend: the pocket generator cannot draw what {curation['backend']} writes; set it to shipped"
     yield from _review_conflicts(config["review"])
+    judge = config["evaluation"]["openai"]
+    if judge["max_cost"] is not None and not (judge["prompt_price"] and judge["completion_price"]):
+        yield "evaluation.openai.max_cost: a bound on the cost needs prompt_price and completion_price above 0"
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
@@ -164,6 +167,30 @@ def curation_identity(config: Mapping[str, Any], what: str) -> list[Any]:
     return [
         options[key] for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
     ]
+
+
+def judge_identity(config: Mapping[str, Any]) -> list[Any]:
+    """What decides a verdict besides the sentences; the rest of `evaluation.openai` reruns nothing."""
+    if config["evaluation"]["judge"] == "local":
+        return []
+    from mmunlearn.evaluation.g_eval import identity
+
+    return list(identity(config["evaluation"]["openai"]).values())
+
+
+def judge_name(config: Mapping[str, Any]) -> str:
+    """The judge as tables name it: `local`, or `openai/` and the model."""
+    judge = config["evaluation"]["judge"]
+    return judge if judge == "local" else f"{judge}/{config['evaluation'][judge]['model']}"
+
+
+def judge_resources(config: Mapping[str, Any]) -> dict[str, int]:
+    """What a judging job asks of the run: profiles let one job with `judge: 1` run at a time, as one file keeps the
+    verdicts; minutes enough for the calls, or for a batch of 24 hours."""
+    evaluation = config["evaluation"]
+    if evaluation["judge"] == "local":
+        return {"judge": 0}
+    return {"judge": 1, "runtime": 1560 if evaluation["openai"]["batch_api"] else 240}
 
 
 def receipts(config: Mapping[str, Any], folders: Iterable[str]) -> list[str]:
