@@ -113,7 +113,9 @@ def test_only_what_changes_verdicts_is_a_param(judged, tmp_path, server):
 
 def snakemake(folder: Path, *arguments: str) -> dict[str, int]:
     """Run a target for real; the jobs by rule."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+    environment = {k: v for k, v in os.environ.items() if k != "SNAKEMAKE_PROFILE"} | {
+        "PYTHONPATH": str(folder)
+    }
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
@@ -126,23 +128,21 @@ def snakemake(folder: Path, *arguments: str) -> dict[str, int]:
 
 
 def test_touching_a_tables_code_calls_no_judge_and_loads_no_model(published, tmp_path, server):
-    """A real run: verdicts are asked for, then a table's code changes, then the judgements are deleted."""
+    """A real run: verdicts are asked for, a table's code changes, then all is judged again."""
     folder, target = copy_workflow(tmp_path / "workflow"), "results/mini/tables/table3.csv"
     config = openai_config(published.config, server)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     for name in ("results", "models"):
         shutil.copytree(published.root / name, folder / name)
     snakemake(folder, "--touch", target)
-    shutil.rmtree(folder / "results" / "mini" / "judgements")
-    jobs = snakemake(folder, target)
+    jobs = snakemake(folder, "--forcerun", "judge_answers", "--", target)
     assert jobs["judge_answers"] == 5 and "answer_questions" not in jobs
     asked = len(server.requests)
-    assert asked > 0 and ",25.0," in (folder / target).read_text()
+    assert asked > 0 and ",25.00," in (folder / target).read_text()
 
     source = folder / "mmunlearn" / "reporting" / "tables.py"
     source.write_text(source.read_text() + "\n# touched\n")
     assert snakemake(folder, target) == {"make_table3": 1}
 
-    shutil.rmtree(folder / "results" / "mini" / "judgements")
-    assert snakemake(folder, target)["judge_answers"] == 5
+    assert snakemake(folder, "--forcerun", "judge_answers", "--", target)["judge_answers"] == 5
     assert len(server.requests) == asked
