@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from mmunlearn.judge_settings import judge_identity, judge_name, judge_resources  # noqa: F401  (rules use them)
 from mmunlearn.recipes import ConfigError, concepts_to_forget, nearest
 
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
@@ -167,30 +168,6 @@ def curation_identity(config: Mapping[str, Any], what: str) -> list[Any]:
     return [
         options[key] for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
     ]
-
-
-def judge_identity(config: Mapping[str, Any]) -> list[Any]:
-    """What decides a verdict besides the sentences; the rest of `evaluation.openai` reruns nothing."""
-    if config["evaluation"]["judge"] == "local":
-        return []
-    from mmunlearn.evaluation.g_eval import identity
-
-    return list(identity(config["evaluation"]["openai"]).values())
-
-
-def judge_name(config: Mapping[str, Any]) -> str:
-    """The judge as tables name it: `local`, or `openai/` and the model."""
-    judge = config["evaluation"]["judge"]
-    return judge if judge == "local" else f"{judge}/{config['evaluation'][judge]['model']}"
-
-
-def judge_resources(config: Mapping[str, Any]) -> dict[str, int]:
-    """What a judging job asks of the run: profiles let one job with `judge: 1` run at a time, as one file keeps the
-    verdicts; minutes enough for the calls, or for a batch of 24 hours."""
-    evaluation = config["evaluation"]
-    if evaluation["judge"] == "local":
-        return {"judge": 0}
-    return {"judge": 1, "runtime": 1560 if evaluation["openai"]["batch_api"] else 240}
 
 
 def receipts(config: Mapping[str, Any], folders: Iterable[str]) -> list[str]:

@@ -141,7 +141,7 @@ class VerdictStore:
     @contextmanager
     def _claim(self) -> Iterator[None]:
         lock = self.path.with_name(f"{self.path.name}.lock")
-        with closing(sqlite3.connect(lock, timeout=0, isolation_level=None)) as connection:
+        with closing(self._lock_file(lock)) as connection:
             end, told = monotonic() + self.wait, False
             while True:
                 try:
@@ -150,16 +150,25 @@ class VerdictStore:
                     break
                 except sqlite3.OperationalError as error:
                     if "locked" not in str(error) or monotonic() >= end:
-                        raise StoreError(
-                            f"Asked to write verdicts to {self.path}. Found that it cannot be claimed after "
-                            f"{self.wait:g} seconds ({error}). Wait until the other run that judges has ended, or "
-                            "give this one a file of its own (evaluation.openai.store)."
-                        ) from error
+                        raise self._unclaimed(error) from error
                 if not told:
                     logger.warning("%s: another job writes verdicts; waiting for it to end", self.path)
                     told = True
                 sleep(min(0.5, self.wait))
             yield
+
+    def _lock_file(self, lock: Path) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(lock, timeout=0, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise self._unclaimed(error) from error
+
+    def _unclaimed(self, error: sqlite3.OperationalError) -> StoreError:
+        waited = f"after {self.wait:g} seconds " if "locked" in str(error) else ""
+        return StoreError(
+            f"Asked to write verdicts to {self.path}. Found that it cannot be claimed {waited}({error}). Wait until the "
+            "other run that judges has ended, or take another file (evaluation.openai.store), on a disk that can lock."
+        )
 
 
 class Writer:

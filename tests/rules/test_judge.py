@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmunlearn.judge_settings import judge_resources
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl
 from tests.copies import copy_workflow
 from tests.loopback import ChatServer, Step
-from tests.rules.standin import World
+from tests.rules.standin import ROOT, World
 
 GA_EVENT = {"model": "tiny", "recipe": "ga-event15", "split": "event15", "seed": 1}
 KEY = "sk-secret-0123456789"
@@ -109,6 +110,15 @@ def test_only_what_changes_verdicts_is_a_param(judged, tmp_path, server):
         "base_url": "http://127.0.0.1:1/v1",
     }.items():
         assert params(**{key: value}) != first
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_one_job_at_a_time_asks_a_paid_judge(profile):
+    text = (ROOT / "profiles" / profile / "profile.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["resources"]["judge"] == 1
+    evaluation = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["evaluation"]
+    assert judge_resources({"evaluation": evaluation}) == {"judge": 0}
+    assert judge_resources({"evaluation": evaluation | {"judge": "openai"}})["judge"] == 1
 
 
 def snakemake(folder: Path, *arguments: str) -> dict[str, int]:

@@ -173,6 +173,13 @@ def test_a_thousand_judgements_through_every_fault_are_complete_or_named_missing
     assert seconds < 20
 
 
+def test_the_wish_to_wait_is_obeyed(tmp_path):
+    with ChatServer(scored, [Step(429, {"Retry-After": "1"})]) as server:
+        start = time.monotonic()
+        assert scores(judge_at(server, tmp_path).judge(cases(1))) == [0.0005]
+        assert time.monotonic() - start >= 1 and len(server.requests) == 2
+
+
 def test_calls_run_at_once_but_no_more_than_allowed(tmp_path):
     running, most, lock = [0], [0], threading.Lock()
 
