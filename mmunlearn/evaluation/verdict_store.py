@@ -166,8 +166,8 @@ class VerdictStore:
     def _unclaimed(self, error: sqlite3.OperationalError) -> StoreError:
         waited = f"after {self.wait:g} seconds " if "locked" in str(error) else ""
         return StoreError(
-            f"Asked to write verdicts to {self.path}. Found that it cannot be claimed {waited}({error}). Wait until the "
-            "other run that judges has ended, or take another file (evaluation.openai.store), on a disk that can lock."
+            f"Asked to write verdicts to {self.path}. Found that it cannot be claimed {waited}({error}). Wait until "
+            "the other run that judges has ended, or take another file (evaluation.openai.store) on a disk that locks."
         )
 
 

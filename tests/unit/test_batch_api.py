@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -162,7 +163,7 @@ def test_others_read_while_a_batch_is_waited_for(tmp_path):
         thread = threading.Thread(target=lambda: batched(server, tmp_path).judge(cases(4)), daemon=True)
         thread.start()
         while not server.batches:
-            pass
+            time.sleep(0.01)
         assert scores(judge_at(server, tmp_path).judge(cases(2))) == [0.0005, 0.001]
         server.polls = 0
         thread.join(timeout=20)
