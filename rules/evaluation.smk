@@ -79,7 +79,7 @@ rule judge_answers:
         **settings.judge_resources(config),
     params:
         judge=config["evaluation"]["judge"],
-        identity=settings.judge_identity(config),
+        decided=settings.judge_identity(config),
         code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py"),
     script:
         "../workflow_scripts/judge_answers.py"
