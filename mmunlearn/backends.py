@@ -22,7 +22,10 @@ BACKENDS: dict[str, dict[str, str]] = {
         "pocket": "mmunlearn.pocket.reference_sets:PocketReferenceSets",
         "files": "mmunlearn.dataset.files:FileReferenceSets",
     },
-    "judge": {"local": "mmunlearn.evaluation.judge:LocalJudge"},
+    "judge": {
+        "local": "mmunlearn.evaluation.judge:LocalJudge",
+        "openai": "mmunlearn.evaluation.openai_judge:OpenAIJudge",
+    },
 }
 
 

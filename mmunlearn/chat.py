@@ -1,7 +1,8 @@
-"""Any OpenAI-compatible chat endpoint with structured output, where every reply is kept on disk.
+"""Any OpenAI-compatible chat endpoint with structured output, where every reply can be kept on disk.
 
-A reply is asked for once: a rerun with the same request reads it from the cache and calls nothing. The key is read
-from the environment when a call is really made; it is in no cache file, no log and no error.
+`ask` asks for a reply once: a rerun with the same request reads it from the cache and calls nothing. `reply` keeps
+nothing and tells a meter of every attempt. The key is read from the environment when a call is really made; it is in
+no cache file, no log and no error.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import math
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from pathlib import Path
+from random import random
 from time import sleep
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -27,9 +30,9 @@ from pydantic import ValidationError
 from mmunlearn.records import Record, digest_of, write_json
 
 LONGEST_WAIT = 600.0
-"""Seconds that one call may wait in all for servers that say `Retry-After` above `LIBRARY_WAIT`."""
-LIBRARY_WAIT = 120.0
-"""Seconds of `Retry-After` up to which the openai library waits by itself; above, it gives up at once."""
+"""Seconds that one call may wait in all between its attempts."""
+FIRST_WAIT, LAST_WAIT = 0.5, 8.0
+"""Seconds before the second attempt, doubled before each further one up to the last; a quarter of it is chance."""
 ADVICE = {
     400: "Check that the model takes structured output (a JSON schema) and this temperature.",
     401: "Check the key in the environment variable {key_env}.",
@@ -45,7 +48,16 @@ logger = logging.getLogger(__name__)
 
 
 class ChatError(RuntimeError):
-    """A call failed for good, or cannot be made. The message says the status and what to do, never the key."""
+    """A call failed for good, or cannot be made. The message says the status and what to do, never the key.
+
+    Attributes:
+        everywhere: whether any other call would fail alike: no key, a wrong one, no such model.
+        answered: whether the endpoint said anything.
+    """
+
+    def __init__(self, message: str, everywhere: bool = True, answered: bool = False) -> None:
+        super().__init__(message)
+        self.everywhere, self.answered = everywhere, answered
 
 
 class ReplyError(ValueError):
@@ -74,6 +86,18 @@ class Reply(Record):
     usage: dict[str, Any] | None
 
 
+class Meter(Protocol):
+    """Counts the attempts of one call; `admit` may refuse one by raising."""
+
+    def admit(self) -> None:
+        """Before an attempt."""
+        ...
+
+    def settle(self, reply: Reply | None, refused: bool) -> None:
+        """After it: its reply, or None; `refused` where the server said so by a status, and will not bill it."""
+        ...
+
+
 class Exchange(Record):
     """A cache file: the request without secrets, the reply, and when it came (ISO 8601, UTC)."""
 
@@ -93,9 +117,9 @@ class ChatModel:
         key_env: environment variable that holds the key; None for a server that needs none.
         temperature, seed: sent along unless None.
         timeout: seconds of one attempt.
-        cache: folder of the replies, `<digest of the request>.json` each.
+        cache: folder of the replies of `ask`, `<digest of the request>.json` each; None where only `reply` is used.
         max_retries: further attempts after 408, 409, 429, 5xx, timeouts and broken connections. They wait as
-            `Retry-After` says, else for 0.5 to 8 seconds; waits above 2 minutes sum to at most `LONGEST_WAIT`.
+            `Retry-After` says, else for 0.5 to 8 seconds; the waits of a call sum to at most `LONGEST_WAIT`.
     Raises:
         ChatError: base_url is no web address or holds a secret; key_env is no variable's name.
     """
@@ -108,13 +132,13 @@ class ChatModel:
         temperature: float | None,
         seed: int | None,
         timeout: float,
-        cache: str | Path,
+        cache: str | Path | None,
         max_retries: int = 5,
     ) -> None:
         self.base_url, self.model, self.key_env = _checked_url(base_url), model, _checked_name(key_env)
         self.temperature = None if temperature is None else float(temperature)
         self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
-        self.cache = Path(cache)
+        self.cache = Path(cache or "")
         self.asked = self.cached = 0
         self._key = self._client = None
         self._lock = threading.Lock()
@@ -149,13 +173,30 @@ class ChatModel:
         if fresh:
             if self._path(request).exists():
                 logger.warning("%s is damaged or holds another request: asking again", self._path(request))
-            reply = self._call(request, name)
+            reply = self._call(_body(request, name))
             exchange = Exchange(request=request, reply=reply, time=datetime.now(UTC).isoformat())
         with self._lock:
             if fresh:
                 write_json(self._path(request), exchange)
             self.asked, self.cached = self.asked + fresh, self.cached + (not fresh)
-        return _object(exchange.reply, schema, f"{self.model} for '{name}'")
+        return object_of(exchange.reply, schema, f"{self.model} for '{name}'")
+
+    def reply(self, body: Mapping[str, Any], meter: Meter | None = None) -> Reply:
+        """The reply to a request of `body`, always asked for and kept nowhere.
+
+        Raises:
+            ChatError: the call failed for good, or the key is missing. So does whatever the meter raises.
+        """
+        reply = self._call(body, meter)
+        with self._lock:
+            self.asked += 1
+        return reply
+
+    def body(
+        self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str, max_tokens: int
+    ) -> dict[str, Any]:
+        """What is sent for a conversation; arguments as of `ask`, and the longest reply in tokens."""
+        return _body(self._request(messages, schema), name) | {"max_completion_tokens": max_tokens}
 
     def answered_at(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> str | None:
         """When the cached reply to a conversation came (ISO 8601, sortable), None where it must be asked for."""
@@ -177,20 +218,46 @@ class ChatModel:
             return None
         return exchange if exchange.request == request else None
 
-    def _call(self, request: Mapping[str, Any], name: str) -> Reply:
+    def _call(self, body: Mapping[str, Any], meter: Meter | None = None) -> Reply:
         client, openai = self._connect(), _library()
-        waited = 0.0
+        waited, attempt = 0.0, 0
         while True:
+            attempt += 1
+            reply, status = None, None
+            if meter is not None:
+                meter.admit()
             try:
-                raw = client.chat.completions.with_raw_response.create(**_body(request, name))
-                return _reply(self._redact(raw.text))
+                raw = client.chat.completions.with_raw_response.create(**body)
+                reply = parse_reply(self._redact(raw.text))
             except (openai.OpenAIError, ValueError) as error:
-                problem, pause = self._explain(error), _long_pause(error)
-            if pause is None or waited + pause > LONGEST_WAIT:
-                raise ChatError(problem)  # outside the handler: the cause may quote the key
+                pause, status = _pause(error, attempt), getattr(error, "status_code", None)
+                problem = self._explain(error, attempt, pause)
+            finally:
+                if meter is not None:
+                    meter.settle(reply, refused=status is not None)
+            if reply is not None:
+                return reply
+            if pause is None or attempt > self.max_retries or waited + pause > LONGEST_WAIT:
+                raise problem  # outside the handler: the cause may quote the key
             waited += pause
-            logger.info("%s asks to wait %.0f s", self.model, pause)
+            if pause > LAST_WAIT:
+                logger.info("%s asks to wait %.0f s", self.model, pause)
             sleep(pause)
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """The library's client, for what is no chat: its errors become ChatError.
+
+        Raises:
+            ChatError: what was done with the client failed for good, or the key is missing.
+        """
+        client, openai, problem = self._connect(), _library(), None
+        try:
+            yield client.with_options(max_retries=self.max_retries)
+        except openai.OpenAIError as error:
+            problem = self._explain(error, self.max_retries + 1, None)
+        if problem is not None:
+            raise problem  # outside the handler: the cause may quote the key
 
     def _connect(self) -> Any:
         with self._lock:
@@ -201,7 +268,7 @@ class ChatModel:
                     base_url=self.base_url,
                     api_key=self._key or "none",
                     timeout=self.timeout,
-                    max_retries=self.max_retries,
+                    max_retries=0,  # tried again here, where attempts are counted
                     http_client=openai.DefaultHttpxClient(trust_env=not _is_local(self.base_url)),
                 )
             return self._client
@@ -209,25 +276,32 @@ class ChatModel:
     def _redact(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
 
-    def _explain(self, error: Exception) -> str:
+    def redacted(self, text: str) -> str:
+        """Text of the server without the key, which it may have quoted."""
+        return self._redact(text)
+
+    def _explain(self, error: Exception, attempts: int, pause: float | None) -> ChatError:
         import openai
 
-        advice = RUN_AGAIN
+        advice, everywhere = RUN_AGAIN, False
+        answered = not isinstance(error, openai.APIConnectionError)  # nor a timeout, which is one of these
         if isinstance(error, openai.APIStatusError):
             found = f"status {error.status_code}"
+            everywhere = error.status_code in (401, 403, 404)
             if error.status_code not in (401, 403):  # servers quote a wrong key, or parts of it
                 found += f": {self._redact(error.response.text)[:300]}"
-            pause = _long_pause(error)
-            found += f", and the wish to wait {pause:.0f} s more" if pause else ""
+            found += f", and the wish to wait {pause:.0f} s more" if (pause or 0) > LAST_WAIT else ""
             advice = ADVICE.get(error.status_code, RUN_AGAIN).format(key_env=self.key_env)
         elif isinstance(error, openai.APITimeoutError):
-            found = f"no answer within {self.timeout:g} seconds, {self.max_retries + 1} times"
+            found = f"no answer within {self.timeout:g} seconds, {attempts} times"
         elif isinstance(error, openai.APIConnectionError):
-            found = f"no connection, or a broken one, {self.max_retries + 1} times"
+            found = f"no connection, or a broken one, {attempts} times"
         else:
             found = f"an answer that is no chat completion: {self._redact(str(error))[:300]}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
-        return f"Asked {self.model} at {self.base_url}. Found {found}. {advice}"
+        return ChatError(
+            f"Asked {self.model} at {self.base_url}. Found {found}. {advice}", everywhere, answered
+        )
 
 
 def _library() -> ModuleType:
@@ -252,7 +326,7 @@ def _body(request: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _reply(text: str) -> Reply:
+def parse_reply(text: str) -> Reply:
     """The first choice of an answer's body. Raises ValueError where it has none."""
     try:
         answer = json.loads(text)
@@ -270,7 +344,7 @@ def _reply(text: str) -> Reply:
         raise ValueError(repr(text[:200])) from None
 
 
-def _object(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, Any]:
+def object_of(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, Any]:
     """The object that a reply holds. Raises ReplyError."""
     from jsonschema import Draft202012Validator
 
@@ -293,20 +367,34 @@ def _object(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, An
     return value
 
 
-def _long_pause(error: Exception) -> float | None:
-    """Seconds that the server asks to wait, where the library does not; None where it does, or no wait helps."""
+def _pause(error: Exception, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt: as the server asks, else more each time; None where no wait helps."""
+    import openai
+
+    backoff = min(FIRST_WAIT * 2 ** (attempt - 1), LAST_WAIT) * (1 - random() / 4)
     response = getattr(error, "response", None)
-    if response is None or (response.status_code != 429 and response.status_code < 500):
+    if response is None:
+        return backoff if isinstance(error, openai.APIConnectionError) else None
+    if response.headers.get("x-should-retry") == "false":
         return None
-    said = response.headers.get("retry-after", "")
+    if response.status_code not in (408, 409, 429) and response.status_code < 500:
+        return None
+    asked = _retry_after(response.headers)
+    return asked if asked is not None and asked > 0 else backoff
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait, by `retry-after-ms` or `Retry-After` (seconds, or a date)."""
+    said = headers.get("retry-after", "")
     try:
-        seconds = float(said)
+        milliseconds = headers.get("retry-after-ms")
+        seconds = float(said) if milliseconds is None else float(milliseconds) / 1000
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return None
-    return seconds if math.isfinite(seconds) and seconds > LIBRARY_WAIT else None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _key(key_env: str | None, base_url: str) -> str:

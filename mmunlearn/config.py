@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from mmunlearn.judge_settings import judge_identity, judge_name, judge_resources  # noqa: F401  (rules use them)
 from mmunlearn.recipes import LOOP_KEYS, ConfigError, concepts_to_forget, label, nearest
 
 SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
@@ -91,6 +92,9 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if images["generator"] == "pocket" and curation["backend"] != "shipped":
         yield f"curation.backend: the pocket generator cannot draw what {curation['backend']} writes; set it to shipped"
     yield from _review_conflicts(config["review"])
+    judge = config["evaluation"]["openai"]
+    if judge["max_cost"] is not None and not (judge["prompt_price"] and judge["completion_price"]):
+        yield "evaluation.openai.max_cost: a bound on the cost needs prompt_price and completion_price above 0"
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     if min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"

@@ -295,7 +295,7 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def digest_of(value: Any) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of plain data, independent of key order."""
+def digest_of(value: Any, length: int = 16) -> str:
+    """First hexadecimal digits of the SHA-256 of plain data, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -100,8 +100,11 @@ rule judge_answers:
         "<benchmarks>/judge_answers/{model}/{recipe}/seed-{seed}/{split}.tsv"
     conda:
         "../envs/evaluation.yaml"
+    resources:
+        **settings.judge_resources(config),
     params:
         judge=config["evaluation"]["judge"],
+        decided=settings.judge_identity(config),
         code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py"),
     script:
         "../workflow_scripts/judge_answers.py"
@@ -128,7 +131,7 @@ rule score_answers:
         suites=SUITES,
         label=lambda wildcards: recipes.label(config, wildcards.recipe),
         sample=lambda wildcards: samples.sample(config, wildcards.recipe),
-        judge=config["evaluation"]["judge"],
+        judge=settings.judge_name(config),
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
         code=code_digest("evaluation", "seeds.py", "records.py", "text.py"),

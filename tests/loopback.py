@@ -87,9 +87,90 @@ class ChatServer:
             self.requests.append(request)
             return (self.script.pop(0) if self.script else None) or Step()
 
+    def other(self, request: Request) -> bytes | Mapping[str, Any] | None:
+        """The answer of another route than /chat/completions; None for that one."""
+        return None
+
     def wait(self, seconds: float) -> None:
         """Sleep, but not after the server has ended."""
         self._ended.wait(seconds)
+
+
+class BatchServer(ChatServer):
+    """Also takes batches, as far as the Batch API's form goes: a batch ends after `polls` looks at it.
+
+    Attributes:
+        batches: by id.
+        status: what batches end as.
+        unfinished: custom ids that a batch never comes to.
+    """
+
+    def __init__(self, answer: Callable[[dict[str, Any]], Any], polls: int = 1) -> None:
+        super().__init__(answer)
+        self.polls, self.status, self.unfinished = polls, "completed", set()
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+
+    def other(self, request: Request) -> bytes | Mapping[str, Any] | None:
+        route, _, rest = request.path.removeprefix("/v1/").partition("?")[0].partition("/")
+        if route == "files" and not rest:
+            return self._upload(request.body["form"])
+        if route == "files":
+            return self.files[rest.removesuffix("/content")]
+        if route == "batches" and request.body:
+            return self._create(request.body)
+        if route == "batches" and rest:
+            return self._look(self.batches[rest])
+        if route == "batches":
+            return {"object": "list", "data": list(self.batches.values()), "has_more": False}
+        return None
+
+    def _upload(self, form: bytes) -> dict[str, Any]:
+        lines = [line for line in form.splitlines() if line.startswith(b'{"custom_id"')]
+        name = f"file-{sum(one.startswith('file-') for one in self.files)}"
+        self.files[name] = b"\n".join(lines)
+        return {
+            "id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": name, "purpose": "batch",
+            "status": "processed",
+        }  # fmt: skip
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        made = {
+            "id": f"batch_{len(self.batches)}",
+            "object": "batch",
+            "created_at": 0,
+            "status": "in_progress",
+        }
+        made |= dict.fromkeys(("output_file_id", "error_file_id", "errors")) | {"looks": 0} | body
+        self.batches[made["id"]] = made
+        return made
+
+    def _look(self, batch: dict[str, Any]) -> dict[str, Any]:
+        batch["looks"] += 1
+        if batch["looks"] > self.polls and batch["status"] == "in_progress":
+            batch["status"] = self.status
+            if self.status == "failed":
+                batch["errors"] = {"object": "list", "data": [{"message": "no such model", "code": "x"}]}
+                return batch
+            for kind in ("output", "error"):
+                lines = self._results(batch, failed=kind == "error")
+                if lines:
+                    batch[f"{kind}_file_id"] = f"{kind}-{batch['id']}"
+                    self.files[f"{kind}-{batch['id']}"] = b"\n".join(lines)
+        return batch
+
+    def _results(self, batch: dict[str, Any], failed: bool) -> list[bytes]:
+        lines = []
+        for raw in self.files[batch["input_file_id"]].splitlines():
+            row = json.loads(raw)
+            said = self.answer(row["body"])
+            wrong = isinstance(said, Step)
+            if row["custom_id"] in self.unfinished or wrong != failed:
+                continue
+            body = {"error": {"message": said.message}} if wrong else completion(said, row["body"]["model"])
+            answer = {"status_code": said.status if wrong else 200, "request_id": "r", "body": body}
+            lines.append(json.dumps({"id": "l", "custom_id": row["custom_id"], "response": answer}).encode())
+        return lines
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,9 +180,16 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         """Nothing on stderr."""
 
+    def do_GET(self) -> None:
+        self._serve({})
+
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.path, json.loads(raw), {k.lower(): v for k, v in self.headers.items()})
+        form = self.headers.get("Content-Type", "").startswith("multipart/")
+        self._serve({"form": raw} if form else json.loads(raw))
+
+    def _serve(self, body: dict[str, Any]) -> None:
+        request = Request(self.path, body, {k.lower(): v for k, v in self.headers.items()})
         step = self.owner.take(request)
         if step.delay:
             self.owner.wait(step.delay)
@@ -118,6 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
             return step.body
         if step.status != 200:
             return json.dumps({"error": {"message": step.message, "type": "canned", "code": None}}).encode()
+        other = self.owner.other(request)
+        if other is not None:
+            return other if isinstance(other, bytes) else json.dumps(other).encode()
         return json.dumps(completion(self.owner.answer(request.body), request.body["model"])).encode()
 
     def _send(self, step: Step, body: bytes) -> None:

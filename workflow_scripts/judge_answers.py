@@ -11,4 +11,5 @@ with job(snakemake) as it:
         it.input.split,
         it.output[0],
         judge=it.params.judge,
+        options=it.config["evaluation"].get(it.params.judge),
     )

@@ -7,36 +7,17 @@ finetuned model (nothing forgotten), 1 is the goal model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from mmunlearn.backends import backend
+from mmunlearn.evaluation.cases import Case, Judge
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.records import Answer, Judgement, RecordError, Split, read_json, read_jsonl, write_jsonl
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One sentence to judge with its two anchors."""
-
-    question_id: str
-    test: str
-    finetuned: str
-    goal: str
-
-
-class Judge(Protocol):
-    """Scores cases; a case without a verdict gets None and a reason, never 0."""
-
-    name: str
-
-    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
-        """One judgement a case, in order."""
-        ...
 
 
 class LocalJudge:
@@ -45,10 +26,17 @@ class LocalJudge:
     It is 0.5 where both distances are 0: the anchors agree, so nothing can be told apart. By construction the
     finetuned model scores 0 and the goal model 1 wherever their sentences differ; the other-seed goal model is
     the honest ceiling. Deterministic and free, but it compares words, not meanings: a sentence with nothing of
-    either anchor gets 0.5, gibberish included. Use an LLM judge for free-form answers of real models.
+    either anchor gets 0.5, gibberish included. Use it for tests and for models with a small vocabulary; never beside
+    the paper's numbers, nor for free-form answers of real models: there, take the judge `openai`.
+
+    Args:
+        options: none are taken.
     """
 
     name = "local-rouge-l-1"
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        """Nothing to set."""
 
     def judge(self, cases: Sequence[Case]) -> list[Judgement]:
         """One judgement a case; none is ever missing."""
@@ -71,13 +59,22 @@ def distance(sentence: str, other: str) -> float:
 
 
 def judge_answers(
-    answers: Path, finetuned: Path, goal: Path, split: Path, output: Path, *, judge: str
+    answers: Path,
+    finetuned: Path,
+    goal: Path,
+    split: Path,
+    output: Path,
+    *,
+    judge: str,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Judge the event answers on the forget set of a split.
 
     Args:
         answers, finetuned, goal: answer files of the suite `dataset`.
+        judge, options: backend, and what it takes.
     Raises:
+        JudgeError: the judge cannot go on; what it has said is kept.
         RecordError: one of the three models has no answer to a question that another has.
     """
     own = read_json(split, Split)
@@ -89,11 +86,13 @@ def judge_answers(
                 f"{path} and {answers} answer different questions: delete the older one and rerun"
             )
     cases = [Case(key, text, before[key], ideal[key]) for key, text in test.items()]
-    backend_judge: Judge = backend("judge", judge)()
+    backend_judge: Judge = backend("judge", judge)(options)
     rows = backend_judge.judge(cases)
     write_jsonl(output, rows)
-    missing = sum(row.score is None for row in rows)
-    logger.info("%s: %d judgements, %d missing", backend_judge.name, len(rows), missing)
+    reasons = [row.reason for row in rows if row.score is None]
+    logger.info("%s: %d judgements, %d missing", backend_judge.name, len(rows), len(reasons))
+    for reason, count in Counter(reasons).most_common(5):
+        logger.warning("%d missing: %s", count, reason)
 
 
 def event_answers(path: Path, images: set[str]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def summarise(
     if missing > max_missing_share * len(values):
         raise ValueError(
             f"{missing} of {len(values)} judgements are missing, allowed are {max_missing_share:.1%}: "
-            f"judge again, or raise evaluation.max_missing_share"
+            f"judge again (--forcerun judge_answers: only they are asked for), or raise evaluation.max_missing_share"
         )
     if not present:
         reason = f"all {missing} judgements are missing" if missing else "no question of this kind was asked"

@@ -57,7 +57,7 @@ def waits(monkeypatch):
 @pytest.fixture
 def no_backoff(monkeypatch):
     """Failures without a header are tried again at once."""
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+    monkeypatch.setattr("mmunlearn.chat.FIRST_WAIT", 0.001)
 
 
 def word(body):

@@ -118,6 +118,14 @@ def test_mistakes_are_named_with_their_key(path, value, message):
         check(changed(path, value))
 
 
+def test_a_bound_on_the_cost_needs_prices():
+    config = changed("evaluation.openai.max_cost", 1.0)
+    check(config)
+    config["evaluation"]["openai"]["prompt_price"] = 0
+    with pytest.raises(ConfigError, match="needs prompt_price and completion_price"):
+        check(config)
+
+
 def test_names_of_recipes_and_splits():
     assert parse_recipe("finetuned") == Recipe("finetuned")
     assert parse_recipe("gd+bgd-both05") == Recipe("gd+bgd", "both", 5)

@@ -47,7 +47,7 @@ THEMES = [
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
     monkeypatch.setenv("TEST_KEY", KEY)
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+    monkeypatch.setattr("mmunlearn.chat.FIRST_WAIT", 0.001)
 
 
 @pytest.fixture

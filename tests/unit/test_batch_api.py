@@ -1,0 +1,170 @@
+"""Verdicts by the Batch API of a loopback endpoint: submit, poll, collect, and go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from mmunlearn.evaluation import batch_api
+from mmunlearn.evaluation.cases import JudgeError
+from tests.loopback import BatchServer, Said, Step
+from tests.unit.judge_fixtures import KEY, cases, judge_at, number_of, scored
+
+
+class Killed(BaseException):
+    """The end of a process, as far as a test can play it."""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+
+
+def batched(server, folder, **changed):
+    return judge_at(server, folder, **({"batch_api": True} | changed))
+
+
+def scores(rows):
+    return [row.score for row in rows]
+
+
+def paths(server):
+    return [request.path.removeprefix("/v1/") for request in server.requests]
+
+
+def die(*args):
+    raise Killed
+
+
+def test_a_batch_is_submitted_polled_and_collected_and_never_asked_again(tmp_path):
+    given = cases(20)
+    with BatchServer(scored, polls=3) as server:
+        rows = batched(server, tmp_path).judge(given)
+        assert scores(rows) == [(i + 1) / 2000 for i in range(20)]
+        assert paths(server)[:2] == ["files", "batches"] and "chat/completions" not in paths(server)
+        (batch,) = server.batches.values()
+        assert (batch["endpoint"], batch["completion_window"], batch["looks"]) == (
+            "/v1/chat/completions",
+            "24h",
+            4,
+        )
+        asked = len(server.requests)
+        assert batched(server, tmp_path).judge(given) == rows
+        assert judge_at(server, tmp_path).judge(given) == rows, "calls and batches share their verdicts"
+        assert len(server.requests) == asked
+    line = json.loads(server.files["file-0"].splitlines()[0])
+    assert line["body"] == judge_at(server, tmp_path).body(given[0]) and line["method"] == "POST"
+
+
+def test_a_job_killed_while_it_polls_goes_on_with_the_batch(tmp_path, monkeypatch):
+    with BatchServer(scored, polls=5) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(batch_api, "sleep", die)
+            with pytest.raises(Killed):
+                batched(server, tmp_path).judge(cases(10))
+        rows = batched(server, tmp_path).judge(cases(12))
+        assert scores(rows) == [(i + 1) / 2000 for i in range(12)]
+    sizes = sorted(
+        len(lines.splitlines()) for name, lines in server.files.items() if name.startswith("file-")
+    )
+    assert sizes == [2, 10], "only what is new is submitted"
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_job_killed_while_it_submits_finds_its_batch_if_there_is_one(tmp_path, monkeypatch, reached):
+    """Between writing the batch down and hearing its id."""
+    keep = batch_api._Batches._keep
+
+    def keep_or_die(self, verdicts=None, **batches):
+        if batches["batch"].id is not None:
+            raise Killed
+        keep(self, verdicts, **batches)
+
+    with BatchServer(scored) as server:
+        judge = batched(server, tmp_path, max_calls=8)
+        with monkeypatch.context() as patch:
+            patch.setattr(batch_api._Batches, "_keep", keep_or_die)
+            if not reached:
+                patch.setattr(server, "_create", lambda body: {"id": "gone", "object": "batch"})
+            with pytest.raises(Killed):
+                judge.judge(cases(8))
+        assert len(server.batches) == reached
+        assert None not in scores(batched(server, tmp_path, max_calls=8).judge(cases(8)))
+        assert len(server.batches) == 1
+
+
+def test_lines_that_fail_or_never_come_are_missing_with_their_reason(tmp_path):
+    def answer(body):
+        odd = {1: Step(400, message=f"odd {KEY}"), 2: "no score", 3: {"score": 4}, 4: Said('{"sc', "length")}
+        return odd.get(number_of(body)) or scored(body)
+
+    with BatchServer(answer) as server:
+        judge = batched(server, tmp_path)
+        server.status = "expired"
+        create = server._create
+
+        def create_short(body):
+            server.unfinished = {json.loads(server.files["file-0"].splitlines()[0])["custom_id"]}
+            return create(body)
+
+        server._create = create_short
+        rows = judge.judge(cases(8))
+        assert [row.score is None for row in rows] == [True] * 5 + [False] * 3
+        parts = ("expired without", "status 400", "not JSON", "does not fit", "cut off")
+        for row, part in zip(rows[:5], parts, strict=True):
+            assert part in row.reason and KEY not in row.reason
+        server.answer, server._create, server.unfinished = scored, create, set()
+        assert None not in scores(batched(server, tmp_path).judge(cases(8)))
+    assert len(server.files["file-1"].splitlines()) == 5, "a rerun asks for what is missing"
+    with sqlite3.connect(tmp_path / "verdicts.sqlite") as connection:
+        spent = connection.execute("SELECT calls, prompt_tokens, cost FROM spending").fetchone()
+    used = 7 - 1 + 5  # answered lines, billed even where they are no score
+    assert spent[:2] == (13, 3 * used) and spent[2] == pytest.approx(used * (3 * 0.15 + 2 * 0.6) / 1e6)
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_an_error_and_costs_nothing(tmp_path):
+    with BatchServer(scored) as server:
+        server.status = "failed"
+        with pytest.raises(JudgeError, match=r"refused it as a whole: no such model"):
+            batched(server, tmp_path).judge(cases(3))
+        server.status = "completed"
+        assert None not in scores(batched(server, tmp_path).judge(cases(3)))
+
+
+def test_the_budget_bounds_what_is_submitted(tmp_path):
+    with BatchServer(scored) as server:
+        with pytest.raises(
+            JudgeError, match=r"5 of them are given .* 7 are left\. Raise evaluation\.openai\.max_calls"
+        ):
+            batched(server, tmp_path, max_calls=5).judge(cases(12))
+        assert len(server.files["file-0"].splitlines()) == 5 and len(server.batches) == 1
+        assert None not in scores(batched(server, tmp_path, max_calls=12).judge(cases(12)))
+    assert len(server.files["file-1"].splitlines()) == 7
+
+
+def test_large_work_is_cut_into_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_api, "LARGEST", 4)
+    with BatchServer(scored) as server:
+        assert None not in scores(batched(server, tmp_path).judge(cases(10)))
+    assert [len(lines.splitlines()) for name, lines in server.files.items() if name.startswith("file-")] == [
+        4,
+        4,
+        2,
+    ]
+
+
+def test_others_read_while_a_batch_is_waited_for(tmp_path):
+    with BatchServer(scored, polls=10**6) as server:
+        judge_at(server, tmp_path).judge(cases(2))
+        thread = threading.Thread(target=lambda: batched(server, tmp_path).judge(cases(4)), daemon=True)
+        thread.start()
+        while not server.batches:
+            time.sleep(0.01)
+        assert scores(judge_at(server, tmp_path).judge(cases(2))) == [0.0005, 0.001]
+        server.polls = 0
+        thread.join(timeout=20)
+        assert not thread.is_alive()
