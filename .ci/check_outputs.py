@@ -1,4 +1,7 @@
-"""Check what the default pocket run left: python .ci/check_outputs.py results/pocket. Prints every failure."""
+"""Check what the pocket run with `table4 figures` left: python .ci/check_outputs.py results/pocket.
+
+Prints every failure.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from mmunlearn.records import read_manifest, sha256_of
 
 METHODS = ["Finetune", "Goal", "PO", "GA", "GD", "KL", "DPO"]
+BOTH = ["Finetune", "Goal", "GD", "GD+BGD", "KL", "KL+BGD"]
 METRICS = ["efficacy", "generality", "retain", "scope", "real", "world_fact"]
 COLUMNS = ["model", "forget_percent", "method", "target", *METRICS]
 
@@ -46,6 +50,21 @@ def check_table3(path: Path) -> Iterator[str]:
             f"{path}: {name} has {m} {values[m]}, at least {bound} is accepted"
             for m, bound in AT_LEAST.get(name, {}).items()
             if values[m] < bound
+        )
+
+
+def check_table4(path: Path) -> Iterator[str]:
+    """12 rows of finite numbers."""
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    expected = sorted((method, target) for method in BOTH for target in ("person", "event"))
+    if (found := sorted((row["method"], row["target"]) for row in rows)) != expected:
+        yield f"{path}: rows are {found}"
+    for row in rows:
+        values = {metric: row.get(metric, "") for metric in METRICS if metric != "scope"}
+        yield from (
+            f"{path}: {row['method']}, {row['target']} has {metric} {value!r}"
+            for metric, value in values.items()
+            if not math.isfinite(number(value))
         )
 
 
@@ -112,7 +131,8 @@ def main(folder: str) -> int:
         tables / "table3.tex",
         tables / "table3_vs_published.csv",
         tables / "filter_agreement.csv",
-        results / "figures" / "fig4.png",
+        *(tables / f"table4{end}" for end in (".csv", ".md", ".tex", "_vs_published.csv")),
+        *(results / "figures" / f"fig{n}.{kind}" for n in (4, 7, 8, 9, 10) for kind in ("png", "pdf")),
         results / "review" / "agreement.html",
     ]
     problems = [
@@ -122,6 +142,7 @@ def main(folder: str) -> int:
         problems.append(f"{tables} has no file of the ceiling")
     if not problems:
         problems += check_table3(tables / "table3.csv")
+        problems += check_table4(tables / "table4.csv")
         problems += check_manifest(results)
         problems += check_report(results / "report.html")
     print("\n".join(problems) or f"{folder}: the tables, the pictures and the report are as promised.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from mmunlearn.recipes import label
 from mmunlearn.records import (
     Question,
     RecordError,
@@ -23,6 +26,7 @@ from mmunlearn.records import (
 )
 from mmunlearn.training.trainer import PlannedTrainer
 from tests.rules.mini import SETS, split_of, train, trainings
+from tests.rules.standin import World
 from tests.tiny import load_tiny
 
 LORA = ["adapter_config.json", "adapter_model.safetensors"]
@@ -253,3 +257,36 @@ def test_an_option_that_a_method_lacks_is_refused(trained, tmp_path):
     world = trained.copy(tmp_path / "world")
     with pytest.raises(ValueError, match=r"methods\.dpo: .*'gamma'"):
         train(world, "dpo-person15", 1, params={"options": {"gamma": 0.1}})
+
+
+MINE = """
+from mmunlearn.training.methods.base import Method
+from mmunlearn.training.views import cross_entropy
+
+
+class Bounded(Method):
+    views, watch = ("forget", "retain"), "forget"
+
+    def __init__(self, ceiling):
+        self._ceiling = ceiling
+
+    def loss(self, view):
+        return cross_entropy(view, "retain") - cross_entropy(view, "forget").clamp(max=self._ceiling)
+"""
+
+
+def test_a_method_of_somebody_elses_package_is_trained_by_its_row_alone(trained, tmp_path, monkeypatch):
+    (tmp_path / "somebodys_unlearning.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"path": "somebodys_unlearning:Bounded", "label": "Ours", "ceiling": 5.0}
+    config = copy.deepcopy(trained.config)
+    config["methods"] |= {"bounded": {"targets": ["person"], "learning_rate": 1.0e-3, "max_steps": 2} | own}
+    world = World(trained.copy(tmp_path / "world").root, config)
+    (world.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    train(world, "bounded-person15", 1)
+    done = training(world, "bounded-person15")
+    assert (done.method, done.steps) == ("Bounded", 2)
+    assert done.settings["options"] == {"path": own["path"], "ceiling": 5.0}
+    first = done.losses[0]
+    assert first["loss"] == pytest.approx(first["retain"] - first["forget"], abs=1e-5)
+    assert label(config, "bounded-person15") == "Ours"
