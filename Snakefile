@@ -32,6 +32,7 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/figures.smk"
+include: "rules/robustness.smk"
 include: "rules/export.smk"
 include: "rules/pocket.smk"
 
@@ -47,6 +48,7 @@ localrules:
     export,
     table4,
     figures,
+    robustness,
     pocket_models,
 
 
@@ -57,6 +59,7 @@ rule all:
         "<results>/report.html",
         "<results>/figures/fig4.png",
         "<results>/tables/filter_agreement.csv",
+        ROBUSTNESS_FILES if ROBUSTNESS["enabled"] else [],
 
 
 rule curate:
@@ -96,6 +99,11 @@ rule table4:
 rule figures:
     input:
         expand("<results>/figures/fig{number}.png", number=[4, 7, 8, 9, 10]),
+
+
+rule robustness:
+    input:
+        ROBUSTNESS_FILES,
 
 
 rule review:

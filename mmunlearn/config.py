@@ -88,6 +88,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     dataset = config["dataset"]
     if config["figures"]["percent"] not in dataset["percents"]:
         yield f"figures.percent: {config['figures']['percent']} is not in dataset.percents"
+    if config["robustness"]["enabled"] and config["robustness"]["percent"] not in dataset["percents"]:
+        yield f"robustness.percent: {config['robustness']['percent']} is not in dataset.percents"
     for target in dataset["targets"]:
         for percent in sorted({*dataset["percents"], *dataset["both_percents"]}):
             if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
@@ -124,6 +126,9 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     if config["figures"]["concept_method"] not in config["methods"]:
         method = config["figures"]["concept_method"]
         yield f"figures.concept_method: '{method}' is not in methods; {nearest(method, config['methods'])}"
+    for method in config["robustness"]["methods"] or ():
+        if method not in config["methods"]:
+            yield f"robustness.methods: '{method}' is not in methods; {nearest(method, config['methods'])}"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
@@ -238,3 +243,13 @@ def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str,
     own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
     own["batch"] = config["models"][model]["batch"] or own["batch"]
     return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}
+
+
+def relearning(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """What the training loop takes for the relearning attack: plain finetuning at a constant rate."""
+    own, training = config["robustness"]["relearn"], config["training"]
+    loop = {"batch": own["batch"], "accumulation": 1, "learning_rate": own["learning_rate"]}
+    if (fits := config["models"][model]["batch"]) and fits < own["batch"]:
+        loop |= {"batch": fits, "accumulation": -(-own["batch"] // fits)}
+    loop |= {"schedule": "constant", "warmup_steps": 0}
+    return {**loop, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}

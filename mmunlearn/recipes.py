@@ -191,6 +191,28 @@ def concepts(config: Mapping[str, Any]) -> list[Recipe]:
     ]
 
 
+def attacked(config: Mapping[str, Any]) -> list[Scored]:
+    """What robustness is measured of: finetuned, goal and the chosen methods on every target, for every seed."""
+    robustness, percent = config["robustness"], config["robustness"]["percent"]
+    chosen = robustness["methods"]
+    return [
+        (model, recipe, f"{target}{percent:02d}", seed)
+        for model in config["models"]
+        for seed in config["seeds"]
+        for target in config["dataset"]["targets"]
+        for method in ("finetuned", "goal", *methods_for(config, target))
+        if chosen is None or method in ("finetuned", "goal", *chosen)
+        for recipe in ["finetuned" if method == "finetuned" else f"{method}-{target}{percent:02d}"]
+    ]
+
+
+def attacks(rows: Iterable[Scored], names: Iterable[str]) -> list[str]:
+    """Files of these attacks on what is attacked."""
+    return [
+        f"<results>/robustness/{m}/{r}/seed-{s}/{split}/{name}.json" for m, r, split, s in rows for name in names
+    ]
+
+
 def trainings(rows: Iterable[Scored]) -> list[str]:
     """training.json of what is scored."""
     return sorted({f"<results>/models/{m}/{r}/seed-{s}/training.json" for m, r, _, s in rows})
