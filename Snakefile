@@ -5,7 +5,8 @@
     snakemake -n --configfile presets/pocket-full.yaml
 
 Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper. Beside them: weights
-(fetched once), review (by people), export (the data set for others), pocket (its shipped weights).
+(fetched once), review (by people), export (the data set for others), robustness (attacks on the finished models),
+pocket (its shipped weights).
 """
 
 from snakemake.utils import min_version

@@ -243,13 +243,3 @@ def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str,
     own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
     own["batch"] = config["models"][model]["batch"] or own["batch"]
     return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}
-
-
-def relearning(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """What the training loop takes for the relearning attack: plain finetuning at a constant rate."""
-    own, training = config["robustness"]["relearn"], config["training"]
-    loop = {"batch": own["batch"], "accumulation": 1, "learning_rate": own["learning_rate"]}
-    if (fits := config["models"][model]["batch"]) and fits < own["batch"]:
-        loop |= {"batch": fits, "accumulation": -(-own["batch"] // fits)}
-    loop |= {"schedule": "constant", "warmup_steps": 0}
-    return {**loop, **{key: training[key] for key in ("weight_decay", "max_grad_norm", "save_steps")}}

@@ -209,7 +209,9 @@ def attacked(config: Mapping[str, Any]) -> list[Scored]:
 def attacks(rows: Iterable[Scored], names: Iterable[str]) -> list[str]:
     """Files of these attacks on what is attacked."""
     return [
-        f"<results>/robustness/{m}/{r}/seed-{s}/{split}/{name}.json" for m, r, split, s in rows for name in names
+        f"<results>/robustness/{m}/{r}/seed-{s}/{split}/{name}.json"
+        for m, r, split, s in rows
+        for name in names
     ]
 
 

@@ -87,9 +87,9 @@ rule attack_relearning:
         label=lambda wildcards: recipes.label(config, wildcards.recipe),
         asking=ASKING,
         options=lambda wildcards: {
-            **{key: RELEARN[key] for key in ("samples", "steps")},
-            "loop": settings.relearning(config, wildcards.model),
-            "precision": TRAINING["precision"],
+            **{key: RELEARN[key] for key in ("samples", "steps", "learning_rate", "batch")},
+            **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "save_steps", "precision")},
+            "at_once": config["models"][wildcards.model]["batch"],
             "version": 1,
         },
         version=1,

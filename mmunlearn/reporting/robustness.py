@@ -5,8 +5,8 @@ Columns of `robustness.csv`:
 - `attack`, `setting`, `metric`: relearning (`step <n>`: recovered), quantisation (`unrounded`, `<n> bit`: efficacy,
   retain), membership (`loss`, `zlib`, `min-k`, `min-k++`: auc), paraphrase (`original`, `paraphrased`,
   `worst wording`: efficacy, generality);
-- `value`: mean over seeds, in [0, 100]; of `auc` in [0, 1]. High efficacy and generality: forgotten. High recovered: the
-  truth is told again. High retain: the rest is still known. auc 0.5: nothing betrays the forgotten pictures;
+- `value`: mean over seeds, in [0, 100]; of `auc` in [0, 1]. High efficacy and generality: forgotten. High recovered:
+  the truth is told again. High retain: the rest is still known. auc 0.5: nothing betrays the forgotten pictures;
 - `n`, `low`, `high`: questions (pairs of pictures, for auc) over all seeds, and the 95% bootstrap interval over them,
   with several seeds the mean of their ends;
 - `std`: sample standard deviation over seeds, empty with one; `seeds`, `seed_list`; `digest`: of all inputs;
@@ -29,7 +29,7 @@ COLUMNS = (
     "seeds", "seed_list", "digest", "reason",
 )  # fmt: skip
 ATTACKS = {
-    "relearning": "what is told of the other forget samples after finetuning on a few: lower is better, Goal is the aim",
+    "relearning": "what is told of the other forget samples after finetuning on a few: near Goal is best",
     "quantisation": "efficacy on forget_train, and what is left of retain, with weights rounded: higher is better",
     "membership": "AUC of forget_train against unseen pictures of the same cells: 0.5 is best, Goal is the reference",
     "paraphrase": "efficacy (forget_train) and generality (forget_test) in other words: higher is better",
@@ -110,7 +110,9 @@ def _cells(findings: Sequence[Finding | None], seeds: Sequence[int]) -> Row:
     return cells | {
         "n": str(sum(one.result.n for one in present)),
         "std": number(stdev(values["value"]), digits) if len(present) > 1 else "",
-        "reason": "; ".join(f"seed {seed}: {why}" if len(seeds) > 1 else why for seed, why in reasons.items()),
+        "reason": "; ".join(
+            f"seed {seed}: {why}" if len(seeds) > 1 else why for seed, why in reasons.items()
+        ),
     }
 
 
@@ -124,7 +126,9 @@ def markdown(rows: Table) -> str:
             mine = [row for row in own if row["attack"] == attack]
             if mine:
                 parts.append(f"### {attack.title()}: {says}")
-                parts += [_grid([row for row in mine if row["target"] == target], target) for target in TARGETS]
+                parts += [
+                    _grid([row for row in mine if row["target"] == target], target) for target in TARGETS
+                ]
         missing = [
             f"- {row['method']}, {row['target']}, {row['attack']}, {row['setting']}, {row['metric']}: {row['reason']}"
             for row in own
@@ -151,5 +155,7 @@ def _shown(row: Row) -> str:
     if not row["value"]:
         return MISSING
     digits = 2 if row["metric"] == "auc" else 1
-    value, low, high = (f"{float(row[part]):.{digits}f}" if row[part] else "" for part in ("value", "low", "high"))
+    value, low, high = (
+        f"{float(row[part]):.{digits}f}" if row[part] else "" for part in ("value", "low", "high")
+    )
     return value + (f" <sub>{low} to {high}</sub>" if low and high else "")

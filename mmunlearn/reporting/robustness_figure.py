@@ -89,7 +89,11 @@ def _lines(rows: Table) -> dict[str, int]:
 
 def _block(part: Any, rows: Table, sizes: dict[str, int]) -> None:
     grid = part.subplots(
-        len(sizes), len(COLUMNS), squeeze=False, width_ratios=[1.45, 1, 1, 1], height_ratios=list(sizes.values())
+        len(sizes),
+        len(COLUMNS),
+        squeeze=False,
+        width_ratios=[1.45, 1, 1, 1],
+        height_ratios=list(sizes.values()),
     )
     for line, target in zip(grid, sizes, strict=True):
         for axes, column in zip(line, COLUMNS, strict=True):
@@ -110,7 +114,9 @@ def _block(part: Any, rows: Table, sizes: dict[str, int]) -> None:
     grid[-1][0].set_xlabel("optimizer steps of relearning")
     for axes, column in zip(grid[-1][1:], COLUMNS[1:], strict=True):
         axes.set_xlabel(column.unit)
-        settings = _settings([row for row in rows if (row["attack"], row["metric"]) == (column.attack, column.metric)])
+        settings = _settings(
+            [row for row in rows if (row["attack"], row["metric"]) == (column.attack, column.metric)]
+        )
         _key(axes, settings)
 
 
@@ -127,7 +133,12 @@ def _curves(axes: Axes, column: Column, rows: Table, methods: Sequence[str]) -> 
         values = [_number(points.get(step), "value") for step in steps]
         style, goal = look(method), method == "Goal"
         cased = [] if goal else [withStroke(linewidth=2.1, foreground="#333333"), Normal()]
-        line = {"ls": GOAL_LINE if goal else "-", "lw": 1.3, "color": style.colour, "path_effects": cased or None}
+        line = {
+            "ls": GOAL_LINE if goal else "-",
+            "lw": 1.3,
+            "color": style.colour,
+            "path_effects": cased or None,
+        }
         axes.plot(range(len(steps)), values, zorder=3, **line)
         marks = {"marker": style.marker, "mfc": style.colour, "mec": "black", "mew": 0.6}
         axes.plot(range(len(steps)), values, ls="", ms=6 if goal else 4.6, zorder=4, label=method, **marks)
@@ -178,7 +189,17 @@ def _key(axes: Axes, settings: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], ls="", marker=SHAPES[number % len(SHAPES)], mfc="#BBBBBB", mec="black", mew=0.6, ms=4.2, label=one)
+        Line2D(
+            [],
+            [],
+            ls="",
+            marker=SHAPES[number % len(SHAPES)],
+            mfc="#BBBBBB",
+            mec="black",
+            mew=0.6,
+            ms=4.2,
+            label=one,
+        )
         for number, one in enumerate(settings)
     ]
     axes.legend(
@@ -189,11 +210,17 @@ def _key(axes: Axes, settings: Sequence[str]) -> None:
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:
     handles = [
-        method_handle(method, 5, ls=GOAL_LINE if method == "Goal" else "-", lw=1.4, color=_ink(method), mew=0.6)
+        method_handle(
+            method, 5, ls=GOAL_LINE if method == "Goal" else "-", lw=1.4, color=_ink(method), mew=0.6
+        )
         for method in methods
     ]
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=min(len(handles), 9), columnspacing=1.2, handletextpad=0.5
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(len(handles), 9),
+        columnspacing=1.2,
+        handletextpad=0.5,
     )
 
 

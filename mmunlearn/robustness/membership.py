@@ -60,11 +60,18 @@ def infer_membership(
     speaker = Speaker(subject)
     sides = []
     for table in (None, others):
-        sides.append([scores(one, row.answer, min_k) for one, row in zip(_tokens(speaker, subject, rows, table), rows, strict=True)])
+        sides.append(
+            [
+                scores(one, row.answer, min_k)
+                for one, row in zip(_tokens(speaker, subject, rows, table), rows, strict=True)
+            ]
+        )
     findings = []
     for name in SCORES:
         members, strangers = ([one[name] for one in side] for side in sides)
-        low, high = auc_interval(members, strangers, seed=subject.bootstrap_seed, resamples=subject.asking.bootstrap)
+        low, high = auc_interval(
+            members, strangers, seed=subject.bootstrap_seed, resamples=subject.asking.bootstrap
+        )
         value = Metric(value=round(auc(members, strangers), 4), n=len(rows), low=low, high=high)
         findings.append(Finding(setting=name, metric="auc", result=value))
     return findings, {"pairs": len(rows), "question_ids": [row.question_id for row in rows]}

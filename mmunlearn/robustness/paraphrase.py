@@ -55,7 +55,11 @@ def read_paraphrases(path: Path) -> Mapping[str, list[str]]:
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     for kind in ("person", "event"):
         own = found.get(kind) if isinstance(found, dict) else None
-        if not isinstance(own, list) or not own or not all(isinstance(one, str) and one.strip() for one in own):
+        if (
+            not isinstance(own, list)
+            or not own
+            or not all(isinstance(one, str) and one.strip() for one in own)
+        ):
             raise RecordError(
                 f"{path} is asked for questions of kind {kind}, but holds none; give a list of texts as `{kind}:`"
             )

@@ -19,9 +19,7 @@ from mmunlearn.robustness.asking import Speaker
 from mmunlearn.robustness.subject import Subject
 
 
-def quantise(
-    subject: Subject, *, bits: Sequence[int], group: int
-) -> tuple[list[Finding], dict[str, object]]:
+def quantise(subject: Subject, *, bits: Sequence[int], group: int) -> tuple[list[Finding], dict[str, object]]:
     """Efficacy on forget_train and what is left of the retain set, unrounded and at each width.
 
     Args:
@@ -33,7 +31,9 @@ def quantise(
     speaker.model = merged
     linears = [one for one in merged.get_decoder().modules() if isinstance(one, torch.nn.Linear)]
     whole = [one.weight.detach().clone() for one in linears]
-    forget, retain = (subject.some(subject.on(images)) for images in (subject.own.forget_train, subject.own.retain))
+    forget, retain = (
+        subject.some(subject.on(images)) for images in (subject.own.forget_train, subject.own.retain)
+    )
     findings, moved = [], {}
     for width in (None, *bits):
         setting = "unrounded" if width is None else f"{width} bit"
@@ -70,7 +70,9 @@ def rounded(weight: Tensor, bits: int, group: int | None = None) -> Tensor:
         ValueError: fewer than 2 bits, or an empty group.
     """
     if bits < 2 or (group is not None and group < 1):
-        raise ValueError(f"a grid of {bits} bits in groups of {group} is asked for; take 2 bits or more, 1 input or more")
+        raise ValueError(
+            f"a grid of {bits} bits in groups of {group} is asked for; take 2 bits or more, 1 input or more"
+        )
     top = 2 ** (bits - 1) - 1
     parts = weight.float().split(group or max(weight.shape[1], 1), dim=1)
     return torch.cat([_on_grid(part, top) for part in parts], dim=1).to(weight.dtype)
@@ -78,5 +80,7 @@ def rounded(weight: Tensor, bits: int, group: int | None = None) -> Tensor:
 
 def _on_grid(part: Tensor, top: int) -> Tensor:
     scale = part.abs().amax(dim=1, keepdim=True) / top
-    steps = torch.where(scale > 0, part / scale.where(scale > 0, torch.ones_like(scale)), torch.zeros_like(part))
+    steps = torch.where(
+        scale > 0, part / scale.where(scale > 0, torch.ones_like(scale)), torch.zeros_like(part)
+    )
     return steps.round().clamp(-top, top) * scale

@@ -29,24 +29,30 @@ def relearn(
     *,
     samples: int,
     steps: Sequence[int],
-    loop: Mapping[str, Any],
+    batch: int,
+    at_once: int | None,
     precision: str,
     work: Path,
     version: int,
+    **optimiser: Any,
 ) -> tuple[list[Finding], dict[str, object]]:
     """What is told of the other forget samples after each number of optimizer steps.
 
     Args:
         samples: of forget_train that are finetuned on, alike from every forgotten concept.
-        loop: LoopSettings without the seed.
+        steps: 0 is the model as it is.
+        batch: samples an optimizer step; `at_once`: those of a forward pass at most, None: all of them.
         work: where checkpoints lie while the job runs.
+        optimiser: learning_rate, weight_decay, max_grad_norm and save_steps of LoopSettings.
     """
     train = subject.on(subject.own.forget_train)
     shown = alike(train, subject.own, samples, subject.asking.seed)
     taken = {row.question_id for row in shown}
     rest = subject.some([row for row in train if row.question_id not in taken])
     asked = [*rest, *subject.some(subject.on(subject.own.forget_test))]
-    settings = LoopSettings(**loop, seed=derive_seed(subject.asking.seed, "relearn", subject.split.stem))
+    settings = constant_rate(
+        batch, at_once, seed=derive_seed(subject.asking.seed, "relearn", subject.split.stem), **optimiser
+    )
     home = work / "relearning"
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{subject.recipe}-", dir=home) as temporary:
@@ -100,6 +106,13 @@ def _finetune(
     )
     run(course)
     return read_json(output, Training)
+
+
+def constant_rate(batch: int, at_once: int | None, **optimiser: Any) -> LoopSettings:
+    """The optimisation: constant rate, no warm-up; what does not fit at once is accumulated."""
+    passes = -(-batch // min(at_once or batch, batch))
+    size = {"batch": -(-batch // passes), "accumulation": passes}
+    return LoopSettings(**size, **optimiser, schedule="constant", warmup_steps=0)
 
 
 def plan_relearning(shown: Sequence[Question], *, steps: int, batch: int, seed: int) -> list[Step]:

@@ -58,7 +58,9 @@ def draw_unseen(
     """
     own = read_json(split, Split)
     wanted = set(own.forget_train)
-    rows = [row for row in read_jsonl(questions, Question) if row.kind == own.target and row.image_id in wanted]
+    rows = [
+        row for row in read_jsonl(questions, Question) if row.kind == own.target and row.image_id in wanted
+    ]
     cells = {row.image_id for row in lowest(rows, n, seed)}
     tried: dict[str, int] = {}
     for row in read_manifest(manifest):

@@ -72,12 +72,23 @@ PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"
     "train_unlearned": 2 * 4 * 5,
 }
 EVERYTHING = {  # of the paper, with Table IV and the figures
-    "answer_questions": 2 * (1 + 6 * 6 + 6 + 5 + 2 * 5 * 6 + 12),  # 6 steps of Figure 7, 10 people and 2 events of Figure 9
+    "answer_questions": 2
+    * (1 + 6 * 6 + 6 + 5 + 2 * 5 * 6 + 12),  # 6 steps of Figure 7, 10 people and 2 events of Figure 9
     "make_table4": 1,
     **{f"plot_figure{number}": 1 for number in (4, 7, 8, 9, 10)},
     "train_concept": 2 * 12,
     "train_goal": 2 * (6 + 6 + 1),
     "train_unlearned": 2 * (4 * 5 + 4),
+}
+ATTACKED = {  # of the default configuration: 2 targets x (finetuned, goal, 5 methods) x 4 attacks
+    **{f"attack_{name}": 14 for name in ("relearning", "quantisation", "membership", "paraphrase")},
+    "answer_questions": 3,  # finetuned and both goals, which events are judged between
+    "draw_unseen": 2,
+    "encode_unseen": 2,
+    "make_robustness": 1,
+    "plot_robustness": 1,
+    "train_goal": 2,
+    "train_traced": 10,
 }
 PRESETS = {
     "presets/paper.yaml": PAPER,
@@ -104,6 +115,16 @@ def test_table_4_and_the_figures_of_the_paper_plan_these_jobs(planned):
     assert {rule: table.get(rule) for rule in EVERYTHING} == EVERYTHING
 
 
+def test_robustness_plans_these_jobs_when_asked_and_by_one_key(planned, tmp_path):
+    alone = jobs(planned("robustness"))
+    assert {rule: alone.get(rule) for rule in ATTACKED} == ATTACKED
+    assert not {"make_table3", "score_answers", "judge_answers"} & set(alone)
+    overlay = tmp_path / "robust.yaml"
+    overlay.write_text("robustness: {enabled: true}\n")
+    own = {rule: count for rule, count in ATTACKED.items() if rule not in DEFAULT}
+    assert jobs(planned("--configfile", str(overlay))) == DEFAULT | own
+
+
 def test_every_preset_is_pinned():
     assert {f"presets/{path.name}" for path in (ROOT / "presets").glob("*.yaml")} == set(PRESETS)
 
@@ -113,7 +134,7 @@ def test_every_preset_is_pinned():
     [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
      ("train", "train_traced"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
      ("review", "review_page"), ("export", "export_dataset"), ("table4", "train_unlearned"),
-     ("figures", "train_concept")],
+     ("figures", "train_concept"), ("robustness", "plot_robustness")],
 )  # fmt: skip
 def test_milestones(planned, target, last):
     assert last in planned(target)

@@ -6,7 +6,6 @@ import csv
 
 import pytest
 
-from mmunlearn.config import relearning
 from mmunlearn.recipes import attacked
 from mmunlearn.records import Answer, Attack, read_json, read_jsonl, read_manifest, sha256_of
 from tests.rules.mini import split_of
@@ -42,7 +41,10 @@ def test_unseen_pictures_are_of_the_same_cells_and_no_candidate_of_the_data_set(
     world = attacked_world
     manifest = read_manifest(world.results / "images" / "manifest.parquet")
     for name in ("person15", "event15"):
-        split, rows = split_of(world, name), read_manifest(world.results / f"robustness/unseen/{name}.parquet")
+        split, rows = (
+            split_of(world, name),
+            read_manifest(world.results / f"robustness/unseen/{name}.parquet"),
+        )
         assert rows and {row.image_id for row in rows} <= set(split.forget_train)
         assert not {row.sha256 for row in rows} & {row.sha256 for row in manifest}
         for row in rows:
@@ -55,7 +57,9 @@ def test_every_attack_has_its_findings_and_says_what_they_rest_on(attacked_world
         table = {name: values(found(attacked_world, recipe, split, name)) for name in NAMES}
         assert set(table["relearning"]) == {("step 0", "recovered"), ("step 2", "recovered")}
         assert set(table["quantisation"]) == {
-            (setting, metric) for setting in ("unrounded", "8 bit", "4 bit") for metric in ("efficacy", "retain")
+            (setting, metric)
+            for setting in ("unrounded", "8 bit", "4 bit")
+            for metric in ("efficacy", "retain")
         }
         assert set(table["membership"]) == {(name, "auc") for name in ("loss", "zlib", "min-k", "min-k++")}
         assert set(table["paraphrase"]) == {
@@ -79,8 +83,12 @@ def test_unattacked_values_are_those_of_the_recipe_s_own_answers(attacked_world)
         for row in read_jsonl(world.results / "answers/tiny/ga-person15/seed-1/dataset.jsonl", Answer)
     }
     own = [said[f"{image}-person"] for image in split.forget_train]
-    told = 100 * sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in own) / len(own)
-    assert values(found(world, "ga-person15", "person15", "quantisation"))["unrounded", "efficacy"] == 100 - told
+    told = (
+        100 * sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in own) / len(own)
+    )
+    assert (
+        values(found(world, "ga-person15", "person15", "quantisation"))["unrounded", "efficacy"] == 100 - told
+    )
     assert values(found(world, "ga-person15", "person15", "paraphrase"))["original", "efficacy"] == 100 - told
     event = values(found(world, "finetuned", "event15", "paraphrase"))
     ideal = values(found(world, "goal-event15", "event15", "paraphrase"))
@@ -121,9 +129,3 @@ def test_made_again_they_are_the_same_bytes(attacked_world, tmp_path):
     for name in ("relearning", "membership"):
         world.run(f"attack_{name}", model="tiny", recipe="ga-person15", split="person15", seed=1)
     assert [path.read_text() for path in paths] == before
-
-
-def test_a_model_s_small_batch_accumulates(attacked_world):
-    config = attacked_world.config | {"models": {"tiny": {"batch": 2}}}
-    loop = relearning(config, "tiny")
-    assert (loop["batch"], loop["accumulation"]) == (2, 2)

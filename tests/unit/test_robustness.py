@@ -23,7 +23,7 @@ from mmunlearn.robustness.membership import (
 )
 from mmunlearn.robustness.paraphrase import pooled, read_paraphrases
 from mmunlearn.robustness.quantisation import rounded
-from mmunlearn.robustness.relearning import alike, plan_relearning
+from mmunlearn.robustness.relearning import alike, constant_rate, plan_relearning
 from mmunlearn.robustness.unseen import first_attempt
 from tests.unit.test_config_schema import ROOT, merged
 
@@ -39,7 +39,9 @@ SPLIT = Split(
 
 
 def question(image: str) -> Question:
-    return Question(question_id=f"{image}-person", image_id=image, kind="person", question="Who?", answer="Ada.")
+    return Question(
+        question_id=f"{image}-person", image_id=image, kind="person", question="Who?", answer="Ada."
+    )
 
 
 ROWS = [question(image) for image in SPLIT.forget_train]
@@ -58,7 +60,9 @@ def test_auc_is_that_of_the_ranks():
     rng = np.random.default_rng(0)
     members, others = rng.integers(0, 9, 40) + 1, rng.integers(0, 9, 30)
     pooled_scores = np.concatenate([members, others])
-    ranks = np.array([(pooled_scores < one).sum() + ((pooled_scores == one).sum() + 1) / 2 for one in members])
+    ranks = np.array(
+        [(pooled_scores < one).sum() + ((pooled_scores == one).sum() + 1) / 2 for one in members]
+    )
     u = ranks.sum() - 40 * 41 / 2
     assert auc(members, others) == pytest.approx(u / (40 * 30))
 
@@ -163,7 +167,7 @@ def test_shipped_paraphrases_are_not_the_trained_wording():
 def test_a_file_without_a_kind_is_refused(tmp_path):
     path = tmp_path / "paraphrases.yaml"
     path.write_text("person: [Who]\n")
-    with pytest.raises(RecordError, match="questions of kind event.*`event:`"):
+    with pytest.raises(RecordError, match=r"questions of kind event.*`event:`"):
         read_paraphrases(path)
 
 
@@ -189,11 +193,22 @@ def test_a_plan_has_as_many_steps_as_asked(n, batch, sizes):
     assert [len(step["retain"]) for step in plan] == sizes
 
 
+@pytest.mark.parametrize(
+    ("batch", "at_once", "size"),
+    [(4, None, (4, 1)), (4, 8, (4, 1)), (4, 2, (2, 2)), (4, 3, (2, 2)), (20, 4, (4, 5))],
+)
+def test_what_does_not_fit_at_once_is_accumulated(batch, at_once, size):
+    rest = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0, "save_steps": 9, "seed": 0}
+    made = constant_rate(batch, at_once, **rest)
+    assert (made.batch, made.accumulation) == size
+
+
 # Unseen pictures
 
 
 @pytest.mark.parametrize(
-    ("tried", "batch", "scales", "first"), [(1, 1, 3, 3), (3, 1, 3, 3), (4, 1, 3, 6), (5, 5, 3, 15), (5, 5, 1, 5)]
+    ("tried", "batch", "scales", "first"),
+    [(1, 1, 3, 3), (3, 1, 3, 3), (4, 1, 3, 6), (5, 5, 3, 15), (5, 5, 1, 5)],
 )
 def test_unseen_pictures_begin_a_batch_at_the_first_guidance_scale(tried, batch, scales, first):
     assert first_attempt(tried, batch, scales) == first
