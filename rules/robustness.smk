@@ -78,7 +78,7 @@ rule attack_relearning:
     benchmark:
         "<benchmarks>/attack_relearning/{model}/{recipe}/seed-{seed}/{split}.tsv"
     conda:
-        "../envs/training.yaml"
+        "../envs/evaluation.yaml"
     resources:
         **TRAINING["job"],
     params:

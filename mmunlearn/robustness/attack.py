@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmunlearn.provenance import versions
 from mmunlearn.records import Attack, sha256_of, write_json
+from mmunlearn.robustness.membership import infer_membership
+from mmunlearn.robustness.paraphrase import paraphrase
+from mmunlearn.robustness.quantisation import quantise
+from mmunlearn.robustness.relearning import relearn
 from mmunlearn.robustness.subject import Subject
 
 logger = logging.getLogger(__name__)
 ATTACKS = {
-    "relearning": "relearning:relearn",
-    "quantisation": "quantisation:quantise",
-    "membership": "membership:infer_membership",
-    "paraphrase": "paraphrase:paraphrase",
+    "relearning": relearn,
+    "quantisation": quantise,
+    "membership": infer_membership,
+    "paraphrase": paraphrase,
 }
 
 
@@ -36,10 +39,8 @@ def attack_model(
         attack: key of ATTACKS; `options` and `files` are its function's own arguments.
         work: where an attack that trains keeps its checkpoints.
     """
-    module, name = ATTACKS[attack].split(":")
-    function: Callable[..., Any] = getattr(import_module(f"mmunlearn.robustness.{module}"), name)
     more = {"work": work} if attack == "relearning" else {}
-    findings, details = function(subject, **options, **files, **more)
+    findings, details = ATTACKS[attack](subject, **options, **files, **more)
     given = {
         "adapter": subject.adapter / "adapter_model.safetensors", "questions": subject.questions,
         "split": subject.split, "people": subject.people, "features": subject.features,
