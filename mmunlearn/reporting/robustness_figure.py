@@ -106,6 +106,7 @@ def _block(part: Any, rows: Table, sizes: dict[str, int]) -> None:
             draw = _curves if column.attack == "relearning" else _dots
             draw(axes, column, mine, methods)
             axes.tick_params(labelsize=SMALL, length=2, pad=2)
+            axes.tick_params(axis="y", length=2 if draw is _curves else 0)
         line[0].set_ylabel(f"{target.title()} unlearning\n{COLUMNS[0].unit}")
         for axes in line[2:]:
             axes.set_yticklabels([])
@@ -170,7 +171,6 @@ def _dots(axes: Axes, column: Column, rows: Table, methods: Sequence[str]) -> No
     axes.set(xlim=column.limits, xticks=column.ticks, ylim=(len(methods) - 0.4, -0.6))
     axes.set_xticks(column.ticks, [f"{tick:g}" for tick in column.ticks])
     axes.set_yticks(range(len(methods)), methods)
-    axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     for at in range(1, len(methods)):
         axes.axhline(at - 0.5, color="#E4E4E4", lw=0.6, zorder=0)
