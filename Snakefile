@@ -5,7 +5,8 @@
     snakemake -n --configfile presets/pocket-full.yaml
 
 Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper. Beside them: weights
-(fetched once), review (by people), export (the data set for others), pocket (its shipped weights).
+(fetched once), review (by people), export (the data set for others), robustness (attacks on the finished models),
+pocket (its shipped weights).
 """
 
 from snakemake.utils import min_version
@@ -32,6 +33,7 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/figures.smk"
+include: "rules/robustness.smk"
 include: "rules/export.smk"
 include: "rules/pocket.smk"
 
@@ -47,6 +49,7 @@ localrules:
     export,
     table4,
     figures,
+    robustness,
     pocket_models,
 
 
@@ -97,6 +100,11 @@ rule figures:
     input:
         "<results>/figures/fig4.png",
         recipes.outputs(["figures"]),
+
+
+rule robustness:
+    input:
+        recipes.outputs(["robustness"]),
 
 
 rule review:

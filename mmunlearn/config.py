@@ -35,10 +35,12 @@ def prepare(config: dict[str, Any]) -> None:
 
 def _fill_percents(config: dict[str, Any]) -> None:
     """The percents that are null: what is forgotten together, and what figures show, is the tables' first percent."""
-    dataset, figures = config.get("dataset"), config.get("figures")
-    if isinstance(dataset, dict) and isinstance(figures, dict) and dataset.get("percents"):
-        figures["percent"] = figures.get("percent") or dataset["percents"][0]
-        dataset["both_percents"] = dataset.get("both_percents") or [figures["percent"]]
+    sections = [config.get(name) for name in ("dataset", "figures", "robustness")]
+    if all(isinstance(one, dict) for one in sections) and sections[0].get("percents"):
+        dataset, *shown = sections
+        for section in shown:
+            section["percent"] = section.get("percent") or dataset["percents"][0]
+        dataset["both_percents"] = dataset.get("both_percents") or [shown[0]["percent"]]
 
 
 def _moved(value: Any, folder: str) -> Any:
@@ -103,6 +105,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         if config["figures"]["percent"] not in dataset[key]:
             yield f"figures.percent: {config['figures']['percent']} is not in dataset.{key}"
     yield from _training_conflicts(config)
+    if config["robustness"]["percent"] not in dataset["percents"]:
+        yield f"robustness.percent: {config['robustness']['percent']} is not in dataset.percents"
     for target in dataset["targets"]:
         for percent in sorted({*dataset["percents"], *dataset["both_percents"]}):
             if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
@@ -156,6 +160,9 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     if config["figures"]["concept_method"] not in config["methods"]:
         method = config["figures"]["concept_method"]
         yield f"figures.concept_method: '{method}' is not in methods; {nearest(method, config['methods'])}"
+    for method in config["robustness"]["methods"] or ():
+        if method not in config["methods"]:
+            yield f"robustness.methods: '{method}' is not in methods; {nearest(method, config['methods'])}"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"

@@ -133,6 +133,7 @@ def recipes(config: Mapping[str, Any]) -> list[Recipe]:
 OUTPUTS = {
     "table3": ("<results>/report.html",),
     "table4": ("<results>/tables/table4.csv",),
+    "robustness": ("<results>/tables/robustness.csv", "<results>/figures/robustness.png"),
     "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
 }
 """What the targets of these names make; configuration `outputs` lists those of the default run."""
@@ -201,6 +202,30 @@ def concepts(config: Mapping[str, Any]) -> list[Recipe]:
         Recipe(figures["concept_method"], target, figures["percent"], concept=number)
         for target in config["dataset"]["targets"]
         for number in range(concepts_to_forget(sizes[target], figures["percent"]))
+    ]
+
+
+def attacked(config: Mapping[str, Any]) -> list[Scored]:
+    """What robustness is measured of: finetuned, goal and the chosen methods on every target, for every seed."""
+    robustness, percent = config["robustness"], config["robustness"]["percent"]
+    chosen = robustness["methods"]
+    return [
+        (model, recipe, f"{target}{percent:02d}", seed)
+        for model in config["models"]
+        for seed in config["seeds"]
+        for target in config["dataset"]["targets"]
+        for method in ("finetuned", "goal", *methods_for(config, target))
+        if chosen is None or method in ("finetuned", "goal", *chosen)
+        for recipe in ["finetuned" if method == "finetuned" else f"{method}-{target}{percent:02d}"]
+    ]
+
+
+def attacks(rows: Iterable[Scored], names: Iterable[str]) -> list[str]:
+    """Files of these attacks on what is attacked."""
+    return [
+        f"<results>/robustness/{m}/{r}/seed-{s}/{split}/{name}.json"
+        for m, r, split, s in rows
+        for name in names
     ]
 
 

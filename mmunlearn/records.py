@@ -179,6 +179,30 @@ class Scores(Record):
     versions: dict[str, str]
 
 
+class Finding(Record):
+    """One number of an attack: `setting` is its strength or wording, `metric` what is measured; `auc` is in [0, 1]."""
+
+    setting: str
+    metric: str
+    result: Metric
+
+
+class Attack(Record):
+    """robustness/<model>/<recipe>/seed-<n>/<split>/<attack>.json: what one attack finds, and what it rests on."""
+
+    model: str
+    recipe: str
+    method: str
+    target: Target
+    percent: int
+    seed: int
+    attack: str
+    findings: list[Finding]
+    details: dict[str, Any]
+    digests: dict[str, str]
+    versions: dict[str, str]
+
+
 class Training(Record):
     """training.json, the contract of a trained recipe.
 

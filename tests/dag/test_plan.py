@@ -77,6 +77,16 @@ PAPER = {rule: count for rule, count in DEFAULT.items() if rule != "write_truth"
     "train_traced": 2 * 2 * 5,
     "train_unlearned": 2 * (4 * 5 + 4),
 }
+ATTACKED = {  # of the default configuration: 2 targets x (finetuned, goal, 5 methods) x 4 attacks
+    **{f"attack_{name}": 14 for name in ("relearning", "quantisation", "membership", "paraphrase")},
+    "answer_questions": 3,  # finetuned and both goals, which events are judged between
+    "draw_unseen": 2,
+    "encode_unseen": 2,
+    "make_robustness": 1,
+    "plot_robustness": 1,
+    "train_goal": 2,
+    "train_traced": 10,
+}
 PRESETS = {
     "presets/paper.yaml": PAPER,
     "presets/pocket-full.yaml": FULL,
@@ -97,6 +107,16 @@ def test_every_preset_plans_these_jobs(planned, preset):
     assert jobs(planned("--configfile", preset)) == PRESETS[preset]
 
 
+def test_robustness_plans_these_jobs_when_asked_and_by_one_key(planned, tmp_path):
+    alone = jobs(planned("robustness"))
+    assert {rule: alone.get(rule) for rule in ATTACKED} == ATTACKED
+    assert not {"make_table3", "score_answers", "judge_answers"} & set(alone)
+    overlay = tmp_path / "robust.yaml"
+    overlay.write_text("outputs: [table3, robustness]\n")
+    own = {rule: count for rule, count in ATTACKED.items() if rule not in DEFAULT}
+    assert jobs(planned("--configfile", str(overlay))) == DEFAULT | own
+
+
 def test_every_preset_is_pinned():
     assert {f"presets/{path.name}" for path in (ROOT / "presets").glob("*.yaml")} == set(PRESETS)
 
@@ -106,7 +126,7 @@ def test_every_preset_is_pinned():
     [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
      ("train", "train_traced"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
      ("review", "review_page"), ("export", "export_dataset"), ("table4", "train_unlearned"),
-     ("figures", "train_concept")],
+     ("figures", "train_concept"), ("robustness", "plot_robustness")],
 )  # fmt: skip
 def test_milestones(planned, target, last):
     assert last in planned(target)

@@ -49,6 +49,8 @@ def mini_config(**images: Any) -> dict[str, Any]:
     balanced = {"targets": ["both"], "alpha": 0.3, "beta": 0.2, "gamma": 0.5, "event_growth": 0.05}
     config["methods"] = {"ga": slow, "dpo": slow | preferring, "gd+bgd": slow | balanced}
     config["figures"] = {"percent": 15, "steps": [1, 2], "concept_method": "ga", "questions": 4}
+    config["robustness"] |= {"percent": 15, "questions": 3, "methods": ["ga"], "quantise_group": 8}
+    config["robustness"]["relearn"] |= {"samples": 1, "steps": [0, 2], "learning_rate": 0.01}
     config["evaluation"] |= {"batch": 16, "bootstrap": 50}
     config["evaluation"]["max_new_tokens"] = {"person": 8, "event": 8, "object": 2}
     config["report"] = {"sample_people": 3, "sample_events": 2}

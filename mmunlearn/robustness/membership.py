@@ -1,0 +1,140 @@
+"""Can one tell from likelihoods which pictures were forgotten?
+
+Members are forget_train pictures; for each, the non-member is another picture of the same person at the same event,
+drawn by the same policy from further seeds (`unseen`), which no model has trained on. Question and answer are the same
+on both sides: the AUC measures whether this picture was trained on, not whether the person or the event is known.
+(forget_test cannot be the other side: the finetuned model has trained on it.) The goal model has seen neither side and
+stands at 0.5 but for chance. Values above it betray what was learnt; values below it betray what was unlearned, as
+likelihoods pushed down on the very pictures are a trace, too.
+
+Scores, higher for members: loss; zlib (Carlini et al., arXiv 2012.07805); Min-K% (arXiv 2310.16789); Min-K%++ (arXiv
+2404.02936). They look at the answer's tokens alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor
+
+from mmunlearn.models.collate import IGNORED, Collator, Example, forward
+from mmunlearn.models.feature_file import Feature
+from mmunlearn.models.features import read_features
+from mmunlearn.records import Finding, Metric, Question
+from mmunlearn.robustness.asking import Speaker
+from mmunlearn.robustness.subject import Subject, nothing
+
+SCORES = ("loss", "zlib", "min-k", "min-k++")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """An answer's tokens: log-probability of each, and mean and standard deviation of the log-probability over the
+    vocabulary under the model's own distribution at that place; (T,) float64 each, nats."""
+
+    logp: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def infer_membership(
+    subject: Subject, *, unseen: Path, min_k: float
+) -> tuple[list[Finding], dict[str, object]]:
+    """AUC of each score, in [0, 1], between forget_train and the unseen pictures of the same cells.
+
+    Args:
+        unseen: features of the unseen pictures, under the image ids of the members.
+        min_k: share of the least likely tokens that Min-K% looks at.
+    """
+    others = read_features(unseen)
+    rows = [row for row in subject.some(subject.on(subject.own.forget_train)) if row.image_id in others]
+    if not rows:
+        reason = "no unseen picture of a forgotten cell is valid"
+        return [nothing(name, "auc", reason) for name in SCORES], {"pairs": 0}
+    speaker = Speaker(subject)
+    sides = []
+    for table in (None, others):
+        sides.append(
+            [
+                scores(one, row.answer, min_k)
+                for one, row in zip(_tokens(speaker, subject, rows, table), rows, strict=True)
+            ]
+        )
+    findings = []
+    for name in SCORES:
+        members, strangers = ([one[name] for one in side] for side in sides)
+        low, high = auc_interval(
+            members, strangers, seed=subject.bootstrap_seed, resamples=subject.asking.bootstrap
+        )
+        value = Metric(value=round(auc(members, strangers), 4), n=len(rows), low=low, high=high)
+        findings.append(Finding(setting=name, metric="auc", result=value))
+    return findings, {"pairs": len(rows), "question_ids": [row.question_id for row in rows]}
+
+
+@torch.no_grad()
+def _tokens(
+    speaker: Speaker, subject: Subject, rows: Sequence[Question], table: Mapping[str, Feature] | None
+) -> Iterator[Tokens]:
+    collator = speaker.collator if table is None else Collator(speaker.base, table)
+    model = speaker.model.eval()
+    for start in range(0, len(rows), subject.asking.batch):
+        own = rows[start : start + subject.asking.batch]
+        batch = collator([Example(row.image_id, ((row.question, row.answer),)) for row in own])
+        yield from token_statistics(*forward(model, send_to_device(batch, speaker.base.model.device)))
+
+
+def token_statistics(logits: Tensor, labels: Tensor) -> list[Tokens]:
+    """Of every row's answer. logits (B, T, V), labels (B, T), not shifted, -100 where there is no answer."""
+    logp = logits[:, :-1].double().log_softmax(-1)
+    labels = labels[:, 1:]
+    mean = (logp.exp() * logp).sum(-1)
+    deviation = ((logp.exp() * logp.square()).sum(-1) - mean.square()).clamp(min=0).sqrt()
+    said = logp.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    answered = labels != IGNORED
+    return [
+        Tokens(*(part[row][answered[row]].cpu().numpy() for part in (said, mean, deviation)))
+        for row in range(len(labels))
+    ]
+
+
+def scores(tokens: Tokens, answer: str, min_k: float) -> dict[str, float]:
+    """The four scores of one answer, higher for members."""
+    mean = float(tokens.logp.mean())
+    return {
+        "loss": mean,
+        "zlib": mean / len(zlib.compress(answer.encode())),
+        "min-k": lowest_mean(tokens.logp, min_k),
+        "min-k++": lowest_mean((tokens.logp - tokens.mean) / np.maximum(tokens.deviation, 1e-8), min_k),
+    }
+
+
+def lowest_mean(values: np.ndarray, share: float) -> float:
+    """Mean of the lowest values: so large a share of them, rounded down, but one at least."""
+    return float(np.sort(values)[: max(1, int(share * len(values)))].mean())
+
+
+def wins(members: Sequence[float], others: Sequence[float]) -> np.ndarray:
+    """(M, N): 1 where a member scores higher than a non-member, 0.5 where alike, else 0."""
+    ours, theirs = np.asarray(members)[:, None], np.asarray(others)[None, :]
+    return (ours > theirs) + 0.5 * (ours == theirs)
+
+
+def auc(members: Sequence[float], others: Sequence[float]) -> float:
+    """Area under the ROC curve, exact: the chance that a member scores higher than a non-member, ties by half."""
+    return float(wins(members, others).mean())
+
+
+def auc_interval(
+    members: Sequence[float], others: Sequence[float], *, seed: int, resamples: int
+) -> tuple[float, float]:
+    """95% bootstrap interval of the AUC of pairs: member i and non-member i are resampled together."""
+    table, rng = wins(members, others), np.random.default_rng(seed)
+    drawn = rng.integers(len(table), size=(resamples, len(table)))
+    low, high = np.percentile([table[np.ix_(pick, pick)].mean() for pick in drawn], [2.5, 97.5])
+    return round(float(low), 4), round(float(high), 4)

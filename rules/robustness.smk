@@ -1,0 +1,207 @@
+"""Robustness: attacks on finished models. Off in the default run: `snakemake robustness`, or one of `outputs`.
+
+needs  <results>/models/, <results>/answers/ (events), <results>/features/, <results>/dataset/, <results>/images/,
+       <results>/curation/, and what draws pictures
+makes  <results>/robustness/<model>/<recipe>/seed-<n>/<split>/<attack>.json, an attack being relearning,
+       quantisation, membership or paraphrase
+       <results>/robustness/unseen/<split>.parquet, pictures that no model has trained on, and their features
+       <results>/tables/robustness.{csv,md}, <results>/figures/robustness.{png,pdf}
+"""
+
+ROBUSTNESS = config["robustness"]
+RELEARN = ROBUSTNESS["relearn"]
+ATTACKED = recipes.attacked(config)
+ATTACKS = ["relearning", "quantisation", "membership", "paraphrase"]
+ASKED = {
+    **{key: config["evaluation"][key] for key in ("batch", "max_new_tokens", "bootstrap")},
+    "questions": ROBUSTNESS["questions"],
+    "seed": config["seed"],
+}
+
+
+rule draw_unseen:
+    input:
+        manifest="<results>/images/manifest.parquet",
+        prompts="<results>/curation/prompts.jsonl",
+        references="<results>/images/references.npz",
+        questions="<results>/dataset/questions.jsonl",
+        split="<results>/dataset/splits/{split}.json",
+        weights=PICTURE_WEIGHTS,
+    output:
+        "<results>/robustness/unseen/{split}.parquet",
+    log:
+        "<logs>/draw_unseen/{split}.log",
+    benchmark:
+        "<benchmarks>/draw_unseen/{split}.tsv"
+    conda:
+        "../envs/images.yaml"
+    resources:
+        **IMAGES["job"],
+    params:
+        pictures=PICTURES,
+        thresholds=LIMITS,
+        person_reference=IMAGES["person_reference"],
+        batch=UNIT,
+        max_attempts=IMAGES["max_attempts"],
+        n=ROBUSTNESS["questions"],
+        seed=config["seed"],
+        version=1,
+    script:
+        "../workflow_scripts/draw_unseen.py"
+
+
+use rule encode_images as encode_unseen with:
+    input:
+        pictures="<results>/robustness/unseen/{split}.parquet",
+        base=checkpoint,
+    output:
+        "<results>/robustness/unseen/{model}/{split}.safetensors",
+    log:
+        "<logs>/encode_unseen/{model}/{split}.log",
+    benchmark:
+        "<benchmarks>/encode_unseen/{model}/{split}.tsv"
+
+
+rule attack_relearning:
+    input:
+        questions="<results>/dataset/questions.jsonl",
+        features="<results>/features/{model}/dataset.safetensors",
+        split="<results>/dataset/splits/{split}.json",
+        people="<results>/curation/people.jsonl",
+        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
+        base=checkpoint,
+    output:
+        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/relearning.json",
+    log:
+        "<logs>/attack_relearning/{model}/{recipe}/seed-{seed}/{split}.log",
+    benchmark:
+        "<benchmarks>/attack_relearning/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        **TRAINING["job"],
+    params:
+        attack="relearning",
+        spec=model_spec,
+        label=lambda wildcards: recipes.label(config, wildcards.recipe),
+        asking=ASKED,
+        options=lambda wildcards: {
+            **{key: RELEARN[key] for key in ("samples", "steps", "learning_rate", "batch")},
+            **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "save_steps", "precision")},
+            "at_once": config["models"][wildcards.model]["batch"],
+            "version": 1,
+        },
+        version=1,
+    script:
+        "../workflow_scripts/attack_model.py"
+
+
+use rule attack_relearning as attack_quantisation with:
+    input:
+        questions="<results>/dataset/questions.jsonl",
+        features="<results>/features/{model}/dataset.safetensors",
+        split="<results>/dataset/splits/{split}.json",
+        people="<results>/curation/people.jsonl",
+        finetuned=finetuned_answers,
+        goal=goal_answers,
+        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
+        base=checkpoint,
+    output:
+        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/quantisation.json",
+    log:
+        "<logs>/attack_quantisation/{model}/{recipe}/seed-{seed}/{split}.log",
+    benchmark:
+        "<benchmarks>/attack_quantisation/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    params:
+        attack="quantisation",
+        spec=model_spec,
+        label=lambda wildcards: recipes.label(config, wildcards.recipe),
+        asking=ASKED,
+        options={"bits": ROBUSTNESS["quantise_bits"], "group": ROBUSTNESS["quantise_group"]},
+        version=1,
+
+
+use rule attack_relearning as attack_membership with:
+    input:
+        questions="<results>/dataset/questions.jsonl",
+        features="<results>/features/{model}/dataset.safetensors",
+        split="<results>/dataset/splits/{split}.json",
+        people="<results>/curation/people.jsonl",
+        unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
+        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
+        base=checkpoint,
+    output:
+        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/membership.json",
+    log:
+        "<logs>/attack_membership/{model}/{recipe}/seed-{seed}/{split}.log",
+    benchmark:
+        "<benchmarks>/attack_membership/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    params:
+        attack="membership",
+        spec=model_spec,
+        label=lambda wildcards: recipes.label(config, wildcards.recipe),
+        asking=ASKED,
+        options={"min_k": ROBUSTNESS["min_k"]},
+        version=1,
+
+
+use rule attack_quantisation as attack_paraphrase with:
+    input:
+        questions="<results>/dataset/questions.jsonl",
+        features="<results>/features/{model}/dataset.safetensors",
+        split="<results>/dataset/splits/{split}.json",
+        people="<results>/curation/people.jsonl",
+        finetuned=finetuned_answers,
+        goal=goal_answers,
+        paraphrases=ROBUSTNESS["paraphrases"],
+        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
+        base=checkpoint,
+    output:
+        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/paraphrase.json",
+    log:
+        "<logs>/attack_paraphrase/{model}/{recipe}/seed-{seed}/{split}.log",
+    benchmark:
+        "<benchmarks>/attack_paraphrase/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    params:
+        attack="paraphrase",
+        spec=model_spec,
+        label=lambda wildcards: recipes.label(config, wildcards.recipe),
+        asking=ASKED,
+        options={},
+        version=1,
+
+
+rule make_robustness:
+    input:
+        recipes.attacks(ATTACKED, ATTACKS),
+    output:
+        csv=report("<results>/tables/robustness.csv", caption="../report/robustness.rst", category="Tables"),
+        md="<results>/tables/robustness.md",
+    log:
+        "<logs>/make_robustness.log",
+    benchmark:
+        "<benchmarks>/make_robustness/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting", "records.py"),
+    script:
+        "../workflow_scripts/make_robustness.py"
+
+
+rule plot_robustness:
+    input:
+        "<results>/tables/robustness.csv",
+    output:
+        png=report("<results>/figures/robustness.png", caption="../report/robustness.rst", category="Figures"),
+        pdf="<results>/figures/robustness.pdf",
+    log:
+        "<logs>/plot_robustness.log",
+    benchmark:
+        "<benchmarks>/plot_robustness/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting"),
+    script:
+        "../workflow_scripts/plot_robustness.py"

@@ -1,0 +1,159 @@
+"""The robustness table pools seeds and says why a value is missing; its figure shows every value once."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mmunlearn.records import Attack, Finding, Metric, RecordError, write_json
+from mmunlearn.reporting import robustness_figure
+from mmunlearn.reporting.robustness import COLUMNS, make_robustness, markdown, robustness_rows
+from mmunlearn.reporting.robustness_figure import plot_robustness
+from mmunlearn.reporting.tables import TableError
+from tests.unit.figure_checks import assert_readable, assert_same_bytes, caught, notes
+
+METHODS = ("Finetune", "PO", "GA", "GD", "KL", "DPO", "Goal")
+SETTINGS = {
+    "relearning": [(f"step {step}", "recovered") for step in (0, 1, 2, 4, 8, 16)],
+    "quantisation": [(s, m) for s in ("unrounded", "8 bit", "4 bit") for m in ("efficacy", "retain")],
+    "membership": [(s, "auc") for s in ("loss", "zlib", "min-k", "min-k++")],
+    "paraphrase": [
+        (s, m) for m in ("efficacy", "generality") for s in ("original", "paraphrased", "worst wording")
+    ],
+}
+
+
+def attack(
+    name: str, method: str, target: str = "person", seed: int = 1, gap: bool = False, model: str = "m"
+) -> Attack:
+    """A made-up attack; each value follows from its place."""
+    place = METHODS.index(method)
+    findings = []
+    for number, (setting, metric) in enumerate(SETTINGS[name]):
+        value = min(1.0, 0.05 * place + 0.1 * number + 0.01 * seed)
+        if name == "relearning":
+            value = min(1.0, number * (0.05 + 0.04 * (6 - place)))
+        size = 1 if metric == "auc" else 100
+        low, high = max(0.0, value - 0.1), min(1.0, value + 0.1)
+        result = Metric(value=value * size, n=20, low=low * size, high=high * size)
+        findings.append(Finding(setting=setting, metric=metric, result=result))
+    if gap:
+        findings[0] = findings[0].model_copy(
+            update={"result": Metric(value=None, n=0, reason="nothing was drawn")}
+        )
+    return Attack(
+        model=model, recipe=method.lower(), method=method, target=target, percent=5, seed=seed, attack=name,
+        findings=findings, details={}, digests={"split": str(seed)}, versions={},
+    )  # fmt: skip
+
+
+def everything(**more) -> list[Attack]:
+    return [attack(n, m, t, **more) for n in SETTINGS for m in METHODS for t in ("person", "event")]
+
+
+def written(folder: Path, attacks: list[Attack]) -> list[Path]:
+    paths = []
+    for number, one in enumerate(attacks):
+        paths.append(folder / f"{number}.json")
+        write_json(paths[-1], one)
+    return paths
+
+
+def table(folder: Path, attacks: list[Attack]) -> Path:
+    make_robustness(written(folder, attacks), folder / "robustness.csv", folder / "robustness.md")
+    return folder / "robustness.csv"
+
+
+def test_rows_have_the_columns_and_the_papers_order(tmp_path):
+    with table(tmp_path, everything()[::-1]).open(newline="") as handle:
+        reader = csv.DictReader(handle)
+        rows = list(reader)
+    assert tuple(reader.fieldnames) == COLUMNS
+    assert len(rows) == 2 * len(METHODS) * (6 + 6 + 4 + 6)
+    assert list(dict.fromkeys(row["method"] for row in rows)) == list(METHODS)
+    assert [row["setting"] for row in rows[:6]] == [f"step {step}" for step in (0, 1, 2, 4, 8, 16)]
+    first = rows[1]
+    assert (first["value"], first["low"], first["high"], first["n"], first["std"]) == (
+        "29.00",
+        "19.00",
+        "39.00",
+        "20",
+        "",
+    )
+
+
+def test_seeds_are_pooled():
+    rows = robustness_rows([attack("membership", "GA", seed=seed) for seed in (2, 1)])
+    assert rows[0] | {"digest": ""} == {
+        "model": "m", "forget_percent": "5", "method": "GA", "target": "person", "attack": "membership",
+        "setting": "loss", "metric": "auc", "value": "0.1150", "low": "0.0150", "high": "0.2150", "n": "40",
+        "std": "0.0071", "seeds": "2", "seed_list": "1 2", "digest": "", "reason": "",
+    }  # fmt: skip
+
+
+def test_a_missing_value_keeps_its_reason():
+    (row, *_) = robustness_rows([attack("membership", "GA", gap=True)])
+    assert (row["value"], row["n"], row["reason"]) == ("", "0", "nothing was drawn")
+    (row, *_) = robustness_rows([attack("membership", "GA", gap=True), attack("membership", "GA", seed=2)])
+    assert (row["value"], row["n"], row["reason"]) == ("0.1200", "20", "seed 1: nothing was drawn")
+    assert "GA, person, membership, loss, auc: nothing was drawn" in markdown(
+        robustness_rows([attack("membership", "GA", gap=True)])
+    )
+
+
+def test_the_same_attack_twice_and_none_at_all_are_refused(tmp_path):
+    with pytest.raises(TableError, match=r"Found seeds .1, 1."):
+        robustness_rows([attack("paraphrase", "GA")] * 2)
+    with pytest.raises(TableError, match="Found no attack"):
+        make_robustness([], tmp_path / "a.csv", tmp_path / "a.md")
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    def drawn(attacks: list[Attack]):
+        path = table(tmp_path, attacks)
+        return caught(monkeypatch, robustness_figure, lambda png, pdf: plot_robustness(path, png, pdf))
+
+    return drawn
+
+
+def test_every_value_is_drawn_where_it_belongs(draw):
+    figure = draw(everything())
+    assert_readable(figure)
+    axes = [one for part in figure.subfigs for one in part.axes]
+    assert len(axes) == 2 * 4
+    curves = {
+        line.get_label(): list(line.get_ydata()) for line in axes[0].lines if line.get_label() in METHODS
+    }
+    assert set(curves) == set(METHODS) and curves["PO"][1] == 25
+    dots = {line.get_label(): line.get_xdata()[0] for line in axes[2].lines if ", " in line.get_label()}
+    assert len(dots) == 4 * len(METHODS)
+    assert dots["GA, zlib"] == pytest.approx(0.21)
+    assert notes(figure) == ""
+
+
+def test_a_gap_is_named(draw):
+    attacks = [
+        one for one in everything() if (one.attack, one.method, one.target) != ("membership", "GA", "person")
+    ]
+    figure = draw([*attacks, attack("membership", "GA", gap=True)])
+    assert notes(figure) == "Gaps: m, person, GA: no membership (loss, nothing was drawn)."
+
+
+def test_two_models_have_a_block_each(draw):
+    figure = draw([*everything(), *everything(model="another")])
+    assert_readable(figure)
+    assert len(figure.subfigs) == 2
+
+
+def test_a_figure_needs_rows(tmp_path):
+    (tmp_path / "empty.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(RecordError, match="Found no row"):
+        plot_robustness(tmp_path / "empty.csv", tmp_path / "a.png", tmp_path / "a.pdf")
+
+
+def test_the_bytes_depend_on_the_data_alone(tmp_path):
+    path = table(tmp_path, everything())
+    assert_same_bytes(tmp_path, lambda png, pdf: plot_robustness(path, png, pdf))
