@@ -146,7 +146,7 @@ def test_parsing_imports_nothing_heavy(workflow):
     """The modules that the Snakefile imports leave torch, pandas, numpy and transformers alone."""
     code = (
         "import sys; from mmunlearn import config, workflow; import yaml;"
-        "config.check(yaml.safe_load(open('config.yaml')));"
+        "own = yaml.safe_load(open('config.yaml')); config.prepare(own); config.check(own);"
         "heavy = {'torch', 'pandas', 'numpy', 'transformers', 'pyarrow', 'PIL', 'matplotlib'} & set(sys.modules);"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
