@@ -10,23 +10,20 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from pathlib import Path
 from random import random
 from time import sleep
 from types import ModuleType
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from mmunlearn.endpoint import ChatError, checked_name, checked_url, is_local, read_key
 from mmunlearn.records import Record, digest_of, write_json
 
 LONGEST_WAIT = 600.0
@@ -41,23 +38,8 @@ ADVICE = {
     422: "Check that the model takes structured output (a JSON schema) and this temperature.",
     429: "Check the account's limits and credit, or wait; then run again: what was answered is not asked again.",
 }
-NAMES_A_KEY = re.compile(r"[A-Z][A-Z0-9_]*_(KEY|TOKEN)")
-"""Names of variables that errors may repeat even if no such variable is set; others may be a pasted key."""
 RUN_AGAIN = "Check that the server is up, then run again: what was answered is not asked again."
 logger = logging.getLogger(__name__)
-
-
-class ChatError(RuntimeError):
-    """A call failed for good, or cannot be made. The message says the status and what to do, never the key.
-
-    Attributes:
-        everywhere: whether any other call would fail alike: no key, a wrong one, no such model.
-        answered: whether the endpoint said anything.
-    """
-
-    def __init__(self, message: str, everywhere: bool = True, answered: bool = False) -> None:
-        super().__init__(message)
-        self.everywhere, self.answered = everywhere, answered
 
 
 class ReplyError(ValueError):
@@ -135,7 +117,7 @@ class ChatModel:
         cache: str | Path | None,
         max_retries: int = 5,
     ) -> None:
-        self.base_url, self.model, self.key_env = _checked_url(base_url), model, _checked_name(key_env)
+        self.base_url, self.model, self.key_env = checked_url(base_url), model, checked_name(key_env)
         self.temperature = None if temperature is None else float(temperature)
         self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
         self.cache = Path(cache or "")
@@ -263,13 +245,13 @@ class ChatModel:
         with self._lock:
             if self._client is None:
                 openai = _library()
-                self._key = _key(self.key_env, self.base_url)
+                self._key = read_key(self.key_env, self.base_url)
                 self._client = openai.OpenAI(
                     base_url=self.base_url,
                     api_key=self._key or "none",
                     timeout=self.timeout,
                     max_retries=0,  # tried again here, where attempts are counted
-                    http_client=openai.DefaultHttpxClient(trust_env=not _is_local(self.base_url)),
+                    http_client=openai.DefaultHttpxClient(trust_env=not is_local(self.base_url)),
                 )
             return self._client
 
@@ -395,58 +377,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         except (ValueError, TypeError):
             return None
     return seconds if math.isfinite(seconds) else None
-
-
-def _key(key_env: str | None, base_url: str) -> str:
-    if key_env is None:
-        return ""
-    key = os.environ.get(key_env, "").strip()
-    if not key:
-        safe = NAMES_A_KEY.fullmatch(key_env)
-        raise ChatError(
-            f"Asked {f'the environment variable {key_env}' if safe else 'the variable that key_env names'} for the "
-            f"key of {base_url}. Found nothing. Set it (export {key_env if safe else 'NAME'}=...), or set key_env to "
-            "null for a server that needs no key."
-        )
-    if not re.fullmatch(r"[!-~]+", key):
-        raise ChatError(
-            f"Asked the environment variable {key_env} for the key of {base_url}. Found white space or letters that "
-            "no key has in it. Copy the key again."
-        )
-    return key
-
-
-def _checked_name(key_env: str | None) -> str | None:
-    if key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_env):
-        raise ChatError(
-            "Asked for the name of an environment variable in key_env. Found something else, not repeated here as it "
-            "may be a key. Put the key into a variable, e.g. OPENAI_API_KEY, and write that name."
-        )
-    return key_env
-
-
-def _checked_url(base_url: str) -> str:
-    try:
-        parts = urlsplit(base_url)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ChatError(
-            "Asked for the endpoint's address in base_url. Found no web address. Write one such as "
-            "https://api.openai.com/v1 or http://127.0.0.1:8000/v1."
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ChatError(
-            "Asked for the endpoint's address in base_url. Found a user, a password or a query in it. Write the bare "
-            "address, and put the key into the variable that key_env names."
-        )
-    return base_url.rstrip("/")
-
-
-def _is_local(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
