@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -116,6 +116,7 @@ class PlannedJob:
         benchmark: where its seconds and memory will stand, or stand already.
         gpus: what it asks of the machine.
         target: it only collects files and runs nothing.
+        inputs: its named inputs that are one file.
     """
 
     rule: str
@@ -125,6 +126,7 @@ class PlannedJob:
     gpus: int
     to_run: bool
     target: bool
+    inputs: Mapping[str, Path] = field(default_factory=dict)
 
 
 def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] | None:
@@ -182,4 +184,5 @@ def _planned(job: Any, to_run: bool) -> PlannedJob:
         gpus=int(job.resources.get("gpu", 0) or 0),
         to_run=to_run,
         target=bool(job.rule.norun),
+        inputs={name: Path(value) for name, value in job.input.items() if isinstance(value, str)},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.records import Answer, Judgement, RecordError, Split, read_json, read_jsonl, write_jsonl
 
 logger = logging.getLogger(__name__)
+
+
+EventAnswers = Callable[[Path, set[str]], dict[str, str]]
 
 
 class LocalJudge:
@@ -75,17 +78,9 @@ def judge_answers(
         judge, options: backend, and what it takes.
     Raises:
         JudgeError: the judge cannot go on; what it has said is kept.
-        RecordError: one of the three models has no answer to a question that another has.
+        RecordError: as of `cases_of`.
     """
-    own = read_json(split, Split)
-    forgotten = set(own.forget_train) | set(own.forget_test)
-    test, before, ideal = (event_answers(path, forgotten) for path in (answers, finetuned, goal))
-    for path, table in ((finetuned, before), (goal, ideal)):
-        if table.keys() != test.keys():
-            raise RecordError(
-                f"{path} and {answers} answer different questions: delete the older one and rerun"
-            )
-    cases = [Case(key, text, before[key], ideal[key]) for key, text in test.items()]
+    cases = cases_of(answers, finetuned, goal, split)
     backend_judge: Judge = backend("judge", judge)(options)
     rows = backend_judge.judge(cases)
     write_jsonl(output, rows)
@@ -93,6 +88,27 @@ def judge_answers(
     logger.info("%s: %d judgements, %d missing", backend_judge.name, len(rows), len(reasons))
     for reason, count in Counter(reasons).most_common(5):
         logger.warning("%d missing: %s", count, reason)
+
+
+def cases_of(
+    answers: Path, finetuned: Path, goal: Path, split: Path, read: EventAnswers | None = None
+) -> list[Case]:
+    """What is judged: the answers to the event questions on a split's forget set, with their anchors.
+
+    Args:
+        read: in place of `event_answers`, which checks every row.
+    Raises:
+        RecordError: one of the three models has no answer to a question that another has.
+    """
+    own = read_json(split, Split)
+    forgotten = set(own.forget_train) | set(own.forget_test)
+    test, before, ideal = ((read or event_answers)(path, forgotten) for path in (answers, finetuned, goal))
+    for path, table in ((finetuned, before), (goal, ideal)):
+        if table.keys() != test.keys():
+            raise RecordError(
+                f"{path} and {answers} answer different questions: delete the older one and rerun"
+            )
+    return [Case(key, text, before[key], ideal[key]) for key, text in test.items()]
 
 
 def event_answers(path: Path, images: set[str]) -> dict[str, str]:

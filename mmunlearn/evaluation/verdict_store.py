@@ -35,6 +35,8 @@ CREATE TABLE batches (
 """
 BUSY = 30.0
 """Seconds that one statement waits for another process's."""
+LOOK = 2.0
+"""Likewise of one who only looks."""
 LOCK_WAIT = 600.0
 """Seconds that a second writer waits for the first."""
 
@@ -71,6 +73,16 @@ class Spending:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Verdicts, how many of them came without token counts, and the tokens of the others; one call each."""
+
+    verdicts: int
+    unmetered: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """A batch that is not collected yet.
 
@@ -104,6 +116,28 @@ class VerdictStore:
             return {}
         with self._open() as connection:
             return _scores(connection, keys)
+
+    def used(self, keys: Iterable[str]) -> tuple[Usage, Spending]:
+        """What the verdicts of those keys have used, and the ledger of all judges. Read-only: nothing is made, repaired
+        or held up.
+
+        Raises:
+            StoreError: the file is absent, locked, damaged, or left half written by a killed job.
+        """
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, timeout=LOOK, isolation_level=None, uri=True)) as connection:
+                form = connection.execute("PRAGMA user_version").fetchone()[0]
+                if form != FORM:
+                    raise StoreError(f"{self.path} has form {form}, not {FORM}")
+                rows = list(_rows(connection, "prompt_tokens, completion_tokens", keys))
+                spent = Writer(connection).spent()
+        except sqlite3.Error as error:
+            reason = error if self.path.exists() else "there is no such file"
+            raise StoreError(f"{self.path}: {reason}") from error
+        metered = [row for row in rows if None not in row]
+        sums = (sum(row[i] for row in metered) for i in range(2))
+        return Usage(len(rows), len(rows) - len(metered), *sums), spent
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -225,11 +259,12 @@ class Writer:
 
 
 def _scores(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, float]:
-    found: Mapping[str, float] = {}
+    return dict(_rows(connection, "key, score", keys))
+
+
+def _rows(connection: sqlite3.Connection, columns: str, keys: Iterable[str]) -> Iterator[tuple]:
     keys = list(keys)
     for start in range(0, len(keys), 500):
         some = keys[start : start + 500]
         places = ", ".join("?" * len(some))
-        rows = connection.execute(f"SELECT key, score FROM verdicts WHERE key IN ({places})", some)
-        found = {**found, **dict(rows)}
-    return dict(found)
+        yield from connection.execute(f"SELECT {columns} FROM verdicts WHERE key IN ({places})", some)

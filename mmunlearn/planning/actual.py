@@ -88,9 +88,12 @@ def made(estimates: Sequence[Estimate]) -> dict[str, tuple[float, float]]:
     return {name: (done[name], expected[name]) for name in done}
 
 
+ANSWERS = ("answer_questions", "answer_steps", "answer_concepts")
+
+
 def _made_by(one: Estimate) -> dict[str, float]:
     outputs = [path for path in one.job.outputs if path.is_file()]
-    if one.job.rule == "answer_questions" and len(outputs) == len(one.job.outputs):
+    if one.job.rule in ANSWERS and len(outputs) == len(one.job.outputs):
         return {"questions": sum(map(_lines, outputs))}
     if one.job.rule == "judge_answers" and outputs:
         return {"judge cases": sum(map(_lines, outputs))}

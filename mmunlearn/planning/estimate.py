@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmunlearn.planning.work import Work, work_of
@@ -15,7 +15,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Assumption:
-    """A row of the configuration's table `plan`."""
+    """A row of the configuration's table `plan`, or a price of the judge: a name with dots is a key of its own."""
 
     name: str
     value: float | Mapping[str, float]
@@ -28,14 +28,23 @@ class Assumption:
 
 
 def assumptions(config: Config) -> dict[str, Assumption]:
-    """The table `plan`, without the rates of models that are not in `models`."""
+    """The table `plan`, without the rates of models that are not in `models`, and the judge's prices."""
     table = {}
     for name, row in config["plan"].items():
         value = row["value"]
         if isinstance(value, Mapping):
             value = {model: value[model] for model in value if model in config["models"]}
         table[name] = Assumption(name, value, row["unit"], row["source"])
+    judge = config["evaluation"]["openai"]
+    source = "as configured, halved: batch_api" if judge["batch_api"] else "as configured"
+    for name in JUDGE_PRICES:
+        price = judge[name.rpartition(".")[2]] / (2 if judge["batch_api"] else 1)
+        table[name] = Assumption(name, price, "a million tokens", source)
     return table
+
+
+JUDGE_PRICES = ("evaluation.openai.prompt_price", "evaluation.openai.completion_price")
+TEXT_PRICES = ("text_price_prompt", "text_price_reply")
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ class Total:
 
 
 def totals(config: Config, estimates: Sequence[Estimate]) -> list[Total]:
-    """What all jobs together need: hours, pictures, questions, judge calls, tokens, cost in US dollars."""
+    """What all jobs together need: hours, pictures, questions, judge calls, tokens, cost."""
     counts: Counter = Counter()
     for one in estimates:
         counts.update(one.work.counts)
@@ -128,9 +137,9 @@ def totals(config: Config, estimates: Sequence[Estimate]) -> list[Total]:
     rows.append(Total("questions", counts["questions"], "", note="counted from the configuration"))
     rows.append(Total("answer tokens", counts["answer tokens"], "", LENGTHS))
     rows.append(Total("judge cases", counts["judge cases"], "", note="counted from the configuration"))
-    rows += _asked(config, counts, "judge", "judge cases")
+    rows += _judge(config, counts)
     if counts["texts"]:
-        rows += _asked(config, counts, "text", "texts")
+        rows += _asked(config, counts, "text", TEXT_PRICES, "USD")
     return rows
 
 
@@ -144,24 +153,39 @@ def _hours(estimates: Sequence[Estimate], gpu: bool) -> Total:
     unknown = sorted({one.job.rule for one in own if one.seconds is None})
     names = sorted({name for one in own for _, name in one.work.terms})
     note = f"{', '.join(names)}: see the rules" if names else "no job asks for a GPU" if gpu else ""
-    note += f"; without {', '.join(unknown)}: no estimate" if unknown else ""
+    without = f"without {', '.join(unknown)}: no estimate" if unknown else ""
+    note = "; ".join(filter(None, [note, without]))
     return Total("GPU-hours" if gpu else "CPU-hours", value, "h", note=note)
 
 
-def _asked(config: Config, counts: Mapping[str, float], what: str, cases: str) -> list[Total]:
-    calls = counts.get(f"{what} calls", 0)
-    tokens = tuple(counts.get(f"{what} {part} tokens", 0) for part in ("prompt", "reply"))
-    names = tuple(f"{what}_{part}" for part in ("calls", "prompt_tokens", "reply_tokens"))
-    prices = (f"{what}_price_prompt", f"{what}_price_reply")
+def _judge(config: Config, counts: Mapping[str, float]) -> list[Total]:
+    rows = _asked(config, counts, "judge", JUDGE_PRICES)
+    if config["evaluation"]["judge"] != "local":
+        halved = ", halved for the Batch API" if config["evaluation"]["openai"]["batch_api"] else ""
+        return [*rows[:2], replace(rows[2], note=f"in their currency{halved}")]
     table = assumptions(config)
-    price = [table[name].value / 1e6 for name in prices]
-    note, price_note = "", ""
-    if what == "judge" and config["evaluation"]["judge"] == "local":
-        each, prompt, reply = (table[name].value for name in names)
-        cost = counts.get(cases, 0) * each * (prompt * price[0] + reply * price[1])
-        note, price_note = "local judge: no calls", f"a language model's would be about {cost:,.2f} USD"
+    calls = counts.get("judge cases", 0) * table["judge_calls"].value
+    cost = cost_of(config, *(calls * table[f"judge_{part}_tokens"].value for part in ("prompt", "reply")))
+    name = config["evaluation"]["openai"]["model"]
+    notes = [*["local judge: no calls"] * 2, f"local judge; {name} would cost about {cost:,.2f}"]
+    return [replace(row, note=note) for row, note in zip(rows, notes, strict=True)]
+
+
+def cost_of(config: Config, prompt: float, reply: float) -> float:
+    """What so many tokens of the judge's prompts and replies cost by the configuration."""
+    table = assumptions(config)
+    return sum(n * table[name].value / 1e6 for n, name in zip((prompt, reply), JUDGE_PRICES, strict=True))
+
+
+def _asked(
+    config: Config, counts: Mapping[str, float], what: str, prices: tuple[str, str], unit: str = ""
+) -> list[Total]:
+    tokens = [counts.get(f"{what} {part} tokens", 0) for part in ("prompt", "reply")]
+    names = tuple(f"{what}_{part}" for part in ("calls", "prompt_tokens", "reply_tokens"))
+    table = assumptions(config)
+    cost = sum(n * table[name].value / 1e6 for n, name in zip(tokens, prices, strict=True))
     return [
-        Total(f"{what} calls", calls, "", names[:1], note),
-        Total(f"{what} tokens", sum(tokens), "", names[1:], note or "prompts and replies"),
-        Total(f"{what} cost", tokens[0] * price[0] + tokens[1] * price[1], "USD", prices, price_note),
+        Total(f"{what} calls", counts.get(f"{what} calls", 0), "", names[:1]),
+        Total(f"{what} tokens", sum(tokens), "", names[1:], "prompts and replies"),
+        Total(f"{what} cost", cost, unit, prices),
     ]

@@ -16,6 +16,7 @@ from mmunlearn.planning.estimate import (
     estimate_jobs,
     totals,
 )
+from mmunlearn.planning.judged import judged
 from mmunlearn.workflow import PlannedJob
 
 
@@ -27,6 +28,7 @@ class Plan:
         measured: by rule.
         done: by name of a summary line: what the jobs so far have made or taken, and what was expected of these same
             jobs. The ratio of the two is what to correct the assumptions by.
+        notes: on `done`, or why it lacks something.
     """
 
     scale: str
@@ -36,6 +38,7 @@ class Plan:
     assumptions: dict[str, Assumption]
     measured: dict[str, Measured]
     done: dict[str, tuple[float, float]]
+    notes: list[str]
 
     @property
     def jobs(self) -> int:
@@ -56,7 +59,7 @@ class Plan:
         lines = [asdict(line) | {"done": _pair(self.done.get(line.name))} for line in self.totals]
         used = {name: asdict(self.assumptions[name]) for name in used_assumptions(self)}
         head = {"scale": self.scale, "targets": self.targets, "jobs": self.jobs, "to_run": self.to_run}
-        return head | {"rules": rules, "totals": lines, "assumptions": used}
+        return head | {"rules": rules, "totals": lines, "assumptions": used, "notes": self.notes}
 
 
 def _pair(done: tuple[float, float] | None) -> dict[str, float] | None:
@@ -72,6 +75,8 @@ def make_plan(config: Mapping[str, Any], jobs: Sequence[PlannedJob], targets: Se
     """
     estimates = estimate_jobs(config, jobs)
     rules, taken, done = by_rule(jobs, estimates), measured(estimates), made(estimates)
+    used, notes = judged(config, estimates)
+    done |= used
     for name, gpu in (("GPU-hours", True), ("CPU-hours", False)):
         own = [
             taken[row.rule] for row in rules if (row.gpus > 0) is gpu and row.rule in taken and row.estimated
@@ -79,7 +84,8 @@ def make_plan(config: Mapping[str, Any], jobs: Sequence[PlannedJob], targets: Se
         if own:
             done[name] = (sum(one.hours for one in own), sum(one.expected for one in own))
     names = tuple(targets) or ("default",)
-    return Plan(config["scale"], names, rules, totals(config, estimates), assumptions(config), taken, done)
+    lines = totals(config, estimates)
+    return Plan(config["scale"], names, rules, lines, assumptions(config), taken, done, notes)
 
 
 def used_assumptions(plan: Plan) -> list[str]:

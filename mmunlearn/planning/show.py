@@ -18,6 +18,8 @@ def show_plan(plan: Plan) -> str:
     parts = [head, "", *_summary(plan, done), "", *_rules(plan, done), "", *_assumptions(plan)]
     if done:
         parts += ["", *_fill(_about_actual(plan))]
+    for note in plan.notes:
+        parts += ["", *_fill(note)]
     return "\n".join(parts) + "\n"
 
 
@@ -84,11 +86,11 @@ def _assumptions(plan: Plan) -> list[str]:
         values = one.value if isinstance(one.value, Mapping) else {"": one.value}
         for model, value in values.items():
             rows.append([name, f"{value:g}", f"{one.unit}, {model}" if model else one.unit, one.source])
-    lines = [
-        "Correct an assumption by its name below `plan` in the configuration: plan: {NAME: {value: ...}}",
-        "",
-    ]
-    return lines + _table(rows, left={0, 2, 3})
+    own = "Correct an assumption by its name below `plan` in the configuration: plan: {NAME: {value: ...}}"
+    dotted = (
+        "; a name with dots is a key itself" if any("." in name for name in used_assumptions(plan)) else ""
+    )
+    return [*_fill(own + dotted + "."), "", *_table(rows, left={0, 2, 3})]
 
 
 def _about_actual(plan: Plan) -> str:

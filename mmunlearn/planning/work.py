@@ -6,19 +6,21 @@ that is not known here, or whose time nobody can tell beforehand, has a reason i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmunlearn.planning import sizes
-from mmunlearn.recipes import Recipe, method_row, parse_recipe, parse_split
+from mmunlearn.recipes import Recipe, concepts, method_row, parse_recipe, parse_split
 from mmunlearn.training.schedule import steps_of
 from mmunlearn.workflow import PlannedJob
 
 Config = Mapping[str, Any]
 LIGHT = {  # rules whose jobs take about `light_job_seconds`
     "curate_people", "curate_events", "accept_texts", "write_prompts", "merge_manifest", "check_images", "write_truth",
-    "build_questions", "split_concepts", "count_dataset", "judge_answers", "score_answers", "compare_filters",
+    "build_questions", "split_concepts", "count_dataset", "judge_answers", "score_answers", "score_sampled",
+    "compare_filters",
     "write_run_config", "make_table3", "make_table4", "write_report", "plot_figure4", "plot_figure7", "plot_figure8",
     "plot_figure9", "plot_figure10",
 }  # fmt: skip
@@ -141,19 +143,37 @@ def _unlearning(config: Config, job: PlannedJob, value: Values) -> Work:
 
 
 def _answering(config: Config, job: PlannedJob, value: Values) -> Work:
-    asked = sizes.asked(config, parse_recipe(job.wildcards["recipe"]))
+    asked: Counter = Counter()
+    for recipe in asked_together(config, job):
+        asked.update(sizes.asked(config, recipe))
     lengths = {kind: f"{kind}_tokens" for kind in asked}
     questions, tokens = sum(asked.values()), sum(n * value(lengths[kind]) for kind, n in asked.items())
     terms = ((questions, "question_seconds"), (tokens, "token_seconds"), (1, "model_job_seconds"))
     return Work({"questions": questions, "answer tokens": tokens}, terms, tuple(lengths.values()))
 
 
+def asked_together(config: Config, job: PlannedJob) -> list[Recipe]:
+    """The recipes whose adapters a job asks, one after the other on one base."""
+    own = job.wildcards
+    if job.rule == "answer_steps":
+        target = parse_split(own["split"])
+        return [Recipe(own["method"], *target, step=step) for step in config["figures"]["steps"]]
+    if job.rule == "answer_concepts":
+        return concepts(config)
+    return [parse_recipe(own["recipe"])]
+
+
 def _judging(config: Config, job: PlannedJob, value: Values) -> Work:
-    cases = sizes.judge_cases(config, job.wildcards["split"])
-    if config["evaluation"]["judge"] == "local":
+    cases, evaluation = sizes.judge_cases(config, job.wildcards["split"]), config["evaluation"]
+    if evaluation["judge"] == "local":
         return Work({"judge cases": cases}, ((1, "light_job_seconds"),))
-    calls = cases * value("judge_calls")
-    return _asking("judge", {"judge cases": cases}, calls, value)
+    options = evaluation[evaluation["judge"]]
+    work = _asking(
+        "judge", {"judge cases": cases}, cases * value("judge_calls"), value, at_once=options["concurrency"]
+    )
+    if options["batch_api"]:
+        return replace(work, terms=(), reason="a batch takes up to 24 hours")
+    return work
 
 
 def _writing(config: Config, job: PlannedJob, value: Values) -> Work:
@@ -163,14 +183,16 @@ def _writing(config: Config, job: PlannedJob, value: Values) -> Work:
     return _asking("text", {"texts": texts}, texts * value("text_calls"), value)
 
 
-def _asking(what: str, counts: Mapping[str, float], calls: float, value: Values) -> Work:
+def _asking(what: str, counts: Mapping[str, float], calls: float, value: Values, at_once: int = 1) -> Work:
     names = [f"{what}_{part}" for part in ("calls", "prompt_tokens", "reply_tokens")]
     own = {
         f"{what} calls": calls,
         f"{what} prompt tokens": calls * value(names[1]),
         f"{what} reply tokens": calls * value(names[2]),
     }
-    return Work({**counts, **own}, ((calls, "call_seconds"), (1, "light_job_seconds")), tuple(names))
+    return Work(
+        {**counts, **own}, ((calls / at_once, "call_seconds"), (1, "light_job_seconds")), tuple(names)
+    )
 
 
 KNOWN: Mapping[str, Callable[[Config, PlannedJob, Values], Work]] = {
@@ -187,5 +209,7 @@ KNOWN: Mapping[str, Callable[[Config, PlannedJob, Values], Work]] = {
     "train_traced": _unlearning,
     "train_concept": _unlearning,
     "answer_questions": _answering,
+    "answer_steps": _answering,
+    "answer_concepts": _answering,
     "judge_answers": _judging,
 }

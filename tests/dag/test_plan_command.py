@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+
+from mmunlearn.evaluation.g_eval import identity, verdict_key
+from mmunlearn.evaluation.verdict_store import Spending, Verdict, VerdictStore
 
 HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
 
@@ -68,6 +73,42 @@ def test_after_a_run_estimate_and_actual_stand_side_by_side(plan, ran):
     assert line.split()[:10] == ["draw_shard", "4", "4", "CPU", "51.0", "s", "20.0", "s", "12.8", "s"]
     assert line.split()[10] == "1.57"
     assert "what 1 planned jobs took" in said and "512" not in line
+
+
+@pytest.fixture
+def judged(workflow: Path) -> Iterator[Path]:
+    """The files of one judged recipe, and a store that keeps the verdict of its only sentence."""
+    results = workflow / "results" / "pocket"
+    answer = {"question_id": "i-event", "image_id": "i", "question": "?", "reference": "", "answer": "said"}
+    split = {"target": "event", "percent": 5, "seed": 1, "forgotten": [], "forget_test": [], "retain": []}
+    files = {
+        results / f"answers/pocket-llava/{recipe}/seed-1/dataset.jsonl": answer
+        for recipe in ("gd-event05", "finetuned", "goal-event05")
+    }
+    files[results / "dataset/splits/event05.json"] = split | {"forget_train": ["i"]}
+    files[results / "judgements/pocket-llava/gd-event05/seed-1/event05.jsonl"] = {}
+    for path, row in files.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(row) + "\n")
+    options = yaml.safe_load((workflow / "config.yaml").read_text())["evaluation"]["openai"]
+    key = verdict_key(identity(options), "said", "said", "said")
+    kept = Verdict(key, "j", "said", "said", "said", 0.5, "m", None, 300, 9, "2026-01-01")
+    with VerdictStore(workflow / options["store"]).writing() as writer:
+        writer.keep("j", Spending(1, 300, 9, 0.1), [kept])
+    yield workflow / options["store"]
+    shutil.rmtree(results)
+    shutil.rmtree((workflow / options["store"]).parent)
+
+
+def test_what_the_judge_has_used_stands_beside(plan, judged):
+    arguments = ("--config", "evaluation={judge: openai}", "--", "evaluate")
+    found = json.loads(plan("--json", *arguments).stdout)
+    done = {line["name"]: line["done"] for line in found["totals"] if line["name"].startswith("judge")}
+    assert [done[f"judge {name}"]["actual"] for name in ("cases", "calls", "tokens")] == [1, 1, 309]
+    assert done["judge cost"]["actual"] == pytest.approx((300 * 0.15 + 9 * 0.6) / 1e6)
+    judged.unlink()
+    text = plan(*arguments)
+    assert text.returncode == 0 and "there is no such file" in text.stdout
 
 
 def test_a_corrected_assumption_changes_the_estimate(plan, tmp_path):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmunlearn import samples
 from mmunlearn.config import ConfigError, check
+from mmunlearn.evaluation.g_eval import identity, verdict_key
+from mmunlearn.evaluation.sampling import Sample, pick
+from mmunlearn.evaluation.verdict_store import Spending, Verdict, VerdictStore
 from mmunlearn.planning import sizes
 from mmunlearn.planning.actual import made, measured, read_benchmark
 from mmunlearn.planning.estimate import assumptions, estimate_jobs, totals
@@ -16,6 +23,7 @@ from mmunlearn.planning.plan import make_plan
 from mmunlearn.planning.show import WIDTH, amount, duration, show_plan
 from mmunlearn.planning.work import KNOWN, LIGHT, NO_ESTIMATE, OTHER_PASSES, PASSES, work_of
 from mmunlearn.recipes import parse_recipe
+from mmunlearn.records import Answer, Question, Split, SuiteQuestion, write_json, write_jsonl
 from mmunlearn.workflow import PlannedJob
 from tests.unit.test_config_schema import ROOT, load, merged
 
@@ -109,6 +117,58 @@ def test_trainings_of_both_scales():
     assert one == {"optimizer steps": 5, "pictures shown": 5 * 20 * 2}  # 20 questions: less than a batch
 
 
+def test_one_job_asks_several_adapters():
+    asked = counts(PAPER, "answer_steps", model="llava-1.5-7b", method="po", split="person05", seed=1)
+    assert asked["questions"] == 5 * (400 + 500 + 200 + 400 + 200 + 500)  # after each of five steps
+    asked = counts(PAPER, "answer_concepts", model="llava-1.5-7b", seed=1)
+    assert asked["questions"] == (10 + 2) * (400 + 400)  # ten people and two events, each on the splits' own
+    assert asked["answer tokens"] == 12 * 400 * (9 + 59)
+    one, five = (
+        estimate_jobs(
+            merged({"figures": {"steps": steps}}),
+            [job("answer_steps", model="pocket-llava", method="gd", split="event05")],
+        )[0]
+        for steps in ([2], [2, 4, 8, 16, 32])
+    )
+    assert five.seconds - 6.5 == pytest.approx(5 * (one.seconds - 6.5)), "the base is loaded once"
+
+
+def test_what_a_sample_asks_is_what_is_counted():
+    """The counts of Figures 7 and 9 against questions that are really drawn."""
+    people, events = range(40), range(20)
+    names = {(p, e): f"p{p:02d}_e{e:02d}" for p in people for e in events}
+    own = [
+        Question.model_construct(question_id=f"{name}-{kind}", image_id=name, kind=kind)
+        for name in names.values()
+        for kind in ("person", "event")
+    ]
+    real = [
+        SuiteQuestion.model_construct(question_id=f"{kind}-{i}", kind=kind)
+        for kind in ("person", "event")
+        for i in range(100)
+    ]
+    world = [
+        SuiteQuestion.model_construct(question_id=f"w{i}", subset=f"s{i % 3}", answer="yes", kind="object")
+        for i in range(360)
+    ]
+    splits = {}
+    for target, gone in (
+        ("person", {names[p, e] for p in (0, 1) for e in events}),
+        ("event", {names[p, 0] for p in people}),
+    ):
+        rest = sorted(set(names.values()) - gone)
+        splits[f"{target}05"] = Split.model_construct(
+            target=target, forget_train=sorted(gone), forget_test=[], retain=rest
+        )
+    for recipe in ("gd-event05@8", "gd-person05@2", "gd-person05-1"):
+        found = samples.sample(POCKET, recipe)
+        used = [splits[Path(path).stem] for path in samples.splits(POCKET, recipe)]
+        suites = pick({"dataset": own, "real": real, "world": world}, used, Sample(**found))
+        drawn = Counter(row.kind for rows in suites.values() for row in rows)
+        expected = sizes.asked(POCKET, parse_recipe(recipe))
+        assert {kind: drawn[kind] for kind in expected} == expected, recipe
+
+
 def test_judge_cases_of_the_paper_and_their_cost():
     jobs = [
         job("judge_answers", model=model, recipe=recipe, seed=seed, split=split)
@@ -117,14 +177,136 @@ def test_judge_cases_of_the_paper_and_their_cost():
         for recipe, seed in [*((f"{m}-{split}", 1) for m in ("goal", "po", "ga", "gd", "kl", "dpo")),
                              ("finetuned", 1), (f"goal-{split}", 101)]
     ]  # fmt: skip
-    local = {line.name: line for line in totals(PAPER, estimate_jobs(PAPER, jobs))}
+    embedded = judged_by(PAPER, "local")
+    local = {line.name: line for line in totals(embedded, estimate_jobs(embedded, jobs))}
     assert local["judge cases"].value == 2 * 8 * (2 + 4 + 6) * 200 == 38_400
     assert local["judge calls"].value == 0 and local["judge calls"].note == "local judge: no calls"
-    asking = PAPER | {"evaluation": PAPER["evaluation"] | {"judge": "openai"}}
-    asked = {line.name: line.value for line in totals(asking, estimate_jobs(asking, jobs))}
-    assert asked["judge calls"] == pytest.approx(38_400 * 1.02)
-    assert asked["judge tokens"] == pytest.approx(38_400 * 1.02 * (450 + 60))
-    assert asked["judge cost"] == pytest.approx(38_400 * 1.02 * (450 * 0.15 + 60 * 0.6) / 1e6)
+    assert local["judge cost"].value == 0 and "gpt-4o-mini would cost about 2.88" in local["judge cost"].note
+    asking = judged_by(PAPER, "openai", prompt_price=0.3, completion_price=0.5, concurrency=4)
+    found = estimate_jobs(asking, jobs)
+    asked = {line.name: line for line in totals(asking, found)}
+    assert asked["judge calls"].value == pytest.approx(38_400 * 1.02)
+    assert asked["judge tokens"].value == pytest.approx(38_400 * 1.02 * (450 + 10))
+    cost = 38_400 * 1.02 * (450 * 0.3 + 10 * 0.5) / 1e6
+    assert asked["judge cost"].value == pytest.approx(cost)
+    assert asked["judge cost"].rests == (
+        "evaluation.openai.prompt_price",
+        "evaluation.openai.completion_price",
+    )
+    assert found[0].seconds == pytest.approx(400 * 1.02 * 2.0 / 4 + 5)
+    batches = judged_by(PAPER, "openai", prompt_price=0.3, completion_price=0.5, batch_api=True)
+    found = estimate_jobs(batches, jobs)
+    assert found[0].seconds is None and found[0].reason == "a batch takes up to 24 hours"
+    lines = {line.name: line for line in totals(batches, found)}
+    assert lines["CPU-hours"].note == "without judge_answers: no estimate"
+    halved = lines["judge cost"]
+    assert halved.value == pytest.approx(cost / 2) and "halved" in halved.note
+
+
+def judged_by(config: dict[str, Any], judge: str, **options: Any) -> dict[str, Any]:
+    own = config["evaluation"]
+    return config | {"evaluation": own | {"judge": judge, "openai": own["openai"] | options}}
+
+
+@pytest.fixture
+def judging(tmp_path) -> tuple[dict[str, Any], PlannedJob]:
+    """A judge with a store, and a job that has judged two sentences, one of them twice."""
+    config = judged_by(
+        POCKET, "openai", store=str(tmp_path / "v.sqlite"), prompt_price=2.0, completion_price=10.0
+    )
+    said = {"answers": ("a", "a", "b"), "finetuned": ("f", "f", "f"), "goal": ("g", "g", "g")}
+    files = {name: tmp_path / f"{name}.jsonl" for name in said}
+    for name, texts in said.items():
+        rows = [
+            Answer(question_id=f"i{n}-event", image_id=f"i{n}", question="?", reference="", answer=text)
+            for n, text in enumerate(texts)
+        ]
+        write_jsonl(files[name], rows)
+    split = Split(
+        target="event",
+        percent=5,
+        seed=1,
+        forgotten=["e"],
+        forget_train=["i0", "i1"],
+        forget_test=["i2"],
+        retain=[],
+    )
+    write_json(tmp_path / "event05.json", split.model_dump())
+    (tmp_path / "judged.jsonl").write_text("{}\n{}\n{}\n")
+    done = replace(
+        job("judge_answers", split="event05"),
+        outputs=(tmp_path / "judged.jsonl",),
+        inputs=files | {"split": tmp_path / "event05.json"},
+    )
+    return config, done
+
+
+def keep_verdicts(config: dict[str, Any], *tests: str, tokens: int | None = 400) -> None:
+    options = config["evaluation"]["openai"]
+    rows = [
+        Verdict(verdict_key(identity(options), test, "f", "g"), "j", test, "f", "g", 0.5, "m", None, tokens,
+                None if tokens is None else 10, "2026-01-01")
+        for test in tests
+    ]  # fmt: skip
+    with VerdictStore(options["store"]).writing() as writer:
+        writer.keep("j", Spending(calls=9, prompt_tokens=3000, completion_tokens=70, cost=0.25), rows)
+
+
+def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judging):
+    config, done = judging
+    keep_verdicts(config, "a", "b", "of another recipe")
+    plan = make_plan(config, [done, job("judge_answers", split="event05")])
+    calls = 40 * 1.02
+    assert plan.done["judge cases"] == (3, 40)
+    assert plan.done["judge calls"] == (2, pytest.approx(calls))
+    assert plan.done["judge tokens"] == (2 * 410, pytest.approx(calls * 460))
+    assert plan.done["judge cost"] == (
+        pytest.approx(2 * (400 * 2 + 10 * 10) / 1e6),
+        pytest.approx(calls * (450 * 2 + 10 * 10) / 1e6),
+    )
+    text = " ".join(show_plan(plan).split())
+    assert "verdicts for 2 of the 2 different cases" in text
+    assert "ledger (all runs and judges," in text and "9 calls, 3,070 tokens, cost 0.2500" in text
+    assert plan.as_json()["notes"] == plan.notes
+    local = make_plan(judged_by(config, "local"), [done])
+    assert "judge calls" not in local.done and not local.notes
+    assert not make_plan(config, [job("judge_answers", split="event05")]).notes, "nothing is judged yet"
+
+
+def test_verdicts_without_token_counts_are_told(judging):
+    config, done = judging
+    keep_verdicts(config, "a", tokens=None)
+    plan = make_plan(config, [done])
+    assert plan.done["judge calls"][0] == 1 and plan.done["judge tokens"][0] == 0
+    assert (
+        "1 of the 2 different cases" in plan.notes[0]
+        and "1 of them came without token counts" in plan.notes[0]
+    )
+
+
+@pytest.mark.parametrize("what", ["absent", "damaged", "empty", "locked", "answers gone", "answers damaged"])
+def test_a_store_or_an_answer_that_cannot_be_read_is_a_reason_and_no_error(judging, monkeypatch, what):
+    config, done = judging
+    store = Path(config["evaluation"]["openai"]["store"])
+    monkeypatch.setattr("mmunlearn.evaluation.verdict_store.LOOK", 0.1)
+    reasons = {"absent": "no such file", "damaged": "not a database", "empty": "form 0", "locked": "locked",
+               "answers gone": "No such file", "answers damaged": "no answer"}  # fmt: skip
+    if what not in ("absent", "damaged", "empty"):
+        keep_verdicts(config, "a")
+    if what in ("damaged", "empty"):
+        store.write_bytes(b"no database at all " * 99 if what == "damaged" else b"")
+    elif what == "answers gone":
+        done.inputs["goal"].unlink()
+    elif what == "answers damaged":
+        done.inputs["goal"].write_text('{"question_id": "i0-event"}\n')
+    before = {path: path.stat().st_mtime_ns for path in store.parent.iterdir()}
+    with closing(sqlite3.connect(store if what == "locked" else ":memory:", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        plan = make_plan(config, [done])
+    assert {path: path.stat().st_mtime_ns for path in store.parent.iterdir()} == before, "only read"
+    assert "judge calls" not in plan.done and plan.done["judge cases"] == (3, 40)
+    assert plan.notes[0].startswith("What the judge has used so far cannot be told.")
+    assert reasons[what] in plan.notes[0]
 
 
 def test_a_curator_that_is_a_language_model_is_priced():
@@ -250,7 +432,13 @@ def test_every_used_assumption_is_printed_with_unit_and_source():
     ]
     text = show_plan(make_plan(PAPER, jobs, ["evaluate"]))
     assert max(map(len, text.splitlines())) <= WIDTH
-    for name in ("acceptance", "draw_seconds", "question_seconds", "model_job_seconds", "judge_price_reply"):
+    for name in (
+        "acceptance",
+        "draw_seconds",
+        "question_seconds",
+        "model_job_seconds",
+        "evaluation.openai.prompt_price",
+    ):
         row = assumptions(PAPER)[name]
         line = next(line for line in text.splitlines() if line.startswith(f"{name} ") and row.unit in line)
         assert row.source.split()[0] in line
