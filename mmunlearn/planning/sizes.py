@@ -90,6 +90,12 @@ def forget_questions(config: Config, recipe: Recipe) -> int:
     return total
 
 
+def attacked_pictures(config: Config, split: str) -> int:
+    """Pictures of forget_train and forget_test that robustness asks about, an equal share of each."""
+    each, wanted = forgotten_pictures(config, split) // 2, config["robustness"]["questions"]
+    return 2 * (each if wanted is None else min(each, wanted))
+
+
 def judge_cases(config: Config, split: str) -> int:
     """Sentences that one judge_answers job compares: the event answers on the split's forgotten pictures."""
     return forgotten_pictures(config, split)

@@ -22,7 +22,7 @@ LIGHT = {  # rules whose jobs take about `light_job_seconds`
     "build_questions", "split_concepts", "count_dataset", "judge_answers", "score_answers", "score_sampled",
     "compare_filters",
     "write_run_config", "make_table3", "make_table4", "write_report", "plot_figure4", "plot_figure7", "plot_figure8",
-    "plot_figure9", "plot_figure10",
+    "plot_figure9", "plot_figure10", "make_robustness", "plot_robustness",
 }  # fmt: skip
 NO_ESTIMATE = {
     "fetch_weights": "depends on your connection",
@@ -36,6 +36,7 @@ PASSES = {
     "po": 2, "ga": 1, "gd": 2, "kl": 2 + 1 / 3, "dpo": 2 + 2 / 3, "npo": 1 + 1 / 3, "simnpo": 1, "gd+bgd": 2,
     "kl+bgd": 2 + 1 / 3,
 }  # fmt: skip
+PARAPHRASES = 5  # wordings of a question in the shipped files
 OTHER_PASSES = 2  # of a method from another package: it forgets and keeps
 
 
@@ -176,6 +177,31 @@ def _judging(config: Config, job: PlannedJob, value: Values) -> Work:
     return work
 
 
+def _unseen(config: Config, job: PlannedJob, value: Values) -> Work:
+    wanted = sizes.attacked_pictures(config, job.wildcards["split"]) / 2
+    if job.rule == "encode_unseen":
+        return Work({"pictures encoded": wanted}, ((wanted, "encode_seconds"), (1, "model_job_seconds")))
+    return _drawing(wanted / value("acceptance"), "unseen pictures", "acceptance")
+
+
+def _attack(config: Config, job: PlannedJob, value: Values) -> Work:
+    """Questions to the forget set, as often as an attack asks them; half of them are of forget_train."""
+    own, kind = config["robustness"], parse_split(job.wildcards["split"])[0]
+    pictures, relearn = sizes.attacked_pictures(config, job.wildcards["split"]), own["relearn"]
+    if job.rule == "attack_membership":
+        return Work({"answers weighed": pictures}, ((pictures, "question_seconds"), (1, "model_job_seconds")))
+    times = {
+        "attack_relearning": len(relearn["steps"]),
+        "attack_quantisation": 2 * (len(own["quantise_bits"]) + 1),  # with as many of the retain set
+        "attack_paraphrase": 1 + PARAPHRASES,
+    }[job.rule]
+    tokens = pictures * times * value(f"{kind}_tokens")
+    terms = [(pictures * times, "question_seconds"), (tokens, "token_seconds"), (1, "model_job_seconds")]
+    if job.rule == "attack_relearning":
+        terms.append((max(relearn["steps"]) * relearn["batch"], "train_seconds"))
+    return Work({"questions": pictures * times, "answer tokens": tokens}, tuple(terms), (f"{kind}_tokens",))
+
+
 def _writing(config: Config, job: PlannedJob, value: Values) -> Work:
     if config["curation"]["backend"] == "shipped":
         return Work(terms=((1, "light_job_seconds"),))
@@ -212,4 +238,9 @@ KNOWN: Mapping[str, Callable[[Config, PlannedJob, Values], Work]] = {
     "answer_steps": _answering,
     "answer_concepts": _answering,
     "judge_answers": _judging,
+    "draw_unseen": _unseen,
+    "encode_unseen": _unseen,
+    **dict.fromkeys(
+        ("attack_relearning", "attack_quantisation", "attack_membership", "attack_paraphrase"), _attack
+    ),
 }
