@@ -10,7 +10,7 @@ import copy
 import pickle
 import runpy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ from snakemake.iocontainers import (
     Wildcards,
 )
 from snakemake.rules import Rule
-from snakemake.settings.types import ResourceSettings
+from snakemake.settings.enums import Quietness, RerunTrigger
+from snakemake.settings.types import DAGSettings, OutputSettings, ResourceSettings
 
 from mmunlearn.backends import BACKENDS
 
@@ -97,6 +98,23 @@ class Rules:
                 cls._read = config, {rule.name: rule for rule in workflow._workflow.rules}
         return cls._read[1]
 
+    @classmethod
+    def needed(cls, folder: Path, files: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+        """The jobs that Snakemake would run for these files, in order: their rule and what it gives its script."""
+        cls._read = "", {}
+        with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=folder)
+            asked = DAGSettings(targets=set(files), rerun_triggers={RerunTrigger.MTIME})
+            workflow.dag(asked).execute_workflow(executor="dryrun")
+            dag = workflow._workflow.dag
+            jobs = [job for level in dag.toposorted() for job in level if dag.needrun(job)]
+            return [(job.rule.name, cls._given(job)) for job in jobs]
+
+    @staticmethod
+    def _given(job: Any) -> dict[str, Any]:
+        files = {kind: _plain(getattr(job, kind)) for kind in ("input", "output", "log")}
+        return {**files, "params": dict(job.params.items()), "wildcards": dict(job.wildcards_dict)}
+
 
 @dataclass(frozen=True)
 class World:
@@ -158,12 +176,23 @@ class World:
         for kind, values in (("input", input), ("output", output), ("params", params)):
             if values is not None:
                 given[kind] = given[kind] | values if isinstance(values, dict) else values
+        changed = copy.deepcopy(self.config)
+        for section, values in (config or {}).items():
+            changed[section] |= values
+        self._run(rule, given, changed)
+
+    def _run(self, rule: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        script = Path(self.rules[rule].script).stem
         with patch.dict(BACKENDS["scorers"], pocket=HISTOGRAMS):
-            changed = copy.deepcopy(self.config)
-            for section, values in (config or {}).items():
-                changed[section] |= values
-            script = Path(self.rules[rule].script).stem
-            run_script(script, rule=rule, **given, config=changed, cwd=self.root)
+            run_script(script, rule=rule, **given, config=config, cwd=self.root)
+
+    def bring(self, *files: str) -> list[str]:
+        """Run all jobs that these files below the results folder still need; gives their rules."""
+        wanted = [str((self.results / file).relative_to(self.root)) for file in files]
+        jobs = Rules.needed(self.root, wanted)
+        for rule, given in jobs:
+            self._run(rule, given, self.config)
+        return [rule for rule, _ in jobs]
 
     def log(self, rule: str, **wildcards: Any) -> str:
         """What a job has left in its log file."""
