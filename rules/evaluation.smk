@@ -105,7 +105,7 @@ rule judge_answers:
     params:
         judge=config["evaluation"]["judge"],
         decided=settings.judge_identity(config),
-        code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py"),
+        code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/judge_answers.py"
 
