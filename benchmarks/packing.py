@@ -3,7 +3,9 @@
 Both layouts train the same LoRA on the same questions, in turns within one run, so that a machine that slows down
 slows both. On CUDA the peak is the allocator's; on the CPU it is the largest resident memory above that of the
 loaded model, sampled while the step runs. Speed does not depend on the weights: without --model, a random LLaVA is
-made on the spot.
+made on the spot. A run is a row of benchmarks/packing.csv and replaces the one of the same model, sizes and device;
+a sample is a question, seconds are the median step's, peaks the largest in MiB, and the ratios are of a question a row
+to packed: above 1, packing saves.
 
     python benchmarks/packing.py                          # CPU: 35 million parameters, 144 image tokens
     python benchmarks/packing.py --size 7b                # CUDA: the sizes of LLaVA-1.5-7B, 576 image tokens
@@ -13,6 +15,8 @@ made on the spot.
 from __future__ import annotations
 
 import argparse
+import csv
+import ctypes
 import os
 import threading
 import time
@@ -43,13 +47,16 @@ SIZES = {
         vocabulary=32064, positions=4096,
     ),
 }  # fmt: skip
+TABLE = Path(__file__).with_name("packing.csv")
+KEY = ("model", "family", "images", "questions", "device", "threads")
+LAYOUTS = {True: "packed", False: "one_a_row"}
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.0}
 QUESTION = "Who is the person in the picture, and what is happening there? Question {}."
 ANSWER = "This is Mira Okonjo; sailors race home across the harbour while a judge waves the flag, number {}."
 
 
 def main() -> None:
-    """Measure and print one row a layout, then the ratios."""
+    """Measure, print one line a layout and the ratios, and write the row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -71,29 +78,66 @@ def main() -> None:
     turns = tuple((QUESTION.format(i), ANSWER.format(i)) for i in range(asked.questions))
     examples = [Example(image_id, turns) for image_id in features]
     model = new_adapter(base, LORA, 0).train()
-    layouts = {True: "packed", False: "one question a row"}
     steps = {
-        packed: _step(model, Collator(base, features, packed=packed), examples, device) for packed in layouts
+        packed: _step(model, Collator(base, features, packed=packed), examples, device) for packed in LAYOUTS
     }
     for step in steps.values():
         step()
-    seconds: dict[bool, list[float]] = {packed: [] for packed in layouts}
-    peaks: dict[bool, list[float]] = {packed: [] for packed in layouts}
+    seconds: dict[bool, list[float]] = {packed: [] for packed in LAYOUTS}
+    peaks: dict[bool, list[float]] = {packed: [] for packed in LAYOUTS}
     for _ in range(asked.rounds):
         for packed, step in steps.items():
             took, peak = _measured(step, device)
             seconds[packed].append(took)
-            peaks[packed].append(peak)
-    samples = asked.images * asked.questions
-    print(f"{base.family.name} on {device}, {asked.images} images with {asked.questions} questions each")
-    for packed, name in layouts.items():
-        rate, peak = samples / median(seconds[packed]), max(peaks[packed]) / 2**20
-        print(f"{name:>18}: {rate:8.2f} samples/s ({min(seconds[packed]):.3f}-{max(seconds[packed]):.3f} s), "
-              f"{peak:8.1f} MiB")  # fmt: skip
-    faster = median(seconds[False]) / median(seconds[True])
+            peaks[packed].append(peak / 2**20)
+    row = _row(asked, base.family.name, device, seconds, peaks)
+    print(f"{row['model']} on {row['device']}, {asked.images} images with {asked.questions} questions each")
+    for packed, name in LAYOUTS.items():
+        print(f"{name:>9}: {row[f'{name}_samples_per_second']} samples/s "
+              f"({min(seconds[packed]):.3f}-{max(seconds[packed]):.3f} s), {row[f'{name}_peak_mib']} MiB")  # fmt: skip
     print(
-        f"packed is {faster:.2f} times as fast, with {max(peaks[True]) / max(peaks[False]):.2f} of the memory"
+        f"packed is {row['speed_ratio']} times as fast; a question a row takes {row['memory_ratio']} times the memory"
     )
+    _write(row)
+
+
+def _row(
+    asked: argparse.Namespace,
+    family: str,
+    device: str,
+    seconds: dict[bool, list[float]],
+    peaks: dict[bool, list[float]],
+) -> dict[str, str]:
+    row = {
+        "model": Path(asked.model[1]).name if asked.model else f"random {asked.size}",
+        "family": family,
+        "images": str(asked.images),
+        "questions": str(asked.questions),
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "rounds": str(asked.rounds),
+    }
+    for packed, layout in LAYOUTS.items():
+        middle = median(seconds[packed])
+        row[f"{layout}_seconds"] = f"{middle:.4f}"
+        row[f"{layout}_samples_per_second"] = f"{asked.images * asked.questions / middle:.2f}"
+        row[f"{layout}_peak_mib"] = f"{max(peaks[packed]):.1f}"
+    row["speed_ratio"] = f"{median(seconds[False]) / median(seconds[True]):.2f}"
+    row["memory_ratio"] = f"{max(peaks[False]) / max(peaks[True]):.2f}" if max(peaks[True]) else ""
+    return row
+
+
+def _write(row: dict[str, str]) -> None:
+    """Put a row into the table, in place of the one with the same key."""
+    rows: list[dict[str, str]] = []
+    if TABLE.exists():
+        with TABLE.open(newline="") as file:
+            rows = [one for one in csv.DictReader(file) if any(one[key] != row[key] for key in KEY)]
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        writer.writeheader()
+        writer.writerows(sorted([*rows, row], key=lambda one: [one[key] for key in KEY]))
 
 
 def _base(asked: argparse.Namespace, device: str) -> Base:
@@ -116,11 +160,11 @@ def _step(
     batch = _moved(collator(examples), device)
 
     def step() -> None:
-        model.zero_grad()
         logits, labels = forward(model, batch)
         torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
         ).backward()
+        model.zero_grad()
 
     return step
 
@@ -143,6 +187,7 @@ def _measured(step: Callable[[], None], device: str) -> tuple[float, float]:
         step()
         torch.cuda.synchronize()
         return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
+    ctypes.CDLL(None).malloc_trim(0)  # what an earlier step has freed would hide what this one takes
     done, peak, before = threading.Event(), [0], _resident()
 
     def watch() -> None:
