@@ -22,7 +22,7 @@ from tests.rules.test_evaluation import SUITES, adopt, answers, questions
 
 STEP, CONCEPT = "ga-event15@2", "ga-event15-0"
 WHOLE = {
-    "ga-event15@0": "finetuned",
+    "ga-event15@1": "finetuned",
     STEP: "ga-event15",
     "ga-person15-0": "goal-person15",
     CONCEPT: "ga-event15",
@@ -62,7 +62,7 @@ def test_the_base_is_loaded_once_for_all_adapters_of_a_job(sampled, tmp_path, mo
     monkeypatch.setattr(evaluation, "load_base", lambda *a, **k: loaded.append(1) or load(*a, **k))
     world.run("answer_steps", method="ga", **JOB)
     assert loaded == [1]
-    for recipe in ("ga-event15@0", STEP):
+    for recipe in ("ga-event15@1", STEP):
         assert answers(world, recipe, "dataset") == answers(sampled, recipe, "dataset")
 
 
@@ -85,7 +85,7 @@ def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, kil
     monkeypatch.setattr(generation, "_generate", dying)
     for name in unbroken:
         (world.root / name).unlink()
-    small = {"params": {"batch": 4}}
+    small = {"config": {"evaluation": {"batch": 4}}}
     with pytest.raises(KeyboardInterrupt):
         world.run("answer_steps", **small, **job)
     for name in unbroken:
