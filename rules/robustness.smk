@@ -13,7 +13,7 @@ RELEARN = ROBUSTNESS["relearn"]
 ATTACKED = recipes.attacked(config)
 ATTACKS = ["relearning", "quantisation", "membership", "paraphrase"]
 ASKED = {
-    **{key: config["evaluation"][key] for key in ("batch", "max_new_tokens", "bootstrap")},
+    **{key: config["evaluation"][key] for key in ("max_new_tokens", "bootstrap")},
     "questions": ROBUSTNESS["questions"],
     "seed": config["seed"],
 }
@@ -87,11 +87,10 @@ rule attack_relearning:
         asking=ASKED,
         options=lambda wildcards: {
             **{key: RELEARN[key] for key in ("samples", "steps", "learning_rate", "batch")},
-            **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "save_steps", "precision")},
+            **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "precision")},
             "at_once": config["models"][wildcards.model]["batch"],
             "version": 1,
         },
-        version=1,
     script:
         "../workflow_scripts/attack_model.py"
 

@@ -19,7 +19,7 @@ from mmunlearn.workflow import PlannedJob
 Config = Mapping[str, Any]
 LIGHT = {  # rules whose jobs take about `light_job_seconds`
     "curate_people", "curate_events", "accept_texts", "write_prompts", "merge_manifest", "check_images", "write_truth",
-    "build_questions", "split_concepts", "count_dataset", "judge_answers", "score_answers", "score_sampled",
+    "build_questions", "split_concepts", "count_dataset", "score_answers", "score_sampled",
     "compare_filters",
     "write_run_config", "make_table3", "make_table4", "write_report", "plot_figure4", "plot_figure7", "plot_figure8",
     "plot_figure9", "plot_figure10", "make_robustness", "plot_robustness",
@@ -192,7 +192,7 @@ def _attack(config: Config, job: PlannedJob, value: Values) -> Work:
         return Work({"answers weighed": pictures}, ((pictures, "question_seconds"), (1, "model_job_seconds")))
     times = {
         "attack_relearning": len(relearn["steps"]),
-        "attack_quantisation": 2 * (len(own["quantise_bits"]) + 1),  # with as many of the retain set
+        "attack_quantisation": len(own["quantise_bits"]) + 1,  # forget_train and, about as many, retain
         "attack_paraphrase": 1 + PARAPHRASES,
     }[job.rule]
     tokens = pictures * times * value(f"{kind}_tokens")

@@ -66,14 +66,8 @@ def infer_membership(
                 for one, row in zip(_tokens(speaker, subject, rows, table), rows, strict=True)
             ]
         )
-    findings = []
-    for name in SCORES:
-        members, strangers = ([one[name] for one in side] for side in sides)
-        low, high = auc_interval(
-            members, strangers, seed=subject.bootstrap_seed, resamples=subject.asking.bootstrap
-        )
-        value = Metric(value=round(auc(members, strangers), 4), n=len(rows), low=low, high=high)
-        findings.append(Finding(setting=name, metric="auc", result=value))
+    drawing = {"seed": subject.bootstrap_seed, "resamples": subject.asking.bootstrap}
+    findings = [compare(name, *([one[name] for one in side] for side in sides), **drawing) for name in SCORES]
     return findings, {"pairs": len(rows), "question_ids": [row.question_id for row in rows]}
 
 
@@ -128,6 +122,17 @@ def wins(members: Sequence[float], others: Sequence[float]) -> np.ndarray:
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
     """Area under the ROC curve, exact: the chance that a member scores higher than a non-member, ties by half."""
     return float(wins(members, others).mean())
+
+
+def compare(
+    name: str, members: Sequence[float], others: Sequence[float], *, seed: int, resamples: int
+) -> Finding:
+    """The AUC of a score with its interval; none where a score is not finite."""
+    if not np.isfinite([*members, *others]).all():
+        return nothing(name, "auc", "a likelihood is not finite")
+    low, high = auc_interval(members, others, seed=seed, resamples=resamples)
+    value = Metric(value=round(auc(members, others), 4), n=len(members), low=low, high=high)
+    return Finding(setting=name, metric="auc", result=value)
 
 
 def auc_interval(

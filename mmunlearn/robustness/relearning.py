@@ -43,7 +43,7 @@ def relearn(
         steps: 0 is the model as it is.
         batch: samples an optimizer step; `at_once`: those of a forward pass at most, None: all of them.
         work: where checkpoints lie while the job runs.
-        optimiser: learning_rate, weight_decay, max_grad_norm and save_steps of LoopSettings.
+        optimiser: learning_rate, weight_decay and max_grad_norm of LoopSettings.
     """
     train = subject.on(subject.own.forget_train)
     shown = alike(train, subject.own, samples, subject.asking.seed)
@@ -51,7 +51,11 @@ def relearn(
     rest = subject.some([row for row in train if row.question_id not in taken])
     asked = [*rest, *subject.some(subject.on(subject.own.forget_test))]
     settings = constant_rate(
-        batch, at_once, seed=derive_seed(subject.asking.seed, "relearn", subject.split.stem), **optimiser
+        batch,
+        at_once,
+        save_steps=max(steps) + 1,
+        seed=derive_seed(subject.asking.seed, "relearn", subject.split.stem),
+        **optimiser,
     )
     home = work / "relearning"
     home.mkdir(parents=True, exist_ok=True)

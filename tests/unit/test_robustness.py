@@ -17,6 +17,7 @@ from mmunlearn.robustness.membership import (
     Tokens,
     auc,
     auc_interval,
+    compare,
     lowest_mean,
     scores,
     token_statistics,
@@ -227,3 +228,9 @@ def test_finetuned_and_goal_are_always_attacked():
         "<results>/robustness/pocket-llava/goal-person05/seed-1/person05/membership.json"
     ]
     assert len(attacked(merged({}))) == 2 * 7
+
+
+def test_a_score_that_is_not_finite_is_no_area():
+    found = compare("loss", [float("nan"), 1.0], [0.0, 0.0], seed=1, resamples=9).result
+    assert found.value is None and "not finite" in found.reason
+    assert compare("loss", [2.0, 1.0], [0.0, 0.0], seed=1, resamples=9).result.value == 1.0
