@@ -10,7 +10,8 @@ with job(snakemake) as it:
     subject = Subject(
         model=of.model, recipe=of.recipe, seed=int(of.seed), label=it.params.label,
         spec=ModelSpec(**it.params.spec), adapter=files.adapter.parent, questions=files.questions,
-        split=files.split, people=files.people, features=files.features, asking=Asking(**it.params.asking, batch=it.config["evaluation"]["batch"]),
+        split=files.split, people=files.people, features=files.features,
+        asking=Asking(**it.params.asking, batch=it.config["evaluation"]["batch"]),
         finetuned=files.get("finetuned"), goal=files.get("goal"),
     )  # fmt: skip
     more = {name: files.get(name) for name in ("unseen", "paraphrases") if files.get(name)}
