@@ -92,7 +92,7 @@ rule attack_relearning:
             "version": 1,
         },
     script:
-        "../workflow_scripts/attack_model.py"
+        "../workflow_scripts/attack_relearning.py"
 
 
 use rule attack_relearning as attack_quantisation with:

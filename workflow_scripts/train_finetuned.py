@@ -11,14 +11,9 @@ from mmunlearn.workflow import job
 with job(snakemake) as it:
     given = {
         "job": TrainingJob(
-            model=snakemake.wildcards.model,
-            recipe=it.params.recipe,
-            seed=int(snakemake.wildcards.seed),
-            spec=ModelSpec(**it.params.spec, lora_targets=it.params.lora_targets),
-            features=it.input.features,
-            output=it.output.training,
-            work=it.work,
-            version=it.params.version,
+            model=snakemake.wildcards.model, recipe=it.params.recipe, seed=int(snakemake.wildcards.seed),
+            spec=ModelSpec(**it.params.spec, lora_targets=it.params.lora_targets), features=it.input.features,
+            output=it.output.training, work=it.work, version=it.params.version,
             logs=Path(snakemake.log[0]).with_suffix(""),
         ),
         "questions": it.input.questions,
@@ -32,5 +27,5 @@ with job(snakemake) as it:
         },
         "epochs": it.params.epochs,
         "machine": Machine(precision=it.params.precision, **machine(it.config)),
-    }
+    }  # fmt: skip
     launch(train_finetuned, given, it.work)

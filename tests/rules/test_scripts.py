@@ -19,6 +19,11 @@ SHARED = {
     "train_concept": "train_unlearned",
     "answer_steps": "answer_questions",
     "answer_concepts": "answer_questions",
+    "score_sampled": "score_answers",
+    "encode_unseen": "encode_images",
+    "attack_quantisation": "attack_relearning",
+    "attack_membership": "attack_relearning",
+    "attack_paraphrase": "attack_relearning",
 }
 VERSIONS = {"code", "version", "decided"}
 GIVEN = {
