@@ -103,6 +103,15 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def _freeze(figure: Figure) -> None:
+    """Lay a figure out once and for all, on a grid of 0.1 per mille: the solver's last digits depend on addresses in
+    memory, and would now and then move an edge by a pixel."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(value, 4) for value in axes.get_position().bounds])
+
+
 def save_figure(figure: Figure, *paths: str | Path) -> None:
     """Save under every path, atomically and without dates or versions in the metadata.
 
@@ -113,6 +122,7 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
         ".png": {"Software": None},
         ".pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
     }
+    _freeze(figure)
     for path in map(Path, paths):
         if path.suffix not in undated:
             raise ValueError(f"Asked for a figure {path.name}. Known are .png and .pdf. Change the suffix.")
