@@ -103,13 +103,19 @@ class BatchServer(ChatServer):
         batches: by id.
         status: what batches end as.
         unfinished: custom ids that a batch never comes to.
+        lost: routes below /v1/ that are met with 404.
     """
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any], polls: int = 1) -> None:
         super().__init__(answer)
         self.polls, self.status, self.unfinished = polls, "completed", set()
+        self.lost: set[str] = set()
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
+
+    def take(self, request: Request) -> Step:
+        step = super().take(request)
+        return Step(404) if request.path.removeprefix("/v1/") in self.lost else step
 
     def other(self, request: Request) -> bytes | Mapping[str, Any] | None:
         route, _, rest = request.path.removeprefix("/v1/").partition("?")[0].partition("/")
