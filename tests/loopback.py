@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
 
 @dataclass(frozen=True)
 class Said:
@@ -238,6 +240,6 @@ def completion(said: str | Mapping[str, Any] | Said, model: str) -> dict[str, An
         "created": 0,
         "model": f"{model}-2026",
         "choices": [{"index": 0, "finish_reason": said.finish_reason, "message": message}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        "usage": USAGE,
         "system_fingerprint": "fp_loopback",
     }

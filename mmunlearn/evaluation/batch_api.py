@@ -242,14 +242,17 @@ class _Batches:
         """Key and outcome of every request that the files of an ended batch tell of."""
         for file_id in filter(None, (state.error_file_id, state.output_file_id)):
             text = self._judge.chat.redacted(self._client.files.content(file_id).text)
-            for raw in filter(str.strip, text.splitlines()):
+            for raw in filter(str.strip, text.split("\n")):  # other ends of lines may stand in a reply
                 try:
                     row = json.loads(raw)
                     key, answer = row["custom_id"], row.get("response") or {}
-                except (ValueError, LookupError, TypeError, AttributeError):
+                    if not isinstance(key, str) or not isinstance(answer, dict):
+                        raise TypeError
+                    line = _outcome(answer, row.get("error"))
+                except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
                     logger.warning("a line of the file %s is damaged: %.200s", file_id, raw)
                     continue
-                yield key, _outcome(answer, row.get("error"))
+                yield key, line
 
     def _keep(self, verdicts: list[Verdict] | None = None, **batches: Batch) -> None:
         self._writer.keep(self._judge.judge_id, self._budget.spending, verdicts or [], **batches)

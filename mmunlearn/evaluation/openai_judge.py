@@ -101,9 +101,8 @@ class OpenAIJudge:
         score = object_of(reply, SCORE, asked)["score"]
         if not 0 <= score <= 1:  # as the schema says, but for NaN
             raise ReplyError(asked, f"has the score {score}, outside of [0, 1]", reply.text)
-        usage = reply.usage or {}
         return Verdict(
             key=key, judge=self.judge_id, test=case.test, finetuned=case.finetuned, goal=case.goal, score=float(score),
-            model=reply.model, fingerprint=reply.system_fingerprint, prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"), time=datetime.now(UTC).isoformat(),
+            model=reply.model, fingerprint=reply.system_fingerprint, prompt_tokens=reply.tokens("prompt_tokens"),
+            completion_tokens=reply.tokens("completion_tokens"), time=datetime.now(UTC).isoformat(),
         )  # fmt: skip

@@ -235,6 +235,46 @@ def test_calls_take_the_place_of_a_batch_that_was_refused(tmp_path, monkeypatch)
     assert ledger(tmp_path)[::2] == (6, 0)
 
 
+def test_a_damaged_line_costs_its_verdict_and_no_other(tmp_path, caplog):
+    deep = "[" * 100_000
+    damage = [
+        lambda key: json.dumps({"custom_id": key, "response": "said"}),
+        lambda key: json.dumps({"custom_id": [key], "response": {"status_code": 200}}),
+        lambda key: json.dumps({"custom_id": {}, "response": {}}),
+        lambda key: json.dumps([key]),
+        lambda key: "{",
+        lambda key: f'{{"custom_id": "{key}", "response": {deep}',
+    ]
+
+    class Damaging(BatchServer):
+        def _results(self, batch, failed):
+            lines = super()._results(batch, failed)
+            keys = [json.loads(line)["custom_id"] for line in lines]
+            for i, damaged in enumerate(damage if len(lines) == 8 else []):
+                lines[i] = damaged(keys[i]).encode()
+            return lines
+
+    with Damaging(scored) as server:
+        rows = batched(server, tmp_path).judge(cases(8))
+        assert [row.score is None for row in rows] == [True] * 6 + [False] * 2
+        assert all("completed without this reply" in row.reason for row in rows[:6])
+        assert None not in scores(batched(server, tmp_path).judge(cases(8)))
+    assert caplog.text.count("is damaged") == 6
+
+
+def test_a_reply_may_hold_any_end_of_line(tmp_path):
+    class Plain(BatchServer):
+        def _results(self, batch, failed):
+            lines = super()._results(batch, failed)
+            return [json.dumps(json.loads(line), ensure_ascii=False).encode() + b"\r" for line in lines]
+
+    with Plain(
+        lambda body: f'{{"score":\u2028 {number_of(body)}}}' if number_of(body) else scored(body)
+    ) as server:
+        rows = batched(server, tmp_path).judge(cases(2))
+    assert scores(rows)[0] == 0.0005 and "not JSON" in rows[1].reason
+
+
 def test_others_read_while_a_batch_is_waited_for(tmp_path):
     with BatchServer(scored, polls=10**6) as server:
         judge_at(server, tmp_path).judge(cases(2))
