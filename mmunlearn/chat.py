@@ -67,6 +67,11 @@ class Reply(Record):
     system_fingerprint: str | None
     usage: dict[str, Any] | None
 
+    def tokens(self, name: str) -> int | None:
+        """A count of `usage`; None where the endpoint says none, or what cannot be one."""
+        count = (self.usage or {}).get(name)
+        return count if type(count) is int and 0 <= count < 2**53 else None
+
 
 class Meter(Protocol):
     """Counts the attempts of one call; `admit` may refuse one by raising."""
@@ -210,7 +215,7 @@ class ChatModel:
                 meter.admit()
             try:
                 raw = client.chat.completions.with_raw_response.create(**body)
-                reply = parse_reply(self._redact(raw.text))
+                reply = parse_reply(self.redacted(raw.text))
             except (openai.OpenAIError, ValueError) as error:
                 pause, status = _pause(error, attempt), getattr(error, "status_code", None)
                 problem = self._explain(error, attempt, pause)
@@ -255,12 +260,9 @@ class ChatModel:
                 )
             return self._client
 
-    def _redact(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
-
     def redacted(self, text: str) -> str:
         """Text of the server without the key, which it may have quoted."""
-        return self._redact(text)
+        return text.replace(self._key, "[key]") if self._key else text
 
     def _explain(self, error: Exception, attempts: int, pause: float | None) -> ChatError:
         import openai
@@ -271,7 +273,7 @@ class ChatModel:
             found = f"status {error.status_code}"
             everywhere = error.status_code in (401, 403, 404)
             if error.status_code not in (401, 403):  # servers quote a wrong key, or parts of it
-                found += f": {self._redact(error.response.text)[:300]}"
+                found += f": {self.redacted(error.response.text)[:300]}"
             found += f", and the wish to wait {pause:.0f} s more" if (pause or 0) > LAST_WAIT else ""
             advice = ADVICE.get(error.status_code, RUN_AGAIN).format(key_env=self.key_env)
         elif isinstance(error, openai.APITimeoutError):
@@ -279,7 +281,7 @@ class ChatModel:
         elif isinstance(error, openai.APIConnectionError):
             found = f"no connection, or a broken one, {attempts} times"
         else:
-            found = f"an answer that is no chat completion: {self._redact(str(error))[:300]}"
+            found = f"an answer that is no chat completion: {self.redacted(str(error))[:300]}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
         return ChatError(
             f"Asked {self.model} at {self.base_url}. Found {found}. {advice}", everywhere, answered
@@ -322,7 +324,7 @@ def parse_reply(text: str) -> Reply:
             system_fingerprint=answer.get("system_fingerprint"),
             usage=answer.get("usage"),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise ValueError(repr(text[:200])) from None
 
 
@@ -338,11 +340,11 @@ def object_of(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, 
     try:
         value = json.loads(reply.text)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except ValueError as error:
+        errors = sorted(
+            Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))
+        )
+    except (ValueError, RecursionError) as error:  # the latter where it is nested too deeply
         raise ReplyError(asked, f"is not JSON ({error})", reply.text) from None
-    errors = sorted(
-        Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))
-    )
     if errors:
         where = ".".join(map(str, errors[0].path)) or "it"
         raise ReplyError(asked, f"does not fit the schema ({where}: {errors[0].message[:200]})", reply.text)

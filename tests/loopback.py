@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
 
 @dataclass(frozen=True)
 class Said:
@@ -103,13 +105,19 @@ class BatchServer(ChatServer):
         batches: by id.
         status: what batches end as.
         unfinished: custom ids that a batch never comes to.
+        lost: routes below /v1/ that are met with 404.
     """
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any], polls: int = 1) -> None:
         super().__init__(answer)
         self.polls, self.status, self.unfinished = polls, "completed", set()
+        self.lost: set[str] = set()
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
+
+    def take(self, request: Request) -> Step:
+        step = super().take(request)
+        return Step(404) if request.path.removeprefix("/v1/") in self.lost else step
 
     def other(self, request: Request) -> bytes | Mapping[str, Any] | None:
         route, _, rest = request.path.removeprefix("/v1/").partition("?")[0].partition("/")
@@ -232,6 +240,6 @@ def completion(said: str | Mapping[str, Any] | Said, model: str) -> dict[str, An
         "created": 0,
         "model": f"{model}-2026",
         "choices": [{"index": 0, "finish_reason": said.finish_reason, "message": message}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        "usage": USAGE,
         "system_fingerprint": "fp_loopback",
     }

@@ -50,7 +50,9 @@ def ask_in_batches(
             problem = asker.submit(wanted)
             if not asker.open:
                 break
-            asker.collect_ended()
+            refused = asker.collect_ended()
+            if refused is not None:
+                raise refused
             bar.update(sum(key in asker.settled for key in wanted) - bar.n)
             if asker.open:
                 sleep(poll_seconds)
@@ -62,6 +64,35 @@ def ask_in_batches(
             "again: what is kept is not asked for again."
         )
     return asker.scores, {key: reason for key, reason in asker.missing.items() if key in wanted}
+
+
+def collect_open(
+    judge: OpenAIJudge, wanted: Mapping[str, Case], budget: Budget, writer: Writer
+) -> dict[str, float]:
+    """Before live calls: the scores, by key, of the batches that earlier jobs have left and that have ended.
+
+    Raises:
+        JudgeError: some of what is wanted is in a batch that still runs: a call would pay for it twice.
+        ChatError: the endpoint cannot be asked.
+    """
+    if not writer.batches(judge.judge_id):
+        return {}
+    with judge.chat.client() as client:
+        asker = _Batches(judge, client, budget, writer)
+        asker.resume()
+        refused = asker.collect_ended()
+    if refused is not None:
+        logger.warning("%s Calls take its place.", refused)
+    running = {batch.id: batch.cases.keys() & wanted.keys() for batch in asker.open.values()}
+    paid = {key for keys in running.values() for key in keys}
+    if paid:
+        names = ", ".join(str(name) for name, keys in running.items() if keys)
+        raise JudgeError(
+            f"Asked {judge.chat.model} for {len(wanted)} verdicts by calls. Found {len(paid)} of them in a batch that "
+            f"an earlier job has submitted and that still runs ({names}). Set evaluation.openai.batch_api to true "
+            "again to wait for it, or run again when it has ended or you have cancelled it at the endpoint."
+        )
+    return asker.scores
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,7 @@ class _Batches:
     def __init__(self, judge: OpenAIJudge, client: Any, budget: Budget, writer: Writer) -> None:
         self._judge, self._client, self._budget, self._writer = judge, client, budget, writer
         self.open: dict[str, Batch] = {}
+        self._resumed: set[str] = set()
         self.scores: dict[str, float] = {}
         self.missing: dict[str, str] = {}
 
@@ -97,6 +129,7 @@ class _Batches:
                 batch = replace(batch, id=found)
                 self._keep(batch=batch)
             self.open[batch.name] = batch
+            self._resumed.add(batch.name)
             logger.info("going on with the batch %s of %d verdicts", batch.id, len(batch.cases))
 
     def submit(self, wanted: Mapping[str, Case]) -> str | None:
@@ -145,13 +178,33 @@ class _Batches:
         self.open[batch.name] = batch
         logger.info("submitted the batch %s of %d verdicts", batch.id, len(cases))
 
-    def collect_ended(self) -> None:
-        """Keep the verdicts of every batch that has ended. Raises JudgeError where one was refused as a whole."""
+    def collect_ended(self) -> JudgeError | None:
+        """Keep the verdicts of every batch that has ended; an error where one was refused as a whole.
+
+        A batch of an earlier job that the endpoint no longer knows is forgotten. What was set aside for it stays
+        spent, as it may have been billed.
+        """
+        from openai import NotFoundError
+
+        refused = None
         for batch in list(self.open.values()):
-            state = self._client.batches.retrieve(batch.id)
-            if state.status not in ENDED:
+            try:
+                state = self._client.batches.retrieve(batch.id)
+                if state.status not in ENDED:
+                    continue
+                found = dict(self._lines(state))
+            except NotFoundError:
+                if batch.name not in self._resumed:  # submitted a moment ago: again would be without end
+                    raise
+                logger.warning(
+                    "the endpoint does not know the batch %s, or its files, any more: %d verdicts are asked for again, "
+                    "and what was set aside for it stays counted as spent",
+                    batch.id,
+                    len(batch.cases),
+                )
+                del self.open[batch.name]
+                self._keep(collected=batch)
                 continue
-            found = dict(self._lines(state))
             del self.open[batch.name]
             verdicts = self._settle(batch, found, state.status)
             self._keep(verdicts, collected=batch)
@@ -160,10 +213,11 @@ class _Batches:
             if state.status == "failed":
                 said = [error.message for error in (state.errors and state.errors.data) or []]
                 why = self._judge.chat.redacted("; ".join(map(str, said[:3]))) or "no reason"
-                raise JudgeError(
+                refused = JudgeError(
                     f"Asked {self._judge.chat.model} for {len(batch.cases)} verdicts in a batch. Found that the "
                     f"endpoint refused it as a whole: {why}. Correct that, or set evaluation.openai.batch_api to false."
                 )
+        return refused
 
     def _settle(self, batch: Batch, found: Mapping[str, _Line], status: str) -> list[Verdict]:
         """The verdicts of an ended batch; the others become missing, and what was set aside what it really cost."""
@@ -188,14 +242,17 @@ class _Batches:
         """Key and outcome of every request that the files of an ended batch tell of."""
         for file_id in filter(None, (state.error_file_id, state.output_file_id)):
             text = self._judge.chat.redacted(self._client.files.content(file_id).text)
-            for raw in filter(str.strip, text.splitlines()):
+            for raw in filter(str.strip, text.split("\n")):  # other ends of lines may stand in a reply
                 try:
                     row = json.loads(raw)
                     key, answer = row["custom_id"], row.get("response") or {}
-                except (ValueError, LookupError, TypeError, AttributeError):
+                    if not isinstance(key, str) or not isinstance(answer, dict):
+                        raise TypeError
+                    line = _outcome(answer, row.get("error"))
+                except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
                     logger.warning("a line of the file %s is damaged: %.200s", file_id, raw)
                     continue
-                yield key, _outcome(answer, row.get("error"))
+                yield key, line
 
     def _keep(self, verdicts: list[Verdict] | None = None, **batches: Batch) -> None:
         self._writer.keep(self._judge.judge_id, self._budget.spending, verdicts or [], **batches)

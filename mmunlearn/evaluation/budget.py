@@ -1,7 +1,8 @@
 """A budget in calls and in currency that holds over retries, threads, jobs and reruns.
 
 Before every attempt its greatest possible cost is set aside, and taken back to the real one when the reply says what
-it used. So neither bound is ever passed, and what a killed job had set aside stays counted: it may have been billed.
+it used. So neither bound is ever passed within a job, and what a killed job had written down as set aside stays
+counted: it may have been billed. `live_calls` says what a kill can leave uncounted.
 """
 
 from __future__ import annotations
@@ -68,12 +69,11 @@ class Budget:
     def settle(self, bound: float, reply: Reply | None, refused: bool) -> None:
         """Replace what was set aside by what a reply used; by nothing where the server refused; leave it where nobody
         knows (no usage in the reply, a broken connection)."""
-        usage = (reply and reply.usage) or {}
-        tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        tokens = [reply and reply.tokens(name) for name in ("prompt_tokens", "completion_tokens")]
         with self._lock:
             if refused:
                 self._own.cost -= bound
-            elif all(isinstance(count, int) and count >= 0 for count in tokens):
+            elif None not in tokens:
                 self._own.prompt_tokens += tokens[0]
                 self._own.completion_tokens += tokens[1]
                 self._own.cost += tokens[0] * self._prices[0] + tokens[1] * self._prices[1] - bound

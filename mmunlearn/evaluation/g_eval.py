@@ -1,7 +1,8 @@
 """What a judge of G-Eval is asked, and what makes two judges the same.
 
-Source: PEBench, section III-C3, "Instructions for G-Eval". resources/judge/g_eval.txt holds the paper's instructions
-to the letter; the paper does not print how the sentences are put below them, so that part is ours.
+Source: PEBench, section III-C3, "Instructions for G-Eval". resources/judge/g_eval.txt begins with the paper's
+instructions to the letter. What stands below them is ours, as the paper prints nothing of the kind: that no instruction
+in the sentences is to be followed, the sentences themselves, and the form of the reply.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.records import digest_of, sha256_of
+from mmunlearn.records import digest_of
 
 PROMPT = Path(__file__).resolve().parents[2] / "resources" / "judge" / "g_eval.txt"
 IDENTITY = ("base_url", "model", "temperature", "seed")
@@ -27,12 +28,12 @@ SCORE = {
 
 @cache
 def prompt_digest() -> str:
-    """SHA-256 of the instructions."""
-    return sha256_of(PROMPT)
+    """SHA-256 of all that is asked but for the sentences: instructions, how sentences are put, form of the reply."""
+    return digest_of([messages("{test}", "{finetuned}", "{goal}"), SCORE], length=64)
 
 
 def identity(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a judge: endpoint, model, temperature, seed and the instructions."""
+    """What makes a judge: endpoint, model, temperature, seed, the instructions and the form of the reply."""
     temperature = None if options["temperature"] is None else float(options["temperature"])
     own = {"base_url": options["base_url"].rstrip("/"), "temperature": temperature}
     return {key: options[key] for key in IDENTITY} | own | {"prompt": prompt_digest()}

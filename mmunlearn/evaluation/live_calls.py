@@ -1,6 +1,8 @@
 """Verdicts by one call each, several at a time, every one on disk before the next takes its place.
 
-So a killed job repeats at most the calls that were in flight. Calls run in threads; the file, the budget's first word
+So a killed job repeats at most the calls that were in flight. The first attempt of each is in the ledger before it is
+made; further attempts and second asks get there with the next verdict, at the latest after `HEARTBEAT` seconds. So a
+kill may leave those of the last two seconds out of the budget. Calls run in threads; the file, the budget's first word
 and all bookkeeping stay in the caller's.
 """
 

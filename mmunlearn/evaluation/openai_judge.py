@@ -50,7 +50,8 @@ class OpenAIJudge:
         """One judgement a case, in order; None with a reason where a call failed for good or its reply is no score.
 
         Raises:
-            JudgeError: the budget is spent, the key or the model is wrong, or the endpoint is not there.
+            JudgeError: the budget is spent, the key or the model is wrong, the endpoint is not there, or calls are
+                wanted for what a batch is still asking.
             StoreError: the file of the verdicts is damaged, or another job writes to it.
         """
         keys = [verdict_key(self.identity, case.test, case.finetuned, case.goal) for case in cases]
@@ -75,7 +76,7 @@ class OpenAIJudge:
         ]
 
     def _ask(self, wanted: Mapping[str, Case], writer: Writer) -> tuple[dict[str, float], dict[str, str]]:
-        from mmunlearn.evaluation.batch_api import ask_in_batches
+        from mmunlearn.evaluation.batch_api import ask_in_batches, collect_open
         from mmunlearn.evaluation.live_calls import LiveCalls
 
         bounds = ("max_calls", "max_cost", "prompt_price", "completion_price")
@@ -84,7 +85,10 @@ class OpenAIJudge:
         )
         if self.options["batch_api"]:
             return ask_in_batches(self, wanted, budget, writer, self.options["poll_seconds"])
-        return LiveCalls(self, budget, writer, self.options["concurrency"]).ask(wanted)
+        collected = collect_open(self, wanted, budget, writer)
+        left = {key: case for key, case in wanted.items() if key not in collected}
+        scores, missing = LiveCalls(self, budget, writer, self.options["concurrency"]).ask(left)
+        return collected | scores, missing
 
     def body(self, case: Case) -> dict[str, Any]:
         """The request for one verdict."""
@@ -97,9 +101,8 @@ class OpenAIJudge:
         score = object_of(reply, SCORE, asked)["score"]
         if not 0 <= score <= 1:  # as the schema says, but for NaN
             raise ReplyError(asked, f"has the score {score}, outside of [0, 1]", reply.text)
-        usage = reply.usage or {}
         return Verdict(
             key=key, judge=self.judge_id, test=case.test, finetuned=case.finetuned, goal=case.goal, score=float(score),
-            model=reply.model, fingerprint=reply.system_fingerprint, prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"), time=datetime.now(UTC).isoformat(),
+            model=reply.model, fingerprint=reply.system_fingerprint, prompt_tokens=reply.tokens("prompt_tokens"),
+            completion_tokens=reply.tokens("completion_tokens"), time=datetime.now(UTC).isoformat(),
         )  # fmt: skip

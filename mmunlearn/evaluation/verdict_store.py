@@ -115,6 +115,10 @@ class VerdictStore:
         if not self.path.exists():
             return {}
         with self._open() as connection:
+            if (
+                connection.execute("PRAGMA user_version").fetchone()[0] == 0
+            ):  # its first writer makes the tables now
+                return {}
             return _scores(connection, keys)
 
     def used(self, keys: Iterable[str]) -> tuple[Usage, Spending]:

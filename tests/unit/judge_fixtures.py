@@ -22,7 +22,7 @@ def options(server: ChatServer | str, folder: Path, **changed: Any) -> dict[str,
     own = {
         "base_url": base_url,
         "key_env": "TEST_KEY",
-        "timeout": 5.0,
+        "timeout": 30.0,
         "store": str(folder / "verdicts.sqlite"),
     }
     return CONFIG | own | {"poll_seconds": 0.01} | changed

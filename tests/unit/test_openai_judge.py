@@ -20,8 +20,9 @@ import pytest
 from mmunlearn.chat import ChatError
 from mmunlearn.evaluation.cases import Case, JudgeError
 from mmunlearn.evaluation.g_eval import PROMPT, SCORE
+from tests import loopback
 from tests.loopback import ChatServer, Said, Step
-from tests.unit.judge_fixtures import KEY, ROOT, cases, judge_at, number_of, options, scored
+from tests.unit.judge_fixtures import CONFIG, KEY, ROOT, cases, judge_at, number_of, options, scored
 
 QUICK = {"retry-after-ms": "1"}
 
@@ -102,6 +103,24 @@ def test_other_instructions_ask_again(tmp_path, monkeypatch):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("name", ["PROMPT", "SCORE", "messages"])
+def test_whatever_changes_the_request_makes_another_judge(tmp_path, monkeypatch, name):
+    from mmunlearn.evaluation import g_eval
+
+    shipped = g_eval.prompt_digest.__wrapped__
+    before = shipped()
+    own = tmp_path / "own.txt"
+    own.write_text(PROMPT.read_text().replace("Evaluate", "Weigh"))
+    changed = {
+        "PROMPT": own,
+        "SCORE": SCORE | {"title": "score"},
+        "messages": lambda *sentences: [{"role": "user", "content": " ".join(sentences)}],
+    }
+    assert shipped() == before
+    monkeypatch.setattr(g_eval, name, changed[name])
+    assert shipped() != before
+
+
 BAD = ["0.5", "[0.5]", {"score": "0.5"}, {"score": None}, {"score": True}, {}, '{"score": NaN}', '{"score": 1e999}',
        {"score": -0.01}, {"score": 1.01}, {"score": 50}, {"score": 0.5, "more": 1}, "zero", "", '{"score": 0.',
        Said('{"score": 0', "length"), Said(None, "stop", "I cannot."), Said("", "content_filter")]  # fmt: skip
@@ -117,6 +136,27 @@ def test_a_reply_that_is_no_score_is_asked_again_once_and_then_missing(tmp_path,
         server.answer = scored
         assert scores(judge_at(server, tmp_path).judge(cases(2))) == [0.0005, 0.001], "a missing one is kept"
     assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("count", [{"n": 1}, 10**30, 2**53, -1, 1.5, True, "9", None], ids=str)
+def test_counts_that_cannot_be_are_none_and_what_was_set_aside_stays_spent(tmp_path, monkeypatch, count):
+    monkeypatch.setattr(loopback, "USAGE", {"prompt_tokens": count, "completion_tokens": 2})
+    with ChatServer(scored) as server:
+        judge = judge_at(server, tmp_path)
+        assert scores(judge.judge(cases(3))) == [0.0005, 0.001, 0.0015]
+    with sqlite3.connect(tmp_path / "verdicts.sqlite") as connection:
+        rows = connection.execute("SELECT prompt_tokens, completion_tokens FROM verdicts").fetchall()
+        spent = connection.execute(
+            "SELECT calls, prompt_tokens, completion_tokens, cost FROM spending"
+        ).fetchone()
+    assert rows == [(None, 2)] * 3
+    assert spent[:3] == (3, 0, 0) and spent[3] > 3 * 64 * 0.6e-6
+
+
+def test_an_answer_that_is_no_completion_is_not_asked_for_again(tmp_path):
+    with FaultyServer(scored, {0: [Step(body=b"{}")]}) as server:
+        rows = judge_at(server, tmp_path).judge(cases(2))
+    assert scores(rows) == [None, 0.001] and len(server.requests) == 2
 
 
 def test_the_ends_of_the_scale_are_verdicts(tmp_path):
@@ -146,9 +186,7 @@ def test_a_thousand_judgements_through_every_fault_are_complete_or_named_missing
             steps = [step for step in passing if step.delay < 0.5 or chance.random() < 0.3]
             scripts[number] = chance.sample(steps, chance.randint(1, 3))
     with FaultyServer(lambda body: no_body.get(number_of(body)) or scored(body), scripts) as server:
-        start = time.monotonic()
         rows = judge_at(server, tmp_path, concurrency=16, timeout=2.0, max_retries=6).judge(cases(1000))
-        seconds = time.monotonic() - start
         again = len(server.requests)
         server.scripts.clear()
         server.answer = scored
@@ -170,7 +208,6 @@ def test_a_thousand_judgements_through_every_fault_are_complete_or_named_missing
         assert part in reasons
     assert len(server.requests) - again == len(lost), "a rerun asks for what is missing, and for nothing else"
     assert scores(healed) == [(i + 1) / 2000 for i in range(1000)]
-    assert seconds < 20
 
 
 def test_the_wish_to_wait_is_obeyed(tmp_path):
@@ -182,12 +219,14 @@ def test_the_wish_to_wait_is_obeyed(tmp_path):
 
 def test_calls_run_at_once_but_no_more_than_allowed(tmp_path):
     running, most, lock = [0], [0], threading.Lock()
+    together = threading.Barrier(3, timeout=60)
 
     def slow(body):
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        time.sleep(0.02)
+        together.wait()
+        time.sleep(0.01)
         with lock:
             running[0] -= 1
         return scored(body)
@@ -208,17 +247,22 @@ OpenAIJudge(json.loads(sys.argv[1])).judge(cases(300))
 def test_killed_in_the_middle_it_repeats_at_most_what_was_in_flight(tmp_path):
     def slow(body):
         time.sleep(0.01)
+        if len(server.requests) >= seen:  # the job cannot end before it is killed
+            killed.wait(60)
         return scored(body)
 
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with ChatServer(slow) as server:
         given = options(server, tmp_path, concurrency=6)
         for seen in (60, 150):
+            killed = threading.Event()
             job = subprocess.Popen([sys.executable, "-c", JOB, json.dumps(given)], cwd=ROOT, env=environment)
             while len(server.requests) < seen and job.poll() is None:
                 time.sleep(0.002)
             job.send_signal(signal.SIGKILL)
             assert job.wait() == -signal.SIGKILL
+            killed.set()
+        seen = 10**9
         rows = judge_at(server, tmp_path, concurrency=6).judge(cases(300))
     assert scores(rows) == [(i + 1) / 2000 for i in range(300)]
     asked = Counter(number_of(request.body) for request in server.requests)
@@ -290,6 +334,19 @@ def test_an_outage_in_the_middle_stops_and_keeps_what_was_said(tmp_path):
         asked = len(server.requests)
         judge_at(server, tmp_path).judge(cases(200))
     assert len(server.requests) - asked == 180
+
+
+@pytest.mark.parametrize(("concurrency", "failures"), [(1, 10), (8, 16)])
+def test_an_outage_is_as_many_failures_in_a_row_as_the_readme_says(tmp_path, concurrency, failures):
+    assert CONFIG["concurrency"] == 8
+    script = [Step(503, QUICK)] * (failures - 1) + [None] * 99
+    with ChatServer(scored, script) as server:
+        rows = judge_at(server, tmp_path, max_retries=0, concurrency=concurrency).judge(cases(40))
+        assert scores(rows).count(None) == failures - 1
+        server.script = [Step(503, QUICK)] * 999
+        with pytest.raises(JudgeError, match="status 503"):
+            judge_at(server, tmp_path, max_retries=0, concurrency=concurrency).judge(cases(99, start=40))
+        assert failures <= len(server.requests) - 40 < failures + concurrency
 
 
 def test_the_key_is_nowhere(tmp_path, caplog):

@@ -79,7 +79,7 @@ def test_a_second_writer_waits_says_so_and_gives_up(tmp_path, caplog):
 
 
 def test_a_second_writer_goes_on_when_the_first_ends(tmp_path):
-    store, order = VerdictStore(tmp_path / "v.sqlite", wait=10), []
+    store, order = VerdictStore(tmp_path / "v.sqlite", wait=60), []
 
     def second():
         with store.writing() as writer:
@@ -107,7 +107,7 @@ with VerdictStore(sys.argv[1]).writing() as writer:
 
 
 def test_a_killed_writer_lifts_its_lock_and_loses_nothing_it_has_told(tmp_path):
-    store = VerdictStore(tmp_path / "v.sqlite", wait=5)
+    store = VerdictStore(tmp_path / "v.sqlite", wait=60)
     job = subprocess.Popen(
         [sys.executable, "-c", JOB, str(store.path)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -135,6 +135,15 @@ def test_a_file_that_is_none_or_of_another_version_is_named(tmp_path, damage):
         store.read(["a"])
     with pytest.raises(StoreError, match="Asked"), store.writing():
         pass
+
+
+def test_a_file_that_its_first_writer_has_just_opened_holds_nothing(tmp_path):
+    store = VerdictStore(tmp_path / "v.sqlite")
+    store.path.touch()
+    assert store.read(["a"]) == {}
+    with store.writing() as writer:
+        writer.keep("judge", SPENT, [verdict("a")])
+    assert store.read(["a"]) == {"a": 0.5}
 
 
 def test_batches_are_remembered_until_they_are_collected(tmp_path):
