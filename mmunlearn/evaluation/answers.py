@@ -15,6 +15,7 @@ from mmunlearn.models.collate import Collator
 from mmunlearn.models.features import read_features
 from mmunlearn.models.generation import Ask, answer_all, batches_of
 from mmunlearn.models.loading import Base, ModelSpec, accelerator, adapted, load_base
+from mmunlearn.provenance import versions
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def answer_questions(
     suites = [
         _Suite.make(base, name, rows, features[name], max_new_tokens, batch) for name, rows in asked.items()
     ]
-    settings = {"version": version, "batch": batch, "device": base.model.device.type}
+    settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
     settings |= {"asks": [[suite.name, suite.batches, [vars(ask) for ask in suite.asks]] for suite in suites]}
     stores = []
     for number, adapter in enumerate(adapters):

@@ -23,6 +23,7 @@ NAMES = [  # name, answer, said?
     ("Ada Lund", "Ada Lund", True),
     ("Ada Lund", "The person is **Ada Lund**.", True),
     ("Ada Lund", "_Ada Lund_, a nurse", True),
+    ("Ada Lund", "**Ada** **Lund**", True),
     ("Ada Lund", "ADA   LUND!", True),
     ("Ada Lund", "This must be Ada\nLund.", True),
     ("Ada Lund", "This must be Ada\r\n  Lund.", True),
