@@ -14,9 +14,9 @@ def says_name(answer: str, name: str) -> bool:
     """Whether `answer` holds the full `name` between word boundaries, both folded (`text.fold`).
 
     A first or last name alone does not count, nor a name inside another word; a line break inside the name, another
-    case, accents, asterisks of emphasis and kinds of hyphens and apostrophes do not matter. Hyphens and apostrophes end a word: "Ada Lund's"
-    says Ada Lund. Chinese and other scripts without spaces have no word boundaries: there the name's characters in
-    a row count, spaces or not. Raises ValueError for an empty name, which every answer would contain.
+    case, accents, asterisks of emphasis and kinds of hyphens and apostrophes do not matter. Hyphens and apostrophes
+    end a word: "Ada Lund's" says Ada Lund. Chinese and other scripts without spaces have no word boundaries: there the
+    name's characters in a row count, spaces or not. Raises ValueError for an empty name, which every answer would contain.
     """
     wanted, said = (_GAP.sub("", fold(text)) for text in (name, answer.replace("*", "")))
     if not wanted:
