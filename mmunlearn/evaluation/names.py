@@ -16,7 +16,8 @@ def says_name(answer: str, name: str) -> bool:
     A first or last name alone does not count, nor a name inside another word; a line break inside the name, another
     case, accents, asterisks of emphasis and kinds of hyphens and apostrophes do not matter. Hyphens and apostrophes
     end a word: "Ada Lund's" says Ada Lund. Chinese and other scripts without spaces have no word boundaries: there the
-    name's characters in a row count, spaces or not. Raises ValueError for an empty name, which every answer would contain.
+    name's characters in a row count, spaces or not. Raises ValueError for an empty name, which every answer would
+    contain.
     """
     wanted, said = (_GAP.sub("", fold(text)) for text in (name, answer.replace("*", "")))
     if not wanted:
