@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
 from mmunlearn.records import Record, RecordError, digest_of
-from mmunlearn.text import fold
 
 Kind = Literal["picture", "sample", "person", "event"]
 GUARDED = re.compile(r"'+[=+\-@\t\r]")  # what a page guards by one more apostrophe: spreadsheets would run it
@@ -53,8 +53,11 @@ def text_digest(row: Record) -> str:
 
 
 def reviewer_key(name: str) -> str:
-    """What two spellings of one reviewer's name share: case, accents and spaces do not count."""
-    return fold(name)
+    """What two spellings of one reviewer's name share: case, accents and spaces do not count; as `fold` in
+    review_store.js.j2 has it."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(plain.casefold().split())
 
 
 def read_verdicts(paths: Iterable[Path]) -> list[Verdict]:
