@@ -48,6 +48,7 @@ class Reviewer(Browser):
     def sign(self, name: str) -> None:
         self.run("document.getElementById('who-name').value = ''")
         self.type("#who-name", name + ENTER)
+        self.wait(lambda: not self.run("document.getElementById('who').open"))
 
     def begin(self, page: Path) -> None:
         self.open(page)
@@ -81,7 +82,7 @@ class Reviewer(Browser):
         for old in self.downloads.iterdir():
             old.unlink()
         self.press("s")
-        self.wait(lambda: any(self.downloads.glob("*.csv")))
+        self.wait(lambda: any(path.stat().st_size for path in self.downloads.glob("*.csv")))
         if files := list(self.downloads.glob("*.csv")):
             return files[0]
         pytest.fail(f"asked for a saved file; found {list(self.downloads.iterdir())}; see the console log")
