@@ -56,7 +56,7 @@ def test_a_changed_rate_retrains_one_method_and_nothing_else(small):
         plan = small.planned()
     finally:
         small.configure()
-    assert plan["train_unlearned"] == 2, "person and event"
+    assert plan["train_traced"] == 2, "person and event"
     assert "train_finetuned" not in plan and "train_goal" not in plan and "draw_shard" not in plan
 
 
