@@ -170,6 +170,8 @@ def _draw_all(
         drawn = workers.imap(partial(_draw_one, settings=settings), jobs, chunksize=32)
         for picture, shown in progress(drawn, f"draw {name}", len(jobs), "picture"):
             yield resize([picture]), shown
+        workers.close()  # and not ended by a signal, which a caller of ours may have given another meaning
+        workers.join()
 
 
 def _draw_one(job: tuple[str, int], settings: PoolSettings) -> tuple[Any, Shown]:

@@ -10,8 +10,9 @@ import copy
 import pickle
 import runpy
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import chdir
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ class Rules:
     def needed(cls, folder: Path, files: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
         """The jobs that Snakemake would run for these files, in order: their rule and what it gives its script."""
         cls._read = "", {}
-        with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
+        with _own_signals(), SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             workflow = api.workflow(ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=folder)
             asked = DAGSettings(targets=set(files), rerun_triggers={RerunTrigger.MTIME})
             workflow.dag(asked).execute_workflow(executor="dryrun")
@@ -114,6 +115,18 @@ class Rules:
     def _given(job: Any) -> dict[str, Any]:
         files = {kind: _plain(getattr(job, kind)) for kind in ("input", "output", "log")}
         return {**files, "params": dict(job.params.items()), "wildcards": dict(job.wildcards_dict)}
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Snakemake's scheduler leaves handlers behind, with which the tests' processes could not be ended."""
+    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(kind) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
 @dataclass(frozen=True)
