@@ -8,8 +8,9 @@ from importlib.resources import files
 
 from dicebear import Avatar, Style
 
+from mmunlearn.pocket.art import read_drawing
 from mmunlearn.pocket.identities import Identity
-from mmunlearn.pocket.shapes import BRIGHT, circle, line, mix, path, rect
+from mmunlearn.pocket.shapes import path
 
 AVATAR_SIZE = 64.0
 """Side of the square in which ``draw_avatar`` draws, in its own units."""
@@ -42,10 +43,12 @@ _BEARDS = {"full beard": "beardMustache", "goatee": "goatee", "moustache": "walr
 _EYES = ("open", "open", "open", "happy", "happy", "wink", "sleep")
 _MOUTHS = ("bigSmile", "bigSmile", "smile", "smile", "smirk", "surprise", "lips", "frown")
 _CLOTHES = ("rounded", "rounded", "squared", "checkered")
-_CLOTHES_COLORS = (*BRIGHT, "#2bb7c4", "#f7f3ea", "#3b3f4d")
+_CLOTHES_COLORS = (
+    *("#e5484d", "#f5b83d", "#3b6fe0", "#7d57c9", "#22a86b", "#f0668c", "#f07f2e"),
+    *("#2bb7c4", "#f7f3ea", "#3b3f4d"),
+)
 _CLOTHES_MARK = "#010203"
 _FACE = "M32 13a14 14 0 0 1 14 14v6a14 14 0 1 1-28 0v-6a14 14 0 0 1 14-14"
-_FRAMES = "#2a1a4a"
 
 
 def draw_avatar(identity: Identity, rng: random.Random) -> str:
@@ -88,7 +91,7 @@ def _portrait(identity: Identity, eyes: str, mouth: str, clothes: str) -> str:
         "facialHairVariant": [_BEARDS.get(identity.facial_hair or "", "goatee")],
         "facialHairColor": [hair[1:]],
     }
-    back, front = _own_hair(identity.hair, hair)
+    back, front = _hair(identity.hair, hair)
     return back + _plain(Avatar(_style(), options).to_string()) + front
 
 
@@ -103,35 +106,15 @@ def _plain(svg: str) -> str:
     return re.sub(r'fill="black" opacity="[^"]*" style="[^"]*"', 'fill="#000" fill-opacity=".25"', svg)
 
 
-def _own_hair(style: str, color: str) -> tuple[str, str]:
+def _hair(style: str, color: str) -> tuple[str, str]:
     """Draw the styles that dicebear lacks, as (behind the head, in front of it)."""
-    light = mix(color, "#ffffff", 0.15)
-    if style == "spiky":
-        spikes = "M17 28L14 18L20 19L19 9L26 14L29 4L34 12L41 5L42 14L49 11L46 20L51 20L47 28Q45 20 32 20Q19 20 17 28Z"
-        return "", path(spikes, light)
-    if style == "puffs":
-        behind = circle(16.5, 14, 9.5, color) + circle(47.5, 14, 9.5, color)
-        cap = path("M17.5 27a14.5 15 0 0 1 29 0Q43 20 32 19Q21 20 17.5 27Z", light)
-        return behind, cap + line("M32 12.5V19", color, 0.8)
-    return "", ""
+    if style in _STYLES:
+        return "", ""
+    behind = read_drawing("people/puffs behind").fill(hair=color) if style == "puffs" else ""
+    return behind, read_drawing(f"people/{style}").fill(hair=color)
 
 
 def _marks(identity: Identity) -> str:
     """Draw the permanent glasses and mark over the face."""
-    svg = ""
-    if identity.mark == "earrings":
-        for x in (17.0, 47.0):
-            svg += circle(x, 39.2, 2.2, "none", 'stroke="#ffc928" stroke-width="1.5"')
-    if identity.mark == "freckles":
-        spots = ((22, 35), (24.6, 33.8), (25, 36.6), (42, 35), (39.4, 33.8), (39, 36.6))
-        svg += "".join(circle(x, y, 0.85, "#8a3d1e", 'fill-opacity=".8"') for x, y in spots)
-    if identity.mark == "beauty spot":
-        svg += circle(40.2, 39.4, 1.25, "#2a1420")
-    if identity.mark == "scar":
-        svg += line("M41.5 31.5L38.5 39M38.6 33.6L42 35M37.8 36.2L41 37.6", "#b3243c", 1.1)
-    if identity.glasses:
-        for x in (20.6, 33.4):
-            svg += rect(x, 24.2, 10, 8.6, "#ffffff", 'rx="2.6" fill-opacity=".25"')
-            svg += rect(x, 24.2, 10, 8.6, "none", f'rx="2.6" stroke="{_FRAMES}" stroke-width="1.9"')
-        svg += line("M30.6 27H33.4M18 26.5H20.6M43.4 26.5H46", _FRAMES, 1.8)
-    return svg
+    names = (identity.mark, "glasses" if identity.glasses else None)
+    return "".join(read_drawing(f"people/{name}").fill() for name in names if name)

@@ -1,93 +1,92 @@
 """World knowledge: common things of four classes, each drawn large over a varied background."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
-from mmunlearn.pocket import entity_art_living as living
-from mmunlearn.pocket import entity_art_made as made
+from mmunlearn.pocket.art import draw, read_drawing
 from mmunlearn.pocket.backdrops import SKIES, draw_ground, draw_sky
 from mmunlearn.pocket.resources import read_rows
-from mmunlearn.pocket.shapes import CANVAS, bands, circle, ellipse, place, tinted
+from mmunlearn.pocket.shapes import CANVAS, bands, circle, ellipse, mix, place, rect, tinted
 
 _CALM_SKIES = ("day", "dawn", "golden", "sunset", "cloudy")
 
 
 @dataclass(frozen=True)
 class Entity:
-    """One kind of thing.
+    """One kind of thing; its drawing is the file of its name, standing on (0, 0) and about 80 units tall.
 
     Attributes:
         name: its common English name.
         entity_class: "animal", "plant", "building" or "vehicle".
-        draw: makes the SVG fragment from a random generator, standing on (0, 0).
         settings: where it may be seen: grounds, or "air", "water" and "space".
     """
 
     name: str
     entity_class: str
-    draw: Callable[[random.Random], str]
     settings: tuple[str, ...]
 
 
 _LAND = ("meadow", "field")
 _TOWN = ("plaza", "street")
 
-_ROWS: dict[str, tuple[tuple[Callable[[random.Random], str], tuple[str, ...]], ...]] = {
-    "animal": (
-        (living.fox, ("meadow", "snow", "field")),
-        (living.owl, ("air", "deck")),
-        (living.penguin, ("snow",)),
-        (living.elephant, ("desert", "meadow")),
-        (living.frog, ("water", "meadow")),
-        (living.whale, ("water",)),
-        (living.snail, ("meadow", "deck")),
-        (living.turtle, ("beach", "meadow")),
-        (living.bee, ("air", "meadow")),
-        (living.flamingo, ("water", "beach")),
-    ),
-    "plant": (
-        (living.sunflower, _LAND),
-        (living.tulip, _LAND),
-        (living.palm_tree, ("beach", "desert")),
-        (living.saguaro, ("desert",)),
-        (living.pumpkin, ("field", "deck")),
-        (living.corn, ("field", "deck")),
-        (living.strawberry, ("meadow", "deck")),
-        (living.water_lily, ("water",)),
-        (living.carrot, ("deck", "field")),
-        (living.apple_tree, _LAND),
-    ),
-    "building": (
-        (made.lighthouse, ("beach",)),
-        (made.windmill, _LAND),
-        (made.castle, ("meadow", "snow")),
-        (made.pyramid, ("desert",)),
-        (made.igloo, ("snow",)),
-        (made.pagoda, ("meadow", "plaza")),
-        (made.barn, _LAND),
-        (made.skyscraper, _TOWN),
-        (made.temple, ("plaza", "desert")),
-        (made.observatory, ("meadow", "snow")),
-    ),
-    "vehicle": (
-        (made.tractor, _LAND),
-        (made.helicopter, ("air",)),
-        (made.rocket, ("air", "space")),
-        (made.bus, ("street",)),
-        (made.steam_train, ("meadow", "desert")),
-        (made.airplane, ("air",)),
-        (made.submarine, ("water",)),
-        (made.ambulance, ("street",)),
-        (made.sailboat, ("water",)),
-        (made.hot_air_balloon, ("air",)),
-    ),
+_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "animal": {
+        "fox": ("meadow", "snow", "field"),
+        "owl": ("air", "deck"),
+        "penguin": ("snow",),
+        "elephant": ("desert", "meadow"),
+        "frog": ("water", "meadow"),
+        "whale": ("water",),
+        "snail": ("meadow", "deck"),
+        "turtle": ("beach", "meadow"),
+        "bee": ("air", "meadow"),
+        "flamingo": ("water", "beach"),
+    },
+    "plant": {
+        "sunflower": _LAND,
+        "tulip": _LAND,
+        "palm tree": ("beach", "desert"),
+        "saguaro": ("desert",),
+        "pumpkin": ("field", "deck"),
+        "corn": ("field", "deck"),
+        "strawberry": ("meadow", "deck"),
+        "water lily": ("water",),
+        "carrot": ("deck", "field"),
+        "apple tree": _LAND,
+    },
+    "building": {
+        "lighthouse": ("beach",),
+        "windmill": _LAND,
+        "castle": ("meadow", "snow"),
+        "pyramid": ("desert",),
+        "igloo": ("snow",),
+        "pagoda": ("meadow", "plaza"),
+        "barn": _LAND,
+        "skyscraper": _TOWN,
+        "temple": ("plaza", "desert"),
+        "observatory": ("meadow", "snow"),
+    },
+    "vehicle": {
+        "tractor": _LAND,
+        "helicopter": ("air",),
+        "rocket": ("air", "space"),
+        "bus": ("street",),
+        "steam train": ("meadow", "desert"),
+        "airplane": ("air",),
+        "submarine": ("water",),
+        "ambulance": ("street",),
+        "sailboat": ("water",),
+        "hot air balloon": ("air",),
+    },
 }
 
 ENTITIES: dict[str, Entity] = {
-    draw.__name__.replace("_", " "): Entity(draw.__name__.replace("_", " "), entity_class, draw, settings)
-    for entity_class, rows in _ROWS.items()
-    for draw, settings in rows
+    name: Entity(name, entity_class, settings)
+    for entity_class, names in _SETTINGS.items()
+    for name, settings in names.items()
 }
 """Every entity by name."""
 
@@ -114,14 +113,15 @@ def draw_entity(name: str, rng: random.Random) -> str:
     elif setting == "water":
         background = _open_water(rng)
     else:
-        sky, horizon = rng.choice(_CALM_SKIES), rng.uniform(66, 78) - (18 if setting == "lake" else 0)
+        sky, horizon = rng.choice(_CALM_SKIES), rng.uniform(66, 78)
         ground = tinted(draw_ground(setting, horizon, sky, rng), SKIES[sky].tint, SKIES[sky].veil)
         background = (
             draw_sky(sky, horizon, rng)
             + ground
             + ellipse(x, base, 42 * scale, 5, "#1b2440", 'fill-opacity=".25"')
         )
-    return background + place(entity.draw(rng), x, base, scale, flip=rng.random() < 0.5)
+    drawn = _COMPUTED[name](rng) if name in _COMPUTED else draw(f"entities/{name}", rng)
+    return background + place(drawn, x, base, scale, flip=rng.random() < 0.5)
 
 
 def _open_sky(setting: str, rng: random.Random) -> str:
@@ -143,3 +143,40 @@ def _open_water(rng: random.Random) -> str:
     svg = draw_sky(rng.choice(_CALM_SKIES[:4]), horizon, rng) + bands(horizon, CANVAS, "#6cc9ee", "#2678bd")
     waves = ((rng.uniform(2, 126), rng.uniform(horizon + 4, 124), rng.uniform(5, 10)) for _ in range(14))
     return svg + "".join(ellipse(x, y, half, 0.9, "#c9eefc") for x, y, half in waves)
+
+
+def _windmill(rng: random.Random) -> str:
+    drawing, turn = read_drawing("entities/windmill"), rng.uniform(10, 75)
+    sails = {f"sail{i}": f"{turn + 90 * i:.0f}" for i in range(4)}
+    return drawing.fill(**sails, **drawing.choose(rng))
+
+
+def _apple_tree(rng: random.Random) -> str:
+    drawing = read_drawing("entities/apple tree")
+    colors, turn, apples = drawing.choose(rng), rng.uniform(-0.3, 0.3), ""
+    for x, y in ((-28, -46), (-12, -58), (4, -44), (20, -60), (30, -44), (-4, -76), (-16, -38)):
+        sway = 3 * math.sin(turn * x)
+        apples += circle(x + sway, y, 5.4, "#e3342f") + circle(x - 1.6 + sway, y - 1.8, 1.5, "#ff9a8a")
+    return drawing.fill(apples=apples, **colors)
+
+
+def _skyscraper(rng: random.Random) -> str:
+    drawing = read_drawing("entities/skyscraper")
+    colors, windows = drawing.choose(rng), ""
+    for row, column in product(range(9), range(4)):
+        color = "#ffe99a" if rng.random() < 0.45 else mix(colors["glass"], "#ffffff", 0.55)
+        windows += rect(-15 + 8.2 * column, -86 + 9 * row, 5.6, 6, color)
+    return drawing.fill(windows=windows, **colors)
+
+
+def _hot_air_balloon(rng: random.Random) -> str:
+    first, second = rng.sample(("#e5484d", "#f5b83d", "#3b6fe0", "#7d57c9", "#22a86b"), 2)
+    return read_drawing("entities/hot air balloon").fill(first=first, second=second)
+
+
+_COMPUTED: dict[str, Callable[[random.Random], str]] = {
+    "windmill": _windmill,
+    "apple tree": _apple_tree,
+    "skyscraper": _skyscraper,
+    "hot air balloon": _hot_air_balloon,
+}

@@ -1,14 +1,10 @@
 """SVG building blocks: every function returns a fragment of SVG text; lengths are in canvas units."""
 
-import random
 import re
 from functools import lru_cache
 
 CANVAS = 128.0
 """Side of the square canvas every drawing shares."""
-
-BRIGHT = ("#e5484d", "#f5b83d", "#3b6fe0", "#7d57c9", "#22a86b", "#f0668c", "#f07f2e")
-"""Saturated colours for things that should be seen."""
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str, extra: str = "") -> str:
@@ -77,11 +73,6 @@ def mix(first: str, second: str, share: float) -> str:
     """Blend two ``#rrggbb`` colours; ``share`` is the part of the second, 0 to 1."""
     pairs = zip(_channels(first), _channels(second), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
-
-
-def bright(rng: random.Random) -> str:
-    """Choose one of the bright colours."""
-    return rng.choice(BRIGHT)
 
 
 def _channels(colour: str) -> list[int]:
