@@ -59,7 +59,7 @@ rule all:
         "<results>/run_config.yaml",
         "<results>/tables/filter_agreement.csv",
         "<results>/figures/fig4.png",
-        recipes.outputs(config["outputs"]),
+        targets.outputs(config["outputs"]),
 
 
 rule curate:
@@ -78,38 +78,38 @@ rule dataset:
         "<results>/dataset/questions.jsonl",
         "<results>/dataset/statistics.json",
         expand("<results>/dataset/{name}.jsonl", name=["real", "world"]),
-        expand("<results>/dataset/splits/{split}.json", split=SPLITS),
+        expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
 
 
 rule train:
     input:
-        recipes.trainings(TABLE3),
+        RUNS.trainings("table3"),
 
 
 rule evaluate:
     input:
-        recipes.scores(TABLE3),
+        RUNS.scores("table3"),
 
 
 rule table4:
     input:
-        recipes.outputs(["table4"]),
+        targets.outputs(["table4"]),
 
 
 rule figures:
     input:
         "<results>/figures/fig4.png",
-        recipes.outputs(["figures"]),
+        targets.outputs(["figures"]),
 
 
 rule robustness:
     input:
-        recipes.outputs(["robustness"]),
+        targets.outputs(["robustness"]),
 
 
 rule review:
     input:
-        expand("<results>/review/pictures-{shard:03d}.html", shard=SHARDS),
+        expand("<results>/review/pictures-{shard:03d}.html", shard=GIVEN.shards),
         "<results>/review/sample.html",
         "<results>/review/texts.html",
         "<results>/review/agreement.html",

@@ -57,9 +57,9 @@ def prepare(seed: int) -> Path:
 def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> dict:
     """One selection run: does it reach its bound?"""
     import torch
+    from mmunlearn.recipes import LOOP_KEYS, parts
 
     from mmunlearn.models.loading import ModelSpec
-    from mmunlearn.recipes import LOOP_KEYS, parts
     from mmunlearn.records import Training, read_json
     from mmunlearn.training.recipes import TrainingJob, train_unlearned
 

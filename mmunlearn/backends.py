@@ -44,7 +44,7 @@ def backend(kind: str, name: str) -> Any:
     """
     names = BACKENDS[kind]
     if name not in names:
-        from mmunlearn.config import nearest
+        from mmunlearn.text import nearest
 
         raise UnknownBackend(f"{kind} backend '{name}' is unknown; {nearest(name, names)}")
     module, attribute = names[name].split(":")

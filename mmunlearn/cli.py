@@ -50,9 +50,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print a plan; the exit code."""
-    from mmunlearn.planning.plan import make_plan
-    from mmunlearn.planning.show import show_plan
-    from mmunlearn.workflow import plan_jobs
+    from mmunlearn.workflow.job import plan_jobs
+    from mmunlearn.workflow.planning.plan import make_plan
+    from mmunlearn.workflow.planning.show import show_plan
 
     wanted = [*args.configfile, "Snakefile"]
     missing = [path for path in wanted if not Path(path).is_file()]

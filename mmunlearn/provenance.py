@@ -1,4 +1,4 @@
-"""What a number rests on: versions and memory, recorded beside it."""
+"""What a number rests on: versions, memory and the files of a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import mmunlearn
 
@@ -30,3 +31,14 @@ def peak_memory_gb() -> float:
         return round(torch.cuda.max_memory_allocated() / 1e9, 3)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
+
+
+def checkpoint_files(source: str) -> list[str]:
+    """Configuration, weights, tokenizer and template of a checkpoint folder; config.json even where it is missing, so
+    that its absence is reported."""
+    files = {
+        path.as_posix()
+        for path in Path(source).glob("*")
+        if path.suffix in (".json", ".safetensors", ".jinja")
+    }
+    return sorted(files | {f"{source}/config.json"})

@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 Target = Literal["person", "event"]
+POPE_SUBSETS = ("random", "popular", "adversarial")
+"""Of the World set's questions (Li et al., Evaluating Object Hallucination in Large Vision-Language Models, 2023)."""
 
 
 class RecordError(ValueError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Iterable
 
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -35,3 +37,10 @@ def _plain(letter: str) -> str:
     if kind == "Cf":
         return ""
     return "" if unicodedata.combining(letter) not in (0, *_LETTER_PARTS) else letter
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a message: the closest known name, or all of them."""
+    names = sorted(known)
+    match = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(names)}"

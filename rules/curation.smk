@@ -10,7 +10,7 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 rule curate_people:
     input:
-        shipped=SHIPPED_TEXTS["people"],
+        shipped=GIVEN.shipped_texts("people"),
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -21,7 +21,7 @@ rule curate_people:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        decided=[DECIDED["texts"], settings.curation_identity(config, "people")],
+        decided=[GIVEN.decided["texts"], GIVEN.curator("people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],
         version=2,
@@ -31,7 +31,7 @@ rule curate_people:
 
 rule curate_events:
     input:
-        shipped=SHIPPED_TEXTS["events"],
+        shipped=GIVEN.shipped_texts("events"),
     output:
         "<results>/curation/drafts/events.jsonl",
     log:
@@ -42,7 +42,7 @@ rule curate_events:
         "../envs/curation.yaml"
     params:
         curator=config["curation"]["backend"],
-        decided=[DECIDED["texts"], settings.curation_identity(config, "events")],
+        decided=[GIVEN.decided["texts"], GIVEN.curator("events")],
         n=config["curation"]["n_events"],
         seed=config["seed"],
         version=2,
@@ -65,7 +65,7 @@ rule accept_texts:
         "../envs/curation.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        decided=DECIDED["texts"],
+        decided=GIVEN.decided["texts"],
         version=1,
     script:
         "../workflow_scripts/accept_texts.py"

@@ -49,8 +49,8 @@ rule split_concepts:
 rule build_reference_set:
     input:
         events="<results>/curation/events.jsonl",
-        lists=lambda wildcards: settings.set_lists(config, wildcards.set),
-        weights=lambda wildcards: settings.set_weights(config, wildcards.set),
+        lists=GIVEN.set_lists,
+        weights=GIVEN.set_weights,
     output:
         "<results>/dataset/{set}.jsonl",
     log:
@@ -63,8 +63,8 @@ rule build_reference_set:
         **IMAGES["job"],
     params:
         source=config["dataset"]["reference_sets"],
-        options=lambda wildcards: settings.set_options(config, wildcards.set),
-        n=lambda wildcards: config["dataset"][f"n_{wildcards.set}"],
+        options=GIVEN.set_options,
+        n=GIVEN.set_size,
         questions=config["dataset"]["questions"],
         answers=config["dataset"]["answers"],
         size=IMAGES["size"],
@@ -80,7 +80,7 @@ rule count_dataset:
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",
         questions="<results>/dataset/questions.jsonl",
-        splits=expand("<results>/dataset/splits/{split}.json", split=SPLITS),
+        splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
     output:
         "<results>/dataset/statistics.json",
     log:

@@ -6,14 +6,18 @@ makes  <results>/answers/<model>/<recipe>/seed-<n>/<suite>.jsonl
        <results>/scores/<model>/<recipe>/seed-<n>/<split>.json
 """
 
+SUITE_FILES = {
+    "questions": [f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
+    "features": expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
+    "base": GIVEN.base,
+}
+
 
 rule answer_questions:
     input:
-        questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
-        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
-        splits=lambda wildcards: samples.splits(config, wildcards.recipe),
+        **SUITE_FILES,
+        splits=RUNS.sample_splits,
         adapters=["<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors"],
-        base=checkpoint,
     output:
         expand("<results>/answers/{{model}}/{{recipe}}/seed-{{seed}}/{suite}.jsonl", suite=SUITES),
     log:
@@ -21,61 +25,56 @@ rule answer_questions:
     benchmark:
         "<benchmarks>/answer_questions/{model}/{recipe}/seed-{seed}.tsv"
     wildcard_constraints:
-        recipe="finetuned|[a-z0-9+]+-(person|event|both)[0-9]{2}",
+        recipe=ids.WHOLE,
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **ASKING,
+        **GIVEN.answering_job,
     params:
-        spec=model_spec,
-        suites=SUITES,
-        sample=lambda wildcards: samples.sample(config, wildcards.recipe),
+        spec=GIVEN.model,
+        sample=RUNS.sample,
         max_new_tokens=config["evaluation"]["max_new_tokens"],
         version=1,
     script:
         "../workflow_scripts/answer_questions.py"
 
 
-# All kept steps of a recipe (Figure 7): one load of the base.
+# All traced steps of a recipe (Figure 7): one load of the base.
 use rule answer_questions as answer_steps with:
     input:
-        questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
-        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
-        splits=["<results>/dataset/splits/{split}.json"],
+        **SUITE_FILES,
+        splits=GIVEN.splits,
         adapters=expand(
-            "<results>/models/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/adapter/adapter_model.safetensors",
-            step=TRACE_STEPS,
+            "<results>/models/{{model}}/{{recipe}}@{step}/seed-{{seed}}/adapter/adapter_model.safetensors",
+            step=RUNS.steps,
         ),
-        base=checkpoint,
     output:
         expand(
-            "<results>/answers/{{model}}/{{method}}-{{split}}@{step}/seed-{{seed}}/{suite}.jsonl",
-            step=TRACE_STEPS,
+            "<results>/answers/{{model}}/{{recipe}}@{step}/seed-{{seed}}/{suite}.jsonl",
+            step=RUNS.steps,
             suite=SUITES,
         ),
     log:
-        "<logs>/answer_steps/{model}/{method}-{split}/seed-{seed}.log",
+        "<logs>/answer_steps/{model}/{recipe}/seed-{seed}.log",
     benchmark:
-        "<benchmarks>/answer_steps/{model}/{method}-{split}/seed-{seed}.tsv"
+        "<benchmarks>/answer_steps/{model}/{recipe}/seed-{seed}.tsv"
     params:
-        sample=samples.sample(config, STEPS[0][1]) if STEPS else None,
+        sample=RUNS.figure_sample,
 
 
 # All concepts that Figure 9 unlearns alone, of every target: one load of the base.
 use rule answer_questions as answer_concepts with:
     input:
-        questions=[f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
-        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
-        splits=samples.splits(config, CONCEPTS[0].name),
+        **SUITE_FILES,
+        splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.figure_splits),
         adapters=expand(
-            "<results>/models/{{model}}/{recipe.name}/seed-{{seed}}/adapter/adapter_model.safetensors",
-            recipe=CONCEPTS,
+            "<results>/models/{{model}}/{recipe}/seed-{{seed}}/adapter/adapter_model.safetensors",
+            recipe=RUNS.concepts,
         ),
-        base=checkpoint,
     output:
         expand(
-            "<results>/answers/{{model}}/{recipe.name}/seed-{{seed}}/{suite}.jsonl",
-            recipe=CONCEPTS,
+            "<results>/answers/{{model}}/{recipe}/seed-{{seed}}/{suite}.jsonl",
+            recipe=RUNS.concepts,
             suite=SUITES,
         ),
     log:
@@ -83,14 +82,14 @@ use rule answer_questions as answer_concepts with:
     benchmark:
         "<benchmarks>/answer_concepts/{model}/seed-{seed}.tsv"
     params:
-        sample=samples.sample(config, CONCEPTS[0].name),
+        sample=RUNS.concept_sample,
 
 
 rule judge_answers:
     input:
         answers="<results>/answers/{model}/{recipe}/seed-{seed}/dataset.jsonl",
-        finetuned=finetuned_answers,
-        goal=goal_answers,
+        finetuned=GIVEN.finetuned_answers,
+        goal=GIVEN.goal_answers,
         split="<results>/dataset/splits/{split}.json",
     output:
         "<results>/judgements/{model}/{recipe}/seed-{seed}/{split}.jsonl",
@@ -101,10 +100,10 @@ rule judge_answers:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **settings.judge_resources(config),
+        **GIVEN.judge_job,
     params:
         judge=config["evaluation"]["judge"],
-        decided=settings.judge_identity(config),
+        decided=GIVEN.judge_identity,
         code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/judge_answers.py"
@@ -113,8 +112,8 @@ rule judge_answers:
 rule score_answers:
     input:
         answers=expand("<results>/answers/{{model}}/{{recipe}}/seed-{{seed}}/{suite}.jsonl", suite=SUITES),
-        finetuned=finetuned_real_answers,
-        judgements=judgements,
+        finetuned=GIVEN.finetuned_real_answers,
+        judgements=GIVEN.judgements,
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
         real="<results>/dataset/real.jsonl",
@@ -128,10 +127,9 @@ rule score_answers:
     conda:
         "../envs/evaluation.yaml"
     params:
-        suites=SUITES,
-        label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        sample=lambda wildcards: samples.sample(config, wildcards.recipe),
-        judge=settings.judge_name(config),
+        label=GIVEN.label,
+        sample=RUNS.sample,
+        judge=GIVEN.judge_name,
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
         code=code_digest("evaluation", "seeds.py", "records.py", "text.py"),
@@ -148,4 +146,4 @@ use rule score_answers as score_sampled with:
     benchmark:
         "<benchmarks>/score_sampled/{model}/{recipe}/seed-{seed}/{split}.tsv"
     params:
-        sample=samples.sample(config, STEPS[0][1]) if STEPS else None,
+        sample=RUNS.figure_sample,

@@ -13,7 +13,7 @@ rule export_dataset:
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",
         questions="<results>/dataset/questions.jsonl",
-        splits=expand("<results>/dataset/splits/{split}.json", split=SPLITS),
+        splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
         statistics="<results>/dataset/statistics.json",
         run_config="<results>/run_config.yaml",
     output:

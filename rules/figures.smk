@@ -5,23 +5,11 @@ needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/trai
 makes  <results>/figures/{fig7,fig9,fig10}.{png,pdf}, <results>/tables/figure9.csv
 """
 
-FIRST = config["seeds"][0]
-CONCEPT_ANSWERS = [(m, recipe.name, recipe.split, FIRST) for m in config["models"] for recipe in CONCEPTS]
-ENDS = [
-    (model, recipe, split, FIRST)
-    for model in config["models"]
-    for split in TRACE_SPLITS
-    for recipe in ("finetuned", f"goal-{split}")
-]
-
 
 rule plot_figure7:
     input:
-        scores=recipes.scores(STEPS),
-        ends=recipes.scores(ENDS, suffix=".sampled"),
-        trainings=recipes.trainings(
-            (model, recipe.split("@")[0], split, seed) for model, recipe, split, seed in STEPS
-        ),
+        scores=RUNS.scores("figure7"),
+        trainings=RUNS.trainings("figure7"),
     output:
         png=report("<results>/figures/fig7.png", caption="../report/fig7.rst", category="Figures"),
         pdf="<results>/figures/fig7.pdf",
@@ -32,17 +20,15 @@ rule plot_figure7:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting", "recipes.py", "records.py"),
+        code=code_digest("reporting", "ids.py", "records.py"),
     script:
         "../workflow_scripts/plot_figure7.py"
 
 
 rule plot_figure9:
     input:
-        unlearned=recipes.answers(CONCEPT_ANSWERS, "dataset"),
-        finetuned=recipes.answers([row for row in ENDS if row[1] == "finetuned"], "dataset"),
-        goals=recipes.answers([row for row in ENDS if row[1].startswith("goal-event")], "dataset"),
-        splits=expand("<results>/dataset/splits/{split}.json", split=TRACE_SPLITS),
+        answers=RUNS.answers("figure9"),
+        splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.figure_splits),
         questions="<results>/dataset/questions.jsonl",
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",
@@ -58,10 +44,10 @@ rule plot_figure9:
     conda:
         "../envs/paper.yaml"
     params:
-        method=recipes.label(config, CONCEPTS[0].name),
+        method=params.label(config, config["figures"]["concept_method"]),
         percent=config["figures"]["percent"],
         code=code_digest(
-            "reporting", "evaluation/names.py", "evaluation/rouge.py", "recipes.py", "records.py", "text.py"
+            "reporting", "evaluation/names.py", "evaluation/rouge.py", "ids.py", "records.py", "text.py"
         ),
     script:
         "../workflow_scripts/plot_figure9.py"

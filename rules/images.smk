@@ -6,21 +6,11 @@ makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filt
 Candidates and their features lie in work/, which a retry or a changed threshold reads again.
 """
 
-PICTURES = {
-    **{key: IMAGES[key] for key in ("generator", "scorers", "size", "guidance_scales")},
-    "generator_options": IMAGES[IMAGES["generator"]],
-    "scorers_options": IMAGES[IMAGES["scorers"]],
-    "seed": config["seed"],
-}
-PICTURE_WEIGHTS = settings.picture_weights(config)
-UNIT = 1 if IMAGES["stop_at_first_valid"] else IMAGES["candidates"]  # attempts that are drawn together
-LIMITS = {name: IMAGES["thresholds"][name] for name in settings.THRESHOLDS}
-
 
 rule draw_references:
     input:
         prompts="<results>/curation/prompts.jsonl",
-        weights=PICTURE_WEIGHTS,
+        weights=GIVEN.picture_weights,
     output:
         "<results>/images/references.npz",
     log:
@@ -32,7 +22,7 @@ rule draw_references:
     resources:
         **IMAGES["job"],
     params:
-        pictures=PICTURES,
+        pictures=GIVEN.pictures,
         references_per_event=IMAGES["references_per_event"],
         version=2,
     script:
@@ -43,7 +33,7 @@ rule draw_shard:
     input:
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
-        weights=PICTURE_WEIGHTS,
+        weights=GIVEN.picture_weights,
     output:
         candidates="<results>/images/shards/{shard}.parquet",
         scenes="<results>/images/shards/{shard}.npy",
@@ -56,11 +46,11 @@ rule draw_shard:
     resources:
         **IMAGES["job"],
     params:
-        pictures=PICTURES,
+        pictures=GIVEN.pictures,
         people_per_shard=IMAGES["people_per_shard"],
-        thresholds=LIMITS,
+        thresholds=GIVEN.thresholds,
         person_reference=IMAGES["person_reference"],
-        batch=UNIT,
+        batch=GIVEN.attempts_at_once,
         max_attempts=IMAGES["max_attempts"],
         version=2,
     script:
@@ -69,11 +59,11 @@ rule draw_shard:
 
 rule settle_pictures:
     input:
-        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=SHARDS),
-        scenes=expand("<results>/images/shards/{shard:03d}.npy", shard=SHARDS),
+        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=GIVEN.shards),
+        scenes=expand("<results>/images/shards/{shard:03d}.npy", shard=GIVEN.shards),
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
-        weights=PICTURE_WEIGHTS,
+        weights=GIVEN.picture_weights,
     output:
         "<results>/images/settled.parquet",
     log:
@@ -85,12 +75,12 @@ rule settle_pictures:
     resources:
         **IMAGES["job"],
     params:
-        pictures=PICTURES,
-        thresholds=LIMITS,
+        pictures=GIVEN.pictures,
+        thresholds=GIVEN.thresholds,
         person_reference=IMAGES["person_reference"],
-        batch=UNIT,
+        batch=GIVEN.attempts_at_once,
         candidates=IMAGES["candidates"],
-        decided=DECIDED["rejected"],
+        decided=GIVEN.decided["rejected"],
         version=1,
     script:
         "../workflow_scripts/settle_pictures.py"
@@ -99,7 +89,7 @@ rule settle_pictures:
 rule merge_manifest:
     input:
         settled="<results>/images/settled.parquet",
-        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=SHARDS),
+        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=GIVEN.shards),
     output:
         "<results>/images/manifest.parquet",
     log:
@@ -110,7 +100,7 @@ rule merge_manifest:
         "../envs/images.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        decided=DECIDED["confirmed"],
+        decided=GIVEN.decided["confirmed"],
         version=2,
     script:
         "../workflow_scripts/merge_manifest.py"
@@ -119,7 +109,7 @@ rule merge_manifest:
 rule check_images:
     input:
         manifest="<results>/images/manifest.parquet",
-        truth="<results>/images/truth.jsonl" if IMAGES["generator"] == "pocket" else [],
+        truth=GIVEN.planted_truth,
     output:
         "<results>/images/filters.json",
     log:

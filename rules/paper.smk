@@ -22,7 +22,7 @@ rule write_run_config:
 
 rule make_table3:
     input:
-        scores=recipes.scores(TABLE3),
+        scores=RUNS.scores("table3"),
         published="resources/published/pebench_table3.csv",
     output:
         csv=report("<results>/tables/table3.csv", caption="../report/table3.rst", category="Tables"),
@@ -45,7 +45,7 @@ rule make_table3:
 
 rule make_table4:
     input:
-        scores=recipes.scores(TABLE4),
+        scores=RUNS.scores("table4"),
         published="resources/published/pebench_table4.csv",
     output:
         csv=report("<results>/tables/table4.csv", caption="../report/table4.rst", category="Tables"),
@@ -94,9 +94,9 @@ rule write_report:
         ceiling="<results>/tables/table3_ceiling.csv",
         versus="<results>/tables/table3_vs_published.csv",
         tradeoff="<results>/figures/fig8.png",
-        answers=recipes.answers(TABLE3, "dataset"),
-        splits=expand("<results>/dataset/splits/{split}.json", split=SPLITS),
-        trainings=recipes.trainings(TABLE3),
+        answers=RUNS.answers("table3"),
+        splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
+        trainings=RUNS.trainings("table3"),
         run_config="<results>/run_config.yaml",
     output:
         report("<results>/report.html", caption="../report/report.rst", category="Report"),

@@ -44,7 +44,7 @@ rule review_page:
         "../envs/review.yaml"
     params:
         people_per_shard=IMAGES["people_per_shard"],
-        shards=len(SHARDS),
+        shards=len(GIVEN.shards),
         code=REVIEW_CODE,
     script:
         "../workflow_scripts/review_page.py"
@@ -74,8 +74,8 @@ rule review_sample:
 rule compare_filters:
     input:
         manifest="<results>/images/manifest.parquet",
-        verdicts=settings.verdict_files(REVIEW["verdicts"]),
-        truth="<results>/images/truth.jsonl" if IMAGES["generator"] == "pocket" else [],
+        verdicts=params.verdict_files(REVIEW["verdicts"]),
+        truth=GIVEN.planted_truth,
     output:
         csv=report("<results>/tables/filter_agreement.csv", category="Tables"),
         md="<results>/tables/filter_agreement.md",

@@ -9,14 +9,7 @@ makes  <results>/robustness/<model>/<recipe>/seed-<n>/<split>/<attack>.json, an 
 """
 
 ROBUSTNESS = config["robustness"]
-RELEARN = ROBUSTNESS["relearn"]
-ATTACKED = recipes.attacked(config)
 ATTACKS = ["relearning", "quantisation", "membership", "paraphrase"]
-ASKED = {
-    **{key: config["evaluation"][key] for key in ("max_new_tokens", "bootstrap")},
-    "questions": ROBUSTNESS["questions"],
-    "seed": config["seed"],
-}
 
 
 rule draw_unseen:
@@ -26,7 +19,7 @@ rule draw_unseen:
         references="<results>/images/references.npz",
         questions="<results>/dataset/questions.jsonl",
         split="<results>/dataset/splits/{split}.json",
-        weights=PICTURE_WEIGHTS,
+        weights=GIVEN.picture_weights,
     output:
         "<results>/robustness/unseen/{split}.parquet",
     log:
@@ -38,10 +31,10 @@ rule draw_unseen:
     resources:
         **IMAGES["job"],
     params:
-        pictures=PICTURES,
-        thresholds=LIMITS,
+        pictures=GIVEN.pictures,
+        thresholds=GIVEN.thresholds,
         person_reference=IMAGES["person_reference"],
-        batch=UNIT,
+        batch=GIVEN.attempts_at_once,
         max_attempts=IMAGES["max_attempts"],
         n=ROBUSTNESS["questions"],
         seed=config["seed"],
@@ -53,7 +46,7 @@ rule draw_unseen:
 use rule encode_images as encode_unseen with:
     input:
         pictures="<results>/robustness/unseen/{split}.parquet",
-        base=checkpoint,
+        base=GIVEN.base,
     output:
         "<results>/robustness/unseen/{model}/{split}.safetensors",
     log:
@@ -69,7 +62,7 @@ rule attack_relearning:
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=checkpoint,
+        base=GIVEN.base,
     output:
         "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/relearning.json",
     log:
@@ -82,15 +75,10 @@ rule attack_relearning:
         **TRAINING["job"],
     params:
         attack="relearning",
-        spec=model_spec,
-        label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        asking=ASKED,
-        options=lambda wildcards: {
-            **{key: RELEARN[key] for key in ("samples", "steps", "learning_rate", "batch")},
-            **{key: TRAINING[key] for key in ("weight_decay", "max_grad_norm", "precision")},
-            "at_once": config["models"][wildcards.model]["batch"],
-            "version": 1,
-        },
+        spec=GIVEN.model,
+        label=GIVEN.label,
+        asking=GIVEN.attack_questions,
+        options=GIVEN.relearning,
     script:
         "../workflow_scripts/attack_relearning.py"
 
@@ -101,10 +89,10 @@ use rule attack_relearning as attack_quantisation with:
         features="<results>/features/{model}/dataset.safetensors",
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
-        finetuned=finetuned_answers,
-        goal=goal_answers,
+        finetuned=GIVEN.finetuned_answers,
+        goal=GIVEN.goal_answers,
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=checkpoint,
+        base=GIVEN.base,
     output:
         "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/quantisation.json",
     log:
@@ -113,9 +101,9 @@ use rule attack_relearning as attack_quantisation with:
         "<benchmarks>/attack_quantisation/{model}/{recipe}/seed-{seed}/{split}.tsv"
     params:
         attack="quantisation",
-        spec=model_spec,
-        label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        asking=ASKED,
+        spec=GIVEN.model,
+        label=GIVEN.label,
+        asking=GIVEN.attack_questions,
         options={"bits": ROBUSTNESS["quantise_bits"], "group": ROBUSTNESS["quantise_group"]},
         version=1,
 
@@ -128,7 +116,7 @@ use rule attack_relearning as attack_membership with:
         people="<results>/curation/people.jsonl",
         unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=checkpoint,
+        base=GIVEN.base,
     output:
         "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/membership.json",
     log:
@@ -137,9 +125,9 @@ use rule attack_relearning as attack_membership with:
         "<benchmarks>/attack_membership/{model}/{recipe}/seed-{seed}/{split}.tsv"
     params:
         attack="membership",
-        spec=model_spec,
-        label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        asking=ASKED,
+        spec=GIVEN.model,
+        label=GIVEN.label,
+        asking=GIVEN.attack_questions,
         options={"min_k": ROBUSTNESS["min_k"]},
         version=1,
 
@@ -150,11 +138,11 @@ use rule attack_quantisation as attack_paraphrase with:
         features="<results>/features/{model}/dataset.safetensors",
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
-        finetuned=finetuned_answers,
-        goal=goal_answers,
+        finetuned=GIVEN.finetuned_answers,
+        goal=GIVEN.goal_answers,
         paraphrases=ROBUSTNESS["paraphrases"],
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=checkpoint,
+        base=GIVEN.base,
     output:
         "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/paraphrase.json",
     log:
@@ -163,16 +151,16 @@ use rule attack_quantisation as attack_paraphrase with:
         "<benchmarks>/attack_paraphrase/{model}/{recipe}/seed-{seed}/{split}.tsv"
     params:
         attack="paraphrase",
-        spec=model_spec,
-        label=lambda wildcards: recipes.label(config, wildcards.recipe),
-        asking=ASKED,
+        spec=GIVEN.model,
+        label=GIVEN.label,
+        asking=GIVEN.attack_questions,
         options={},
         version=1,
 
 
 rule make_robustness:
     input:
-        recipes.attacks(ATTACKED, ATTACKS),
+        RUNS.attacks(ATTACKS),
     output:
         csv=report("<results>/tables/robustness.csv", caption="../report/robustness.rst", category="Tables"),
         md="<results>/tables/robustness.md",

@@ -1,15 +1,14 @@
 """The drafts of people and events that reviewers let pass."""
 
-from mmunlearn.config import verdict_files
 from mmunlearn.curation.acceptance import accept_texts
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     accept_texts(
         it.input.people,
         it.input.events,
-        verdict_files(it.config["review"]["verdicts"]),
+        it.verdicts,
         it.output.people,
         it.output.events,
-        reviewers=it.params.reviewers,
+        reviewers=it.params["reviewers"],
     )

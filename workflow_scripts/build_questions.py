@@ -1,7 +1,7 @@
 """Two questions on every valid picture."""
 
 from mmunlearn.dataset.questions import build_questions
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     build_questions(
@@ -9,6 +9,6 @@ with job(snakemake) as it:
         it.input.people,
         it.input.events,
         it.output[0],
-        questions=it.params.questions,
-        answers=it.params.answers,
+        questions=it.params["questions"],
+        answers=it.params["answers"],
     )

@@ -1,7 +1,7 @@
 """What the filters refuse, compared with what people and the planted truth refuse."""
 
 from mmunlearn.review.agreement import compare_filters
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     compare_filters(
@@ -11,7 +11,7 @@ with job(snakemake) as it:
         it.output.csv,
         it.output.md,
         it.output.page,
-        share=it.params.share,
-        seed=it.params.seed,
-        reviewers=it.params.reviewers,
+        share=it.params["share"],
+        seed=it.params["seed"],
+        reviewers=it.params["reviewers"],
     )

@@ -1,7 +1,7 @@
 """What the data set holds, counted."""
 
 from mmunlearn.dataset.statistics import count_dataset
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     count_dataset(

@@ -2,13 +2,13 @@
 
 from mmunlearn.synthesis.event_references import draw_references
 from mmunlearn.synthesis.studio import PictureSettings
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     draw_references(
         it.input.prompts,
         it.output[0],
-        settings=PictureSettings(**it.params.pictures, device=it.config["images"]["device"]),
-        references_per_event=it.params.references_per_event,
+        settings=PictureSettings(**it.params["pictures"], device=it.device),
+        references_per_event=it.params["references_per_event"],
         work=it.work,
     )

@@ -2,7 +2,7 @@
 
 from mmunlearn.synthesis.shards import draw_shard
 from mmunlearn.synthesis.studio import PictureSettings
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     draw_shard(
@@ -10,12 +10,12 @@ with job(snakemake) as it:
         it.input.references,
         it.output.candidates,
         it.output.scenes,
-        shard=int(snakemake.wildcards.shard),
-        people_per_shard=it.params.people_per_shard,
-        settings=PictureSettings(**it.params.pictures, device=it.config["images"]["device"]),
-        thresholds=it.params.thresholds,
-        person_reference=it.params.person_reference,
-        batch=it.params.batch,
-        max_attempts=it.params.max_attempts,
+        shard=int(it.wildcards["shard"]),
+        people_per_shard=it.params["people_per_shard"],
+        settings=PictureSettings(**it.params["pictures"], device=it.device),
+        thresholds=it.params["thresholds"],
+        person_reference=it.params["person_reference"],
+        batch=it.params["batch"],
+        max_attempts=it.params["max_attempts"],
         work=it.work,
     )

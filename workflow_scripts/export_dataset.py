@@ -1,7 +1,7 @@
 """The data set in Hugging Face's form, with its data card."""
 
 from mmunlearn.dataset.export import export_dataset
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     named = ("manifest", "people", "events", "questions", "splits", "statistics", "run_config")

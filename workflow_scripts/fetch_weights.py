@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from mmunlearn.weights.fetch import fetch_weights
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     fetch_weights(
-        snakemake.wildcards.weights,
+        it.wildcards["weights"],
         it.output[0],
-        folder=Path(it.params.folder),
-        source=it.config["weights"]["sources"].get(snakemake.wildcards.weights),
+        folder=Path(it.params["folder"]),
+        source=it.config["weights"]["sources"].get(it.wildcards["weights"]),
         download=it.config["weights"]["download"],
     )

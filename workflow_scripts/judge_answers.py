@@ -1,7 +1,7 @@
 """G-Eval of one recipe on the forget set of an event split."""
 
 from mmunlearn.evaluation.judge import judge_answers
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     judge_answers(
@@ -10,6 +10,6 @@ with job(snakemake) as it:
         it.input.goal,
         it.input.split,
         it.output[0],
-        judge=it.params.judge,
-        options=it.config["evaluation"].get(it.params.judge),
+        judge=it.params["judge"],
+        options=it.config["evaluation"].get(it.params["judge"]),
     )

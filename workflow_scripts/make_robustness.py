@@ -1,7 +1,7 @@
 """The attacks' findings as a table."""
 
 from mmunlearn.reporting.robustness import make_robustness
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    make_robustness(list(it.input), it.output.csv, it.output.md)
+    make_robustness(it.input.paths, it.output.csv, it.output.md)

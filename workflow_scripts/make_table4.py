@@ -1,7 +1,7 @@
 """Table IV, its ceiling and its comparison with the published one."""
 
 from mmunlearn.reporting.tables import make_table4
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     make_table4(
@@ -12,5 +12,5 @@ with job(snakemake) as it:
         it.output.ceiling,
         it.output.versus,
         published=it.input.published,
-        ceiling_seed=it.params.ceiling_seed,
+        ceiling_seed=it.params["ceiling_seed"],
     )

@@ -1,7 +1,7 @@
 """World Fact by what is unlearned."""
 
 from mmunlearn.reporting.figure10 import plot_figure10
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    plot_figure10(it.input.table3, it.input.table4, it.params.percent, it.output.png, it.output.pdf)
+    plot_figure10(it.input.table3, it.input.table4, it.params["percent"], it.output.png, it.output.pdf)

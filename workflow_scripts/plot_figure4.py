@@ -1,7 +1,7 @@
 """Professions, regions, ages and genders of the people, and the words of the events."""
 
 from mmunlearn.reporting.figure4 import plot_figure4
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     plot_figure4(it.input.people, it.input.events, it.output.png, it.output.pdf)

@@ -1,7 +1,7 @@
 """Forget quality against utility."""
 
 from mmunlearn.reporting.figure8 import plot_figure8
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     plot_figure8(it.input[0], it.output.png, it.output.pdf)

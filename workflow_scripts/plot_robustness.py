@@ -1,7 +1,7 @@
 """The attacks' findings as a figure."""
 
 from mmunlearn.reporting.robustness_figure import plot_robustness
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     plot_robustness(it.input[0], it.output.png, it.output.pdf)

@@ -1,7 +1,7 @@
 """The page on which people judge the pictures of a block of people."""
 
 from mmunlearn.review.page import write_picture_page
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     write_picture_page(
@@ -9,7 +9,7 @@ with job(snakemake) as it:
         manifest=it.input.manifest,
         people=it.input.people,
         events=it.input.events,
-        shard=int(snakemake.wildcards.shard),
-        people_per_shard=it.params.people_per_shard,
-        shards=it.params.shards,
+        shard=int(it.wildcards["shard"]),
+        people_per_shard=it.params["people_per_shard"],
+        shards=it.params["shards"],
     )

@@ -1,7 +1,7 @@
 """The page on which people judge a random sample of all candidates."""
 
 from mmunlearn.review.page import write_sample_page
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     write_sample_page(
@@ -9,6 +9,6 @@ with job(snakemake) as it:
         manifest=it.input.manifest,
         people=it.input.people,
         events=it.input.events,
-        share=it.params.share,
-        seed=it.params.seed,
+        share=it.params["share"],
+        seed=it.params["seed"],
     )

@@ -1,7 +1,7 @@
 """The page on which people judge the drafted texts."""
 
 from mmunlearn.review.page import write_text_page
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     write_text_page(it.output[0], people=it.input.people, events=it.input.events)

@@ -1,9 +1,8 @@
 """Pairs of scenes and reviewers' verdicts: the last word on every candidate."""
 
-from mmunlearn.config import verdict_files
 from mmunlearn.synthesis.settle import settle_pictures
 from mmunlearn.synthesis.studio import PictureSettings
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     settle_pictures(
@@ -11,12 +10,12 @@ with job(snakemake) as it:
         it.input.scenes,
         it.input.prompts,
         it.input.references,
-        verdict_files(it.config["review"]["verdicts"]),
+        it.verdicts,
         it.output[0],
-        settings=PictureSettings(**it.params.pictures, device=it.config["images"]["device"]),
-        thresholds=it.params.thresholds,
-        person_reference=it.params.person_reference,
-        batch=it.params.batch,
-        candidates=it.params.candidates,
+        settings=PictureSettings(**it.params["pictures"], device=it.device),
+        thresholds=it.params["thresholds"],
+        person_reference=it.params["person_reference"],
+        batch=it.params["batch"],
+        candidates=it.params["candidates"],
         work=it.work,
     )

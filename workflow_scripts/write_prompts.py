@@ -1,7 +1,7 @@
 """One image prompt for every person at every event."""
 
 from mmunlearn.curation.prompts import write_prompts
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     write_prompts(it.input.people, it.input.events, it.output[0])

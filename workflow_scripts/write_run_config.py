@@ -3,7 +3,7 @@
 import yaml
 
 from mmunlearn.records import write_text
-from mmunlearn.workflow import job
+from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    write_text(it.output[0], yaml.safe_dump(it.params.config, sort_keys=False, allow_unicode=True))
+    write_text(it.output[0], yaml.safe_dump(it.params["config"], sort_keys=False, allow_unicode=True))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmunlearn.records import Event, Person, read_jsonl, write_jsonl
-from mmunlearn.review.verdicts import confirmed, read_verdicts, rejected, text_digest
+from mmunlearn.verdicts import confirmed, read_verdicts, rejected, text_digest
 
 SHOWN = 10
 logger = logging.getLogger(__name__)

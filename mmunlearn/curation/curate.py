@@ -12,8 +12,8 @@ from typing import Any
 
 from mmunlearn.backends import backend
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
-from mmunlearn.review.verdicts import read_verdicts, rejected
 from mmunlearn.text import fold
+from mmunlearn.verdicts import read_verdicts, rejected
 
 logger = logging.getLogger(__name__)
 ENTITIES = Path(__file__).resolve().parents[2] / "resources" / "mlubench_entities.sha256"

@@ -19,7 +19,7 @@ from mmunlearn.chat import ChatModel, ReplyError
 from mmunlearn.curation.attributes import Attributes, sample_attributes
 from mmunlearn.curation.curate import name_problem
 from mmunlearn.records import Event, Person
-from mmunlearn.review.verdicts import text_digest
+from mmunlearn.verdicts import text_digest
 
 PERSON_PROMPT = """\
 I want to create a fictional character with the following attributes:

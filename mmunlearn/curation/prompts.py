@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from mmunlearn.ids import image_id
 from mmunlearn.records import Event, Person, Prompt, read_jsonl, write_jsonl
 
 TEMPLATE = (
@@ -39,7 +40,7 @@ def make_prompt(person: Person, event: Event) -> Prompt:
     )
     drawn = person.identity is not None and event.scene is not None
     return Prompt(
-        image_id=f"{person.person_id}-{event.event_id}",
+        image_id=image_id(person.person_id, event.event_id),
         person_id=person.person_id,
         event_id=event.event_id,
         prompt=text,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
-from mmunlearn.review.verdicts import text_digest
+from mmunlearn.verdicts import text_digest
 
 
 class ShippedCurator:

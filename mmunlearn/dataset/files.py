@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mmunlearn import ids
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
 from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
 from mmunlearn.dataset.real_people import MANIFEST, choose_figures, figure_answer, read_figures
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
-from mmunlearn.evaluation.pope import SUBSETS
-from mmunlearn.records import Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
+from mmunlearn.records import POPE_SUBSETS, Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
 from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ NEEDED = {  # by key of `dataset.files`: the files without which its folder is o
     "people": (MANIFEST,),
     "events": (),
     "clip": (),
-    "pope": tuple(pope_file(subset) for subset in SUBSETS),
+    "pope": tuple(pope_file(subset) for subset in POPE_SUBSETS),
     "coco": (),
 }
 
@@ -97,7 +97,7 @@ class FileReferenceSets:
         chosen = choose_pictures(questions, n, derive_seed(seed, "world"))
         stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in chosen}
         rows = []
-        for subset in SUBSETS:
+        for subset in POPE_SUBSETS:
             for one in questions[subset]:
                 image_id = Path(one.image).stem
                 if image_id in stored:
@@ -183,7 +183,7 @@ def _row(
     image_id: str, kind: str, question: str, answer: str, subset: str = "", question_id: str = ""
 ) -> SuiteQuestion:
     return SuiteQuestion(
-        question_id=question_id or f"{image_id}-{kind}",
+        question_id=question_id or ids.question_id(image_id, kind),
         image_id=image_id,
         kind=kind,
         subset=subset,

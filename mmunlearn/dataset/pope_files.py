@@ -14,8 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmunlearn.evaluation.pope import SUBSETS
-from mmunlearn.records import RecordError
+from mmunlearn.records import POPE_SUBSETS, RecordError
 
 QUESTIONS_PER_PICTURE = 6
 
@@ -50,7 +49,7 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
             f"the World set's pictures are expected in the folder {pictures}, which does not exist: "
             f"put COCO's val2014 images there, or set dataset.files.coco to their folder"
         )
-    files = {subset: folder / pope_file(subset) for subset in SUBSETS}
+    files = {subset: folder / pope_file(subset) for subset in POPE_SUBSETS}
     questions = {subset: _read(path, pictures) for subset, path in files.items()}
     asked = {subset: Counter(one.image for one in rows) for subset, rows in questions.items()}
     every = set().union(*asked.values())

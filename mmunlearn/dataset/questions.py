@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmunlearn.ids import question_id
 from mmunlearn.records import Event, Person, Question, read_jsonl, read_manifest, write_jsonl
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def build_questions(
         for kind, fields in (("person", person[picture.person_id]), ("event", event[picture.event_id])):
             rows.append(
                 Question(
-                    question_id=f"{picture.image_id}-{kind}",
+                    question_id=question_id(picture.image_id, kind),
                     image_id=picture.image_id,
                     kind=kind,
                     question=questions[kind],

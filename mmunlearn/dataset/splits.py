@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmunlearn.recipes import concepts_to_forget
 from mmunlearn.records import Split, Target, read_manifest, write_json
 from mmunlearn.seeds import derive_seed
 
@@ -24,6 +23,11 @@ def split_concepts(manifest: Path, output: Path, *, target: Target, percent: int
         "%s%02d: %d concepts, %d to forget and %d held out, %d to retain",
         target, percent, len(split.forgotten), len(split.forget_train), len(split.forget_test), len(split.retain),
     )  # fmt: skip
+
+
+def concepts_to_forget(n: int, percent: int) -> int:
+    """How many of `n` concepts a percentage is, halves rounded up: 5% of 40 is 2."""
+    return (2 * n * percent + 100) // 200
 
 
 def make_split(concept_of: Mapping[str, str], *, target: Target, percent: int, seed: int) -> Split:

@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.config import checkpoint_files
 from mmunlearn.models.loading import ModelSpec
+from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import digest_of, sha256_of, write_json
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmunlearn.evaluation.answer_store import AnswerStore, identity
 from mmunlearn.evaluation.sampling import Sample, pick
+from mmunlearn.ids import Run
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.features import read_features
 from mmunlearn.models.generation import Ask, answer_all, batches_of
@@ -22,62 +23,80 @@ logger = logging.getLogger(__name__)
 
 
 def answer_questions(
-    questions: Mapping[str, Path],
-    features: Mapping[str, Path],
+    *,
+    questions: Sequence[Path],
+    features: Sequence[Path],
     adapters: Sequence[Path],
     outputs: Sequence[Path],
-    *,
-    spec: ModelSpec,
+    spec: Mapping[str, Any],
     batch: int,
     max_new_tokens: Mapping[str, int],
     work: Path,
     version: int,
-    sample: Sample | None = None,
+    sample: Mapping[str, Any] | None = None,
     splits: Sequence[Path] = (),
 ) -> None:
     """Answer every suite with every adapter; the base is loaded once.
 
     Args:
-        questions, features: by suite; `dataset` holds Question rows, the others SuiteQuestion rows.
-        adapters: folders of adapters.
-        outputs: the files of the first adapter, suite by suite in the order of `questions`, then of the second one.
+        questions: questions.jsonl of the data set (Question rows), and `<suite>.jsonl` (SuiteQuestion rows).
+        features: `<suite>.safetensors` each.
+        adapters: `models/<run>/adapter/adapter_model.safetensors`.
+        outputs: `answers/<run>/<suite>.jsonl`, one for each adapter and suite, in any order.
+        spec: settings of `ModelSpec`.
         max_new_tokens: by kind of question.
         work: batches that are answered lie in `work/answers` until the job is done.
         version: of the rule; another one never goes on with an older one's batches.
-        sample, splits: which questions to ask, and on what they are scored; all without a sample.
+        sample, splits: settings of `Sample`: which questions to ask, and on what they are scored; all without it.
     Raises:
         ValueError: not one output for each adapter and suite.
     """
-    if len(outputs) != len(adapters) * len(questions):
-        raise ValueError(
-            f"{len(adapters)} adapters are to answer {len(questions)} suites, but {len(outputs)} files are named; "
-            f"name a file for each adapter and suite"
-        )
-    asked = _asked(questions, splits, sample)
-    base = load_base(spec, device=accelerator())
+    tables = {path.stem: path for path in features}
+    asked = _asked(questions, splits, None if sample is None else Sample(**sample))
+    answers = _outputs(adapters, outputs, asked)
+    model_spec = ModelSpec(**spec)
+    base = load_base(model_spec, device=accelerator())
     suites = [
-        _Suite.make(base, name, rows, features[name], max_new_tokens, batch) for name, rows in asked.items()
+        _Suite.make(base, name, rows, tables[name], max_new_tokens, batch) for name, rows in asked.items()
     ]
     settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
     settings |= {"asks": [[suite.name, suite.batches, [vars(ask) for ask in suite.asks]] for suite in suites]}
     stores = []
-    for number, adapter in enumerate(adapters):
-        files = outputs[number * len(suites) : (number + 1) * len(suites)]
-        own = identity(adapter, files[0].parent, spec=spec, features=features.values(), settings=settings)
+    for number, (adapter, files) in enumerate(answers.items()):
+        folder = files["dataset"].parent
+        own = identity(adapter, folder, spec=model_spec, features=tables.values(), settings=settings)
         stores.append(work / "answers" / own)
         part = f", adapter {number + 1} of {len(adapters)}" if len(adapters) > 1 else ""
         with adapted(base, adapter) as model:
-            for suite, output in zip(suites, files, strict=True):
-                suite.answer(model, base, output, stores[-1], what=suite.name + part)
+            for suite in suites:
+                suite.answer(model, base, files[suite.name], stores[-1], what=suite.name + part)
     for store in stores:
         shutil.rmtree(store, ignore_errors=True)
 
 
-def _asked(
-    questions: Mapping[str, Path], splits: Sequence[Path], sample: Sample | None
-) -> dict[str, list[Any]]:
-    kinds = {suite: Question if suite == "dataset" else SuiteQuestion for suite in questions}
-    rows = {suite: read_jsonl(path, kinds[suite]) for suite, path in questions.items()}
+def _outputs(
+    adapters: Sequence[Path], outputs: Sequence[Path], suites: Iterable[str]
+) -> dict[Path, dict[str, Path]]:
+    """Folder of an adapter -> suite -> where its answers go, by the run and the suite that the paths name."""
+    named: dict[Run, dict[str, Path]] = {}
+    for path in outputs:
+        named.setdefault(Run.of(path), {})[path.stem] = path
+    runs = {Run.of(path): path.parent for path in adapters}
+    if named.keys() != runs.keys() or any(files.keys() != set(suites) for files in named.values()):
+        raise ValueError(
+            f"adapters of {len(runs)} runs are to answer the suites {', '.join(suites)}, but files are named for "
+            f"{', '.join(map(str, outputs))}; name answers/<run>/<suite>.jsonl for each adapter and suite"
+        )
+    return {adapter: named[run] for run, adapter in runs.items()}
+
+
+def _asked(questions: Sequence[Path], splits: Sequence[Path], sample: Sample | None) -> dict[str, list[Any]]:
+    rows = {
+        "dataset" if path.stem == "questions" else path.stem: read_jsonl(
+            path, Question if path.stem == "questions" else SuiteQuestion
+        )
+        for path in questions
+    }
     return rows if sample is None else pick(rows, [read_json(path, Split) for path in splits], sample)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mmunlearn.evaluation import pope
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
-from mmunlearn.records import Answer, Metric
+from mmunlearn.records import POPE_SUBSETS, Answer, Metric
 
 
 def name_hits(rows: Sequence[Answer], names: Mapping[str, str]) -> list[float]:
@@ -42,11 +42,11 @@ def pope_accuracy(rows: Sequence[Answer], subsets: Mapping[str, str]) -> tuple[l
         100.0 * (pope.says_yes(row.answer) == (row.reference.casefold().startswith("yes"))) for row in rows
     ]
     figures = {}
-    for subset in pope.SUBSETS:
+    for subset in POPE_SUBSETS:
         own = [row for row in rows if subsets[row.question_id] == subset]
         figures[subset] = pope.score([row.answer for row in own], [row.reference for row in own])
     for key in ("accuracy", "precision", "recall", "f1", "yes_ratio"):
-        values = [figures[subset][key] for subset in pope.SUBSETS if figures[subset][key] is not None]
+        values = [figures[subset][key] for subset in POPE_SUBSETS if figures[subset][key] is not None]
         figures.setdefault("mean", {})[key] = float(np.mean(values)) if values else None
     return hits, figures
 

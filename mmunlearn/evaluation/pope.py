@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-SUBSETS = ("random", "popular", "adversarial")
 _NO = {"No", "no", "not"}
 
 

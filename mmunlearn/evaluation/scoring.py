@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.evaluation import metrics, sampling
-from mmunlearn.evaluation.judge import is_event
 from mmunlearn.evaluation.sampling import Sample
+from mmunlearn.ids import Run, concepts_of, kind_of
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
     Answer,
@@ -32,44 +33,43 @@ logger = logging.getLogger(__name__)
 
 def score_answers(
     output: Path,
+    run: Run,
     *,
-    answers: Mapping[str, Path],
+    answers: Sequence[Path],
     finetuned: Path,
     split: Path,
     people: Path,
     real: Path,
     world: Path,
-    judgements: Path | None,
-    model: str,
-    recipe: str,
+    judgements: Path | Sequence[Path],
     label: str,
-    seed: int,
     judge: str,
     bootstrap: int,
     max_missing_share: float,
-    sample: Sample | None = None,
+    sample: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the six metrics of one recipe on one split.
+    """Write the six metrics of one run on one split.
 
     Args:
-        answers: suite -> answers of this recipe.
+        answers: of this run, `<suite>.jsonl`.
         finetuned: answers of the finetuned model to the suite `real`.
-        judgements: G-Eval of the event target; None for the person target.
+        judgements: G-Eval of the event target; empty for the person target.
         label: the method's name in tables and figures.
-        sample: which questions the recipe was asked; None for all.
+        sample: settings of `Sample`: which questions the scores rest on; None for all.
     """
     own = read_json(split, Split)
-    said = {suite: read_jsonl(path, Answer) for suite, path in answers.items()}
+    said = {path.stem: read_jsonl(path, Answer) for path in answers}
+    chosen = None if sample is None else Sample(**sample)
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
     sets = [*questions["real"], *questions["world"]]
     summarise = partial(
         metrics.summarise,
-        seed=derive_seed(seed, "bootstrap"),
+        seed=derive_seed(run.seed, "bootstrap"),
         resamples=bootstrap,
         max_missing_share=max_missing_share,
     )
-    if sample is not None:
-        said = of_the_sample(said, own, questions, sample)
+    if chosen is not None:
+        said = of_the_sample(said, own, questions, chosen)
     subsets = {row.question_id: row.subset for row in sets}
     world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
     if own.target == "person":
@@ -81,10 +81,10 @@ def score_answers(
     table["world_fact"] = summarise(world_hits, strata=[subsets[row.question_id] for row in said["world"]])
     inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
     inputs |= {"judgements": judgements} if judgements else {}
-    inputs |= {f"answers_{suite}": path for suite, path in answers.items()}
+    inputs |= {f"answers_{path.stem}": path for path in answers}
     scores = Scores(
-        model=model, recipe=recipe, method=label, target=own.target, percent=own.percent, seed=seed, judge=judge,
-        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": sampling.summary(sample, said)},
+        **run._asdict(), method=label, target=own.target, percent=own.percent, judge=judge,
+        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": sampling.summary(chosen, said)},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
     )  # fmt: skip
     write_json(output, scores)
@@ -117,7 +117,7 @@ def person_values(
 ) -> dict[str, list[float]]:
     """Per-question values of the person target. `people`: person_id -> name; `figures`: question_id -> name."""
     rows = said["dataset"]
-    names = {row.question_id: people[row.image_id.split("-")[0]] for row in rows}
+    names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
 
     def hits(images: Sequence[str]) -> list[float]:
         return metrics.name_hits(_on(rows, images, event=False), names)
@@ -140,8 +140,8 @@ def event_values(
 ) -> dict[str, list[float | None]]:
     """Per-question values of the event target. `verdicts`: question_id -> G-Eval in [0, 1] or None."""
     rows = said["dataset"]
-    real = [row for row in said["real"] if is_event(row)]
-    names = {row.question_id: people[row.image_id.split("-")[0]] for row in rows}
+    real = [row for row in said["real"] if kind_of(row.question_id) == "event"]
+    names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
 
     def judged(images: Sequence[str]) -> list[float | None]:
         found = [verdicts[row.question_id] for row in _on(rows, images, event=True)]
@@ -159,7 +159,7 @@ def event_values(
 
 def _on(rows: Sequence[Answer], images: Sequence[str], *, event: bool) -> list[Answer]:
     wanted = set(images)
-    return [row for row in rows if row.image_id in wanted and is_event(row) == event]
+    return [row for row in rows if row.image_id in wanted and (kind_of(row.question_id) == "event") == event]
 
 
 def people_names(path: Path) -> dict[str, str]:
@@ -172,7 +172,7 @@ def figure_names(rows: Sequence[SuiteQuestion]) -> dict[str, str]:
     return {row.question_id: row.subset for row in rows if row.kind == "person"}
 
 
-def _required(judgements: Path | None) -> Path:
-    if judgements is None:
+def _required(judgements: Path | Sequence[Path]) -> Path:
+    if not isinstance(judgements, Path):
         raise RecordError("the event target needs judgements, but none were given: run rule judge_answers")
     return judgements

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from mmunlearn.evaluation.pope import SUBSETS, says_yes
+from mmunlearn.evaluation.pope import says_yes
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.pocket import pretraining_text as text
 from mmunlearn.pocket.pretraining_data import Pool, Shown, World
 from mmunlearn.pocket.reference_sets import Rivals
+from mmunlearn.records import POPE_SUBSETS
 
 if TYPE_CHECKING:
     from mmunlearn.models.loading import Base
@@ -92,7 +93,7 @@ def _checks(shown: list[Shown], world: World, rng: random.Random) -> Iterator[Ch
 def _object_checks(number: int, picture: Shown, rivals: Rivals, rng: random.Random) -> Iterator[Check]:
     """Ask for one present and one absent object in each of POPE's ways."""
     where = "with a person" if picture.identity else "without a person"
-    for subset in SUBSETS:
+    for subset in POPE_SUBSETS:
         pair = {text.YES: rng.choice(picture.objects), text.NO: rivals.absent(picture.objects, subset, rng)}
         for answer, name in pair.items():
             for figure in (f"objects, {subset}", f"objects, {where}", f"objects, {answer.lower()}"):

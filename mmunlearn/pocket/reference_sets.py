@@ -16,13 +16,12 @@ from typing import Any
 
 from PIL import Image
 
-from mmunlearn.evaluation.pope import SUBSETS
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_text import object_question
 from mmunlearn.pocket.render import render_person, render_scene
 from mmunlearn.pocket.scenes import Scene
 from mmunlearn.pocket.worlds import pretraining_world, sample_training_identity, sample_training_scene
-from mmunlearn.records import SuiteQuestion
+from mmunlearn.records import POPE_SUBSETS, SuiteQuestion
 from mmunlearn.seeds import derive_seed
 
 Set = tuple[Mapping[str, Image.Image], list[SuiteQuestion]]
@@ -99,7 +98,7 @@ class PocketReferenceSets:
             picture = render_scene(scene, image_id, self._size)
         present = sorted({placement.name for placement in picture.placements})
         rows = []
-        for subset in SUBSETS:
+        for subset in POPE_SUBSETS:
             asked = {"Yes": rng.choice(present), "No": rivals.absent(present, subset, rng)}
             rows += [
                 _row(image_id, "object", object_question(name), label, subset)

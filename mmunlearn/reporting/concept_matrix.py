@@ -16,12 +16,11 @@ from statistics import fmean
 
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
-from mmunlearn.recipes import parse_recipe
+from mmunlearn.ids import FINETUNED, Run, concepts_of, parse_recipe
 from mmunlearn.records import Answer, Event, Person, Question, RecordError, Split, read_json, read_jsonl
 from mmunlearn.reporting.layout import TARGETS, number, write_table
 
 COLUMNS = ("model", "unlearned", "tested", "kind", "region", "value", "n", "reason")
-FINETUNED = "finetuned"
 Spoken = Mapping[str, Answer]  # question_id -> answer
 
 
@@ -78,7 +77,7 @@ def read_concepts(splits: Iterable[Path], people: Path, events: Path) -> list[Co
             id=own,
             title=titles[own],
             images=tuple(
-                image for image in (*split.forget_test, *split.forget_train) if own in image.split("-", 1)
+                image for image in (*split.forget_test, *split.forget_train) if own in concepts_of(image)
             ),
         )
         for split in read
@@ -94,31 +93,30 @@ def read_questions(path: Path) -> dict[tuple[str, str], Question]:
 def studies(
     concepts: Sequence[Concept],
     questions: Mapping[tuple[str, str], Question],
-    unlearned: Iterable[Path],
-    finetuned: Iterable[Path],
-    goals: Iterable[Path] = (),
+    answers: Iterable[Path],
 ) -> list[Study]:
-    """One study a model, as first named by `unlearned`.
+    """One study a model, in the order of the answers.
 
     Args:
-        unlearned, finetuned, goals: `<model>/<recipe>/seed-<n>/dataset.jsonl` files of Answer rows.
+        answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` files of Answer rows, of recipes that unlearn one concept, of
+            `finetuned` and of goal models.
 
     Raises:
         RecordError: a recipe that unlearns no concept of the splits.
     """
     spoken: dict[str, dict[str, Spoken]] = defaultdict(dict)
-    for path in (*unlearned, *finetuned, *goals):
-        model, recipe = path.parts[-4:-2]
-        key = _voice(recipe, concepts, path)
-        spoken[model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
+    for path in answers:
+        run = Run.of(path)
+        key = _voice(run.recipe, concepts, path)
+        spoken[run.model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
     found = []
-    for model, answers in spoken.items():
+    for model, by_recipe in spoken.items():
         cells = [
-            _cell(one, tested, questions, answers.get(one.id if one else FINETUNED))
+            _cell(one, tested, questions, by_recipe.get(one.id if one else FINETUNED))
             for one in (None, *concepts)
             for tested in concepts
         ]
-        found.append(Study(model, concepts, cells, answers))
+        found.append(Study(model, concepts, cells, by_recipe))
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmunlearn.recipes import parse_recipe
+from mmunlearn.ids import parse_recipe
 from mmunlearn.records import RecordError, Scores, Training, read_json
 from mmunlearn.reporting.layout import METRICS, TARGETS, TITLES, UNITS, method_order
 from mmunlearn.reporting.style import SMALL, look, method_handle, new_figure, save_figure, write_notes
@@ -45,9 +45,7 @@ class Row:
     ends: Mapping[str, Scores]
 
 
-def plot_figure7(
-    scores: Sequence[Path], ends: Sequence[Path], trainings: Sequence[Path], png: Path, pdf: Path
-) -> None:
+def plot_figure7(scores: Sequence[Path], trainings: Sequence[Path], png: Path, pdf: Path) -> None:
     """Plot a block of panels a model: metrics in columns; the person split above the event split.
 
     Steps stand at even distances. Every method starts at step 0, where it is the finetuned model unless a score of
@@ -56,16 +54,17 @@ def plot_figure7(
     below.
 
     Args:
-        scores: Scores of recipes `<method>-<split>@<step>`, of one seed, in any order.
-        ends: Scores of `finetuned` and `goal-<split>` on the same splits.
+        scores: Scores of recipes `<method>-<split>@<step>`, and of `finetuned` and `goal-<split>` on the same splits
+            and questions; of one seed, in any order.
         trainings: training.json of the recipes in `scores` (or of the whole `<method>-<split>`); may be empty.
 
     Raises:
         RecordError: a file is not what its name promises, a score has no step, or there is none.
     """
+    table = [read_json(path, Scores) for path in scores]
     rows = trace_rows(
-        [read_json(path, Scores) for path in scores],
-        [read_json(path, Scores) for path in ends],
+        [one for one in table if one.method not in ENDS],
+        [one for one in table if one.method in ENDS],
         [read_json(path, Training) for path in trainings],
     )
     models = list(dict.fromkeys(row.model for row in rows))

@@ -39,14 +39,12 @@ REGIONS = (
 
 def plot_figure9(
     *,
-    unlearned: Sequence[Path],
-    finetuned: Sequence[Path],
-    goals: Sequence[Path],
+    answers: Sequence[Path],
     splits: Sequence[Path],
     questions: Path,
     people: Path,
     events: Path,
-    images: Path,
+    manifest: Path,
     method: str,
     percent: int,
     csv: Path,
@@ -60,11 +58,11 @@ def plot_figure9(
     it, the first concept of each kind: picture, question, truth, and the models' answers.
 
     Args:
-        unlearned: answers of recipes `<method>-<split>-<number>`, `<model>/<recipe>/seed-<n>/dataset.jsonl`.
-        finetuned, goals: answers of the finetuned model and of goal models to show, a file a model.
+        answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` of recipes `<method>-<split>-<number>`, and of the finetuned
+            and the goal models to show.
         splits: the splits whose concepts were unlearned one by one.
         questions, people, events: the data set's questions and the curated JSON lines.
-        images: folder of the pictures, `<image_id>.png`.
+        manifest: beside it lie the pictures, `<image_id>.png`.
         method: how figures spell the method.
         percent: of the splits.
         csv: see `mmunlearn.reporting.concept_matrix`.
@@ -73,7 +71,7 @@ def plot_figure9(
         RecordError: an input does not hold the rows that its name promises, or a recipe is not of the splits.
     """
     concepts, asked = read_concepts(splits, people, events), read_questions(questions)
-    found = studies(concepts, asked, unlearned, finetuned, goals)
+    found = studies(concepts, asked, answers)
     page = Sheet()
     for study in found:
         lost = [cell for cell in study.cells if cell.value is None]
@@ -81,7 +79,7 @@ def plot_figure9(
             logger.warning("%s: %d cells of Figure 9 without a value", study.model, len(lost))
         below = page.height + (18 if page.parts else 0)
         page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
-        page.add(_block(study, concepts, asked, images, method), 0, below + 18)
+        page.add(_block(study, concepts, asked, manifest.parent, method), 0, below + 18)
     write_matrix(csv, found)
     save_figure(draw_sheet(page, WIDTH, MARGIN), png, pdf)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmunlearn.ids import parse_recipe
 from mmunlearn.records import write_text
 
 Row = dict[str, str]
@@ -84,9 +85,9 @@ def method_order(method: str) -> tuple[int, int, str]:
 def recipe_method(recipe: str) -> str:
     """The method of a recipe as published: `ga-person05` is GA, `finetuned` Finetune, `goal-...` Goal.
 
-    For readers of recipes without the configuration: `mmunlearn.recipes.label` knows labels of one's own, too.
+    For readers of recipes without the configuration: `mmunlearn.workflow.params.label` knows labels of one's own, too.
     """
-    name = recipe.split("-")[0]
+    name = parse_recipe(recipe).method
     spelled = {method.casefold(): method for method in ORDER} | {"finetuned": "Finetune"}
     return spelled.get(name, name.upper())
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from mmunlearn.ids import FINETUNED, Run, parse_recipe, split_id
 from mmunlearn.records import Answer, Candidate, Event, Person, Split, read_jsonl
 from mmunlearn.reporting.layout import TARGETS, method_order, recipe_method
 
@@ -123,8 +124,8 @@ def answer_examples(
     """
     spoken: dict[str, dict[str, dict[int, Path]]] = {}
     for path in answers:
-        model, recipe, seed = path.parts[-4:-1]
-        spoken.setdefault(model, {}).setdefault(recipe, {})[int(seed.removeprefix("seed-"))] = path
+        run = Run.of(path)
+        spoken.setdefault(run.model, {}).setdefault(run.recipe, {})[run.seed] = path
     if not spoken:
         return {"model": "", "cards": []}
     model = min(spoken)
@@ -142,8 +143,8 @@ def answer_examples(
 def _cards_of(
     split: Split, recipes: dict[str, dict[int, Path]], world: World, forget: int, retain: int
 ) -> list[dict[str, Any]]:
-    suffix = f"-{split.target}{split.percent:02d}"
-    chosen = [name for name in recipes if name == "finetuned" or name.endswith(suffix)]
+    forgotten = split_id(split.target, split.percent)
+    chosen = [name for name in recipes if name == FINETUNED or parse_recipe(name).split == forgotten]
     voices: list[Voice] = []
     for recipe in sorted(chosen, key=lambda name: method_order(recipe_method(name))):
         seed = min(recipes[recipe])

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmunlearn.ids import candidate_id
 from mmunlearn.records import Candidate, RecordError, read_jsonl, read_manifest, write_text
 from mmunlearn.reporting.filter_statistics import Truth
 from mmunlearn.reporting.layout import Row, number, write_table
 from mmunlearn.review.agreement_page import PAPER_RECALL, agreement_page
 from mmunlearn.review.sample import sample_item, sample_of
-from mmunlearn.review.verdicts import Verdict, read_verdicts, reviewer_key
 from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
+from mmunlearn.verdicts import Verdict, read_verdicts, reviewer_key
 
 EVERYONE, PLANTED = "all reviewers", "planted truth"
 SAMPLE, WHOLE = "sample", "all candidates"
@@ -163,7 +164,7 @@ def _reviewers(verdicts: Sequence[Verdict], needed: int) -> list[Judge]:
 def _planted(truth: Path | None, rows: Mapping[str, Candidate], sample: Iterable[str]) -> list[Judge]:
     if truth is None:
         return []
-    defects = {f"{one.image_id}-a{one.attempt:02d}": one.defect for one in read_jsonl(truth, Truth)}
+    defects = {candidate_id(one.image_id, one.attempt): one.defect for one in read_jsonl(truth, Truth)}
     unknown = [item for item in rows if item not in defects]
     if unknown:
         raise RecordError(

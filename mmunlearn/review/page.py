@@ -28,8 +28,8 @@ from mmunlearn.records import (
 from mmunlearn.review.sample import sample_item, sample_of
 from mmunlearn.review.templates import render
 from mmunlearn.review.thumbnails import NORMAL, Size, embedded_size, full_size_url, probes, thumbnail_uri
-from mmunlearn.review.verdicts import Kind, text_digest
 from mmunlearn.synthesis.policy import AWAITING
+from mmunlearn.verdicts import Kind, text_digest
 
 PART = 20  # pictures in a group of the sample
 Facts = list[tuple[str, str]]  # label, value

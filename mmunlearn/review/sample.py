@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmunlearn.ids import candidate_id
 from mmunlearn.records import Candidate
 from mmunlearn.seeds import derive_seed
 
 
 def sample_item(row: Candidate) -> str:
     """The name of a candidate in verdicts of kind `sample`: `<image_id>-a<attempt>`."""
-    return f"{row.image_id}-a{row.attempt:02d}"
+    return candidate_id(row.image_id, row.attempt)
 
 
 def sample_of(candidates: Sequence[Candidate], share: float, seed: int) -> list[Candidate]:

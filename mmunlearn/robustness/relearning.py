@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmunlearn.ids import concepts_of
 from mmunlearn.models.collate import Example
 from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Finding, Question, Split, Training, read_json
@@ -132,7 +133,7 @@ def alike(rows: Sequence[Question], split: Split, n: int, seed: int) -> list[Que
     Raises:
         ValueError: fewer than one concept's sample is asked for, or nothing would be left to ask.
     """
-    concepts = [[row for row in rows if one in row.image_id.split("-")] for one in split.forgotten]
+    concepts = [[row for row in rows if one in concepts_of(row.image_id)] for one in split.forgotten]
     drawn = [
         sorted(own, key=lambda row: (derive_seed(seed, "relearn", row.question_id), row.question_id))
         for own in concepts

@@ -11,6 +11,7 @@ from typing import Any
 from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.judge import Case, closeness
 from mmunlearn.evaluation.scoring import people_names
+from mmunlearn.ids import concepts_of
 from mmunlearn.records import Answer, Finding, Metric, Question, RecordError, Split, read_json, read_jsonl
 from mmunlearn.seeds import derive_seed
 
@@ -109,7 +110,7 @@ class Subject:
             return metrics.overlaps(answers)
         names = people_names(self.people)
         return metrics.name_hits(
-            answers, {row.question_id: names[row.image_id.split("-")[0]] for row in rows}
+            answers, {row.question_id: names[concepts_of(row.image_id)[0]] for row in rows}
         )
 
     def finding(self, setting: str, metric: str, values: Sequence[float]) -> Finding:

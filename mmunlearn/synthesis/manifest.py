@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmunlearn.records import Candidate, RecordError, atomic_path, read_manifest, sha256_of, write_manifest
-from mmunlearn.review.verdicts import confirmed, read_verdicts
 from mmunlearn.synthesis.cells import reasons
 from mmunlearn.synthesis.policy import AWAITING, Draw, best
+from mmunlearn.verdicts import confirmed, read_verdicts
 
 logger = logging.getLogger(__name__)
 

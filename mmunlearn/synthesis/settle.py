@@ -16,12 +16,12 @@ import numpy as np
 
 from mmunlearn.progress import progress
 from mmunlearn.records import Candidate, Prompt, read_jsonl, read_manifest, write_manifest
-from mmunlearn.review.verdicts import read_verdicts, rejections, unmatched
 from mmunlearn.synthesis.cells import Judge, reasons, with_verdicts
 from mmunlearn.synthesis.event_references import read_references
 from mmunlearn.synthesis.policy import REVIEW, SCENE_PAIR, Draw, Thresholds, best
 from mmunlearn.synthesis.scene_pairs import lowest_pair, offenders, pair_cosines
 from mmunlearn.synthesis.studio import PictureSettings, Studio
+from mmunlearn.verdicts import read_verdicts, rejections, unmatched
 
 Row = Draw[tuple[Candidate, np.ndarray]]
 Redraw = Callable[[str, range], list[Row]]

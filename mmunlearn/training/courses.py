@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from mmunlearn.config import checkpoint_files
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.features import read_features
 from mmunlearn.models.loading import (
@@ -27,7 +26,7 @@ from mmunlearn.models.loading import (
     new_adapter,
     trainable_parameters,
 )
-from mmunlearn.provenance import peak_memory_gb, versions
+from mmunlearn.provenance import checkpoint_files, peak_memory_gb, versions
 from mmunlearn.records import Training, digest_of, sha256_of, write_json
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import copy_adapter

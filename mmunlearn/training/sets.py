@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmunlearn.ids import concepts_of
 from mmunlearn.models.collate import Example
 from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_jsonl
 
@@ -78,7 +79,7 @@ def _of_concept(split: Split, number: int, names: str) -> set[str]:
             f"name one from 0 to {len(split.forgotten) - 1}"
         )
     concept = split.forgotten[number]
-    return {image for image in split.forget_train if concept in image.split("-")}
+    return {image for image in split.forget_train if concept in concepts_of(image)}
 
 
 def group_questions(rows: Iterable[Question | SuiteQuestion]) -> list[Example]:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from mmunlearn.config import nearest
 from mmunlearn.records import Record
+from mmunlearn.text import nearest
 
 RESOURCE = Path(__file__).resolve().parents[2] / "resources" / "weights.yaml"
 

@@ -14,7 +14,7 @@ import pytest
 
 from mmunlearn.records import read_manifest
 from mmunlearn.review.page import write_picture_page, write_sample_page, write_text_page
-from mmunlearn.review.verdicts import Verdict, read_verdicts, reviewer_key
+from mmunlearn.verdicts import Verdict, read_verdicts, reviewer_key
 from tests.browser.test_report_browser import CHROMEDRIVER, CHROMIUM, Browser
 from tests.unit.review_fixtures import candidate, save_verdicts, write_world
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from mmunlearn.pocket.generator import PocketGenerator
-from mmunlearn.recipes import scored, splits
+from mmunlearn.workflow.targets import Targets
 from tests.rules.brush import Brush
-from tests.rules.mini import SETS, curate, draw, mini_config, train, trainings
+from tests.rules.mini import SETS, curate, draw, mini_config, scored, train, trainings
 from tests.rules.standin import World
 from tests.tiny import write_checkpoint
 
@@ -33,7 +33,7 @@ def drawn(curated: World) -> World:
 def asked(drawn: World) -> World:
     world = drawn.copy(drawn.root.with_name("asked"))
     world.run("build_questions")
-    for split in splits(world.config):
+    for split in Targets(world.config).splits:
         world.run("split_concepts", split=split)
     for name in SETS:
         world.run("build_reference_set", set=name)
@@ -52,16 +52,16 @@ def encoded(asked: World) -> World:
 @pytest.fixture(scope="session")
 def trained(encoded: World) -> World:
     world = encoded.copy(encoded.root.with_name("trained"))
-    for recipe, seed in trainings(world):
-        train(world, recipe, seed)
+    for run in trainings(world):
+        train(world, run.recipe, run.seed)
     return world
 
 
 @pytest.fixture(scope="session")
 def answered(trained: World) -> World:
     world = trained.copy(trained.root.with_name("answered"))
-    for recipe, seed in trainings(world):
-        world.run("answer_questions", model="tiny", recipe=recipe, seed=seed)
+    for run in trainings(world):
+        world.run("answer_questions", **run._asdict())
     return world
 
 
@@ -69,10 +69,10 @@ def answered(trained: World) -> World:
 def judged(answered: World) -> World:
     """Judged and scored."""
     world = answered.copy(answered.root.with_name("judged"))
-    for model, recipe, split, seed in scored(world.config):
-        if split.startswith("event"):
-            world.run("judge_answers", model=model, recipe=recipe, split=split, seed=seed)
-        world.run("score_answers", model=model, recipe=recipe, split=split, seed=seed)
+    for score in scored(world):
+        if score["split"].startswith("event"):
+            world.run("judge_answers", **score)
+        world.run("score_answers", **score)
     return world
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from mmunlearn.recipes import parse_recipe, scored
+from mmunlearn.ids import Run
 from mmunlearn.records import Split, read_json
+from mmunlearn.workflow.targets import Targets
 from tests.rules.standin import ROOT, World
 
 SETS = ("real", "world", "replay")
@@ -78,22 +79,24 @@ def draw_shards(world: World, **changed: Any) -> None:
         world.run("draw_shard", shard=f"{shard:03d}", **changed)
 
 
-def trainings(world: World) -> list[tuple[str, int]]:
-    """Recipe and seed of every model that the tables need, the finetuned ones first."""
-    return list(dict.fromkeys((recipe, seed) for _, recipe, _, seed in scored(world.config)))
+def scored(world: World, output: str = "table3") -> list[dict[str, Any]]:
+    """Wildcards of every score that an output reads."""
+    return [
+        {**row.run._asdict(), "split": split}
+        for row in Targets(world.config).of(output)
+        for split in row.wanted[output]
+    ]
 
 
-def train(world: World, name: str, seed: int, **changed: Any) -> None:
+def trainings(world: World) -> list[Run]:
+    """Every run that Table III needs, the finetuned ones first."""
+    return [row.run for row in Targets(world.config).of("table3")]
+
+
+def train(world: World, recipe: str, seed: int, **changed: Any) -> None:
     """Train one recipe by the rule that makes it."""
-    recipe = parse_recipe(name)
-    if recipe.method == "finetuned":
-        world.run("train_finetuned", model="tiny", seed=seed, **changed)
-    elif recipe.method == "goal":
-        world.run("train_goal", model="tiny", split=recipe.split, seed=seed, **changed)
-    else:
-        world.run(
-            "train_unlearned", model="tiny", method=recipe.method, split=recipe.split, seed=seed, **changed
-        )
+    rule = Targets(world.config).row(Run("tiny", recipe, seed)).rule
+    world.run(rule, model="tiny", recipe=recipe, seed=seed, **changed)
 
 
 def split_of(world: World, name: str) -> Split:

@@ -6,7 +6,7 @@ import pytest
 
 from mmunlearn.curation.acceptance import ReviewPending
 from mmunlearn.records import Event, Person, Prompt, RecordError, read_jsonl, write_jsonl
-from mmunlearn.review.verdicts import COLUMNS, text_digest
+from mmunlearn.verdicts import COLUMNS, text_digest
 from tests.loopback import ChatServer
 from tests.rules.mini import mini_config
 from tests.rules.standin import ROOT, World

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mmunlearn.evaluation.judge import Case, closeness
-from mmunlearn.recipes import scored
 from mmunlearn.records import (
     Answer,
     Judgement,
@@ -24,7 +23,7 @@ from mmunlearn.records import (
     sha256_of,
     write_jsonl,
 )
-from tests.rules.mini import split_of, trainings
+from tests.rules.mini import scored, split_of, trainings
 from tests.rules.standin import World
 
 SUITES = {
@@ -145,7 +144,7 @@ def test_models_that_answered_different_questions_are_not_compared(judged, tmp_p
 
 
 def test_every_score_file_names_what_it_rests_on(judged):
-    for model, recipe, split, seed in scored(judged.config):
+    for model, recipe, seed, split in map(dict.values, scored(judged)):
         job = judged.job("score_answers", model=model, recipe=recipe, split=split, seed=seed)
         scores = read_json(judged.root / job["output"][0], Scores)
         assert (scores.model, scores.recipe, scores.seed, scores.judge) == (model, recipe, seed, "local")

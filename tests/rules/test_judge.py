@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmunlearn.judge_settings import judge_resources
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl
+from mmunlearn.workflow.params import Params
 from tests.copies import copy_workflow
 from tests.loopback import ChatServer, Step
 from tests.rules.standin import ROOT, World
@@ -117,8 +117,8 @@ def test_one_job_at_a_time_asks_a_paid_judge(profile):
     text = (ROOT / "profiles" / profile / "profile.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["resources"]["judge"] == 1
     evaluation = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["evaluation"]
-    assert judge_resources({"evaluation": evaluation}) == {"judge": 0}
-    assert judge_resources({"evaluation": evaluation | {"judge": "openai"}})["judge"] == 1
+    assert Params({"evaluation": evaluation}).judge_job == {"judge": 0}
+    assert Params({"evaluation": evaluation | {"judge": "openai"}}).judge_job["judge"] == 1
 
 
 def snakemake(folder: Path, *arguments: str) -> dict[str, int]:

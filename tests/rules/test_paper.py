@@ -9,8 +9,8 @@ from collections import Counter
 import yaml
 from PIL import Image
 
-from mmunlearn.recipes import scored
 from mmunlearn.records import Person, Scores, read_json, read_jsonl, sha256_of
+from tests.rules.mini import scored
 from tests.rules.standin import ROOT
 
 METRICS = ("efficacy", "generality", "retain", "scope", "real", "world_fact")
@@ -24,7 +24,7 @@ def table(path):
 def expected(world, *, ceiling):
     """(method, target) -> the six metrics as the table prints them, from the score files."""
     cells = {}
-    for model, recipe, split, seed in scored(world.config):
+    for model, recipe, seed, split in map(dict.values, scored(world)):
         path = world.results / "scores" / model / recipe / f"seed-{seed}" / f"{split}.json"
         scores = read_json(path, Scores)
         if (seed == world.config["ceiling_seed"]) == ceiling:

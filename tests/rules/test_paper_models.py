@@ -9,11 +9,12 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from mmunlearn.config import prepare
+from mmunlearn.ids import parse_recipe
 from mmunlearn.models.families import FAMILIES
-from mmunlearn.recipes import label, scored, scored_both
 from mmunlearn.records import Answer, Scores, Training, read_json, read_jsonl
-from tests.rules.mini import SETS, curate, draw, mini_config
+from mmunlearn.workflow.check import prepare
+from mmunlearn.workflow.params import label
+from tests.rules.mini import SETS, curate, draw, mini_config, scored, train
 from tests.rules.standin import ROOT, World
 from tests.tiny_vlm import write_vlm
 
@@ -64,21 +65,16 @@ def test_a_family_goes_all_the_way(pictures, tmp_path, family):
     write_vlm(family, world.root / "models" / "tiny")
     for suite in ("dataset", *SETS):
         world.run("encode_images", model="tiny", suite=suite)
-    rows = [*scored(world.config), *scored_both(world.config)]
-    made = list(dict.fromkeys(recipe for _, recipe, _, _ in rows))
-    world.run("train_finetuned", model="tiny", seed=1)
+    rows = [*scored(world), *scored(world, "table4")]
+    made = list(dict.fromkeys(row["recipe"] for row in rows))
     for recipe in made:
-        method, _, split = recipe.partition("-")
-        if method == "goal":
-            world.run("train_goal", model="tiny", split=split, seed=1)
-        elif method != "finetuned":
-            world.run("train_unlearned", model="tiny", method=method, split=split, seed=1)
+        train(world, recipe, 1)
         world.run("answer_questions", model="tiny", recipe=recipe, seed=1)
-    for _, recipe, split, seed in dict.fromkeys(rows):
-        if split.startswith("person"):
-            world.run("score_answers", model="tiny", recipe=recipe, split=split, seed=seed)
-            check(world, recipe, split)
-    labels = {label(world.config, recipe) for recipe in made}
+    for row in rows:
+        if row["split"].startswith("person"):
+            world.run("score_answers", **row)
+            check(world, row["recipe"], row["split"])
+    labels = {label(world.config, parse_recipe(recipe).method) for recipe in made}
     assert labels >= {"Finetune", "Goal", "PO", "GA", "GD", "KL", "DPO", "NPO", "SimNPO", "GD+BGD", "KL+BGD"}
 
 

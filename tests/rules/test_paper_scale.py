@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 from snakemake.utils import update_config
 
-from mmunlearn.config import prepare
 from mmunlearn.records import Candidate, Question, read_jsonl, read_manifest, sha256_of
 from mmunlearn.weights import WeightsError
+from mmunlearn.workflow.check import prepare
 from tests.rules.mini import curate, draw_shards
 from tests.rules.standin import ROOT, World
 from tests.tiny_flux import teach_face, write_flux

@@ -12,13 +12,13 @@ import torch
 import yaml
 from PIL import Image
 
-from mmunlearn.config import THRESHOLDS
 from mmunlearn.pocket import calibration, scorer_training
 from mmunlearn.pocket.generator import build_generator
 from mmunlearn.pocket.scorers import PocketScorers
 from mmunlearn.pocket.truth import Truth
 from mmunlearn.records import Prompt, read_jsonl, read_manifest, sha256_of
 from mmunlearn.synthesis.generate import DrawRequest
+from mmunlearn.workflow.params import THRESHOLDS
 from tests.rules.standin import ROOT
 from tests.tiny import load_tiny
 

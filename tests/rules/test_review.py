@@ -8,7 +8,7 @@ import pytest
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl, read_manifest
 from mmunlearn.review.sample import sample_of
-from mmunlearn.review.verdicts import COLUMNS
+from mmunlearn.verdicts import COLUMNS
 from tests.rules.standin import World
 
 

@@ -6,9 +6,8 @@ import csv
 
 import pytest
 
-from mmunlearn.recipes import attacked
 from mmunlearn.records import Answer, Attack, read_json, read_jsonl, read_manifest, sha256_of
-from tests.rules.mini import split_of
+from tests.rules.mini import scored, split_of
 
 NAMES = ("relearning", "quantisation", "membership", "paraphrase")
 
@@ -20,7 +19,7 @@ def attacked_world(judged, tmp_path_factory):
     for split in ("person15", "event15"):
         world.run("draw_unseen", split=split)
         world.run("encode_unseen", model="tiny", split=split)
-    for model, recipe, split, seed in attacked(world.config):
+    for model, recipe, seed, split in map(dict.values, scored(world, "robustness")):
         for name in NAMES:
             world.run(f"attack_{name}", model=model, recipe=recipe, split=split, seed=seed)
     world.run("make_robustness")
@@ -53,7 +52,7 @@ def test_unseen_pictures_are_of_the_same_cells_and_no_candidate_of_the_data_set(
 
 
 def test_every_attack_has_its_findings_and_says_what_they_rest_on(attacked_world):
-    for _, recipe, split, _ in attacked(attacked_world.config):
+    for _, recipe, _, split in map(dict.values, scored(attacked_world, "robustness")):
         table = {name: values(found(attacked_world, recipe, split, name)) for name in NAMES}
         assert set(table["relearning"]) == {("step 0", "recovered"), ("step 2", "recovered")}
         assert set(table["quantisation"]) == {

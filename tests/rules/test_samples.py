@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmunlearn import samples
 from mmunlearn.evaluation import answers as evaluation
 from mmunlearn.evaluation.answer_store import AnswerStore, identity
 from mmunlearn.evaluation.sampling import Sample, pick
+from mmunlearn.ids import Run
 from mmunlearn.models import generation
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.records import Scores, read_json
+from mmunlearn.workflow.targets import Targets
 from tests.rules.mini import split_of
 from tests.rules.standin import World
 from tests.rules.test_evaluation import SUITES, adopt, answers, questions
@@ -27,7 +28,8 @@ WHOLE = {
     "ga-person15-0": "goal-person15",
     CONCEPT: "ga-event15",
 }
-JOB = {"model": "tiny", "split": "event15", "seed": 1}
+JOB = {"model": "tiny", "recipe": "ga-event15", "seed": 1}
+SCORE = {"model": "tiny", "split": "event15", "seed": 1}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def sampled(judged, tmp_path_factory):
     world = judged.copy(tmp_path_factory.mktemp("samples") / "world")
     for recipe, source in WHOLE.items():
         adopt(world, recipe, source)
-    world.run("answer_steps", method="ga", **JOB)
+    world.run("answer_steps", **JOB)
     world.run("answer_concepts", model="tiny", seed=1)
     return world
 
@@ -51,7 +53,7 @@ def test_every_adapter_of_a_job_speaks_for_itself(sampled):
             assert said == [whole[row.question_id] for row in said]
         told.add(tuple(row.answer for row in answers(sampled, recipe, "dataset")))
     assert len(told) == len(WHOLE), "no two of the adapters say the same"
-    log = sampled.log("answer_steps", method="ga", **JOB)
+    log = sampled.log("answer_steps", **JOB)
     assert [log.count(f"dataset, adapter {n} of 2: ") for n in (1, 2)] == [1, 1]
     assert "batches were answered before" not in log
 
@@ -60,7 +62,7 @@ def test_the_base_is_loaded_once_for_all_adapters_of_a_job(sampled, tmp_path, mo
     world, loaded = sampled.copy(tmp_path / "world"), []
     load = evaluation.load_base
     monkeypatch.setattr(evaluation, "load_base", lambda *a, **k: loaded.append(1) or load(*a, **k))
-    world.run("answer_steps", method="ga", **JOB)
+    world.run("answer_steps", **JOB)
     assert loaded == [1]
     for recipe in ("ga-event15@1", STEP):
         assert answers(world, recipe, "dataset") == answers(sampled, recipe, "dataset")
@@ -73,7 +75,7 @@ def files(world, rule, **job) -> dict[str, bytes]:
 @pytest.mark.parametrize("killed_at", [0, 2, 9])
 def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, killed_at):
     """Five batches of either adapter; the rerun's files are those of an unbroken run to the byte."""
-    world, job, generate = sampled.copy(tmp_path / "world"), {"method": "ga", **JOB}, generation._generate
+    world, job, generate = sampled.copy(tmp_path / "world"), dict(JOB), generation._generate
     unbroken, asked = files(world, "answer_steps", **job), []
 
     def dying(*arguments):
@@ -144,9 +146,9 @@ def test_scores_after_k_steps_are_those_of_the_sample(sampled):
     recipes = {STEP: "sample", "ga-event15": "whole"}
     for recipe in recipes:
         for rule in ("judge_answers", "score_answers"):
-            sampled.run(rule, recipe=recipe, **JOB)
+            sampled.run(rule, recipe=recipe, **SCORE)
     step, whole = (
-        read_json(sampled.root / sampled.job("score_answers", recipe=recipe, **JOB)["output"][0], Scores)
+        read_json(sampled.root / sampled.job("score_answers", recipe=recipe, **SCORE)["output"][0], Scores)
         for recipe in recipes
     )
     for name in ("efficacy", "generality", "scope"):
@@ -197,11 +199,13 @@ def test_a_whole_recipe_is_asked_a_sample_of_the_retain_set_where_the_configurat
 
 def test_the_finetuned_model_is_asked_the_samples_of_all_splits_that_it_is_scored_on(judged):
     config = copy.deepcopy(judged.config)
-    assert samples.splits(config, "finetuned") == []
+    assert sample_splits(config, "finetuned") == ()
     config["evaluation"]["retain_sample"] = 3
-    folder = "<results>/dataset/splits"
-    both = [f"{folder}/{name}15.json" for name in ("event", "person")]
-    assert samples.splits(config, "finetuned") == both
-    assert samples.splits(config, "gd+bgd-both15") == both[::-1]
-    assert samples.splits(config, "ga-event15@2") == both[:1]
-    assert samples.splits(config, "ga-event15-0") == both[::-1]
+    assert sample_splits(config, "finetuned") == ("event15", "person15")
+    assert sample_splits(config, "gd+bgd-both15") == ("person15", "event15")
+    assert sample_splits(config, "ga-event15@2") == ("event15",)
+    assert sample_splits(config, "ga-event15-0") == ("person15", "event15")
+
+
+def sample_splits(config, recipe):
+    return Targets(config).row(Run("tiny", recipe, 1)).sample_splits

@@ -15,8 +15,7 @@ from tests.rules.standin import SCRIPTS, named, run_script
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 SHARED = {
     "train_goal": "train_finetuned",
-    "train_traced": "train_unlearned",
-    "train_concept": "train_unlearned",
+    "trace_unlearned": "train_unlearned",
     "answer_steps": "answer_questions",
     "answer_concepts": "answer_questions",
     "score_sampled": "score_answers",
@@ -92,7 +91,7 @@ def _imported(node: ast.stmt) -> list[str]:
 
 
 def test_the_standin_names_files_as_snakemake_does(curated):
-    wildcards = {"model": "tiny", "seed": "1", "split": "event15"}
+    wildcards = {"model": "tiny", "seed": "1", "recipe": "goal-event15"}
     files = curated.rules["train_goal"].expand_input(wildcards)[0]
     made = named(InputFiles, curated.job("train_goal", **wildcards)["input"])
     assert list(made) == list(files)

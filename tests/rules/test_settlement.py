@@ -9,7 +9,7 @@ import pytest
 
 from mmunlearn.records import Candidate, read_manifest, sha256_of
 from mmunlearn.reporting.filter_statistics import AcceptanceError
-from mmunlearn.review.verdicts import COLUMNS
+from mmunlearn.verdicts import COLUMNS
 from tests.rules.standin import World
 
 RULES = ("settle_pictures", "merge_manifest")

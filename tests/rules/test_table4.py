@@ -7,9 +7,8 @@ import csv
 import pytest
 
 from mmunlearn.evaluation.judge import Case, closeness
-from mmunlearn.recipes import scored_both
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl, sha256_of
-from tests.rules.mini import split_of, train
+from tests.rules.mini import scored, split_of, train
 from tests.rules.test_evaluation import answers
 
 METRICS = ("efficacy", "generality", "retain", "real", "world_fact")
@@ -23,7 +22,7 @@ def both(judged, tmp_path_factory):
     for recipe, seed in ((GOAL, 1), (GOAL, 101), (BOTH, 1)):
         train(world, recipe, seed)
         world.run("answer_questions", model="tiny", recipe=recipe, seed=seed)
-    for model, recipe, split, seed in scored_both(world.config):
+    for model, recipe, seed, split in map(dict.values, scored(world, "table4")):
         if split.startswith("event"):
             world.run("judge_answers", model=model, recipe=recipe, split=split, seed=seed)
         world.run("score_answers", model=model, recipe=recipe, split=split, seed=seed)

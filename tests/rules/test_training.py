@@ -12,7 +12,6 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from mmunlearn.recipes import label
 from mmunlearn.records import (
     Question,
     RecordError,
@@ -25,6 +24,7 @@ from mmunlearn.records import (
     write_jsonl,
 )
 from mmunlearn.training.trainer import PlannedTrainer
+from mmunlearn.workflow.params import label
 from tests.rules.mini import SETS, split_of, train, trainings
 from tests.rules.standin import World
 from tests.tiny import load_tiny
@@ -145,12 +145,16 @@ def test_seeds_and_goals_differ(trained):
     assert len(set(digests)) == len(digests) == 9
 
 
+def rated(world: World, rate: float) -> dict:
+    """Params of an unlearning with another learning rate."""
+    job = world.job("train_unlearned", model="tiny", recipe="ga-person15", seed=1)
+    return {"loop": job["params"]["loop"] | {"learning_rate": rate}}
+
+
 @pytest.mark.parametrize("split", ["person15", "event15"])
 def test_ga_raises_the_loss_of_the_forget_questions(trained, tmp_path, split):
     world = trained.copy(tmp_path / "world")
-    world.run(
-        "train_unlearned", model="tiny", method="ga", split=split, seed=1, params={"learning_rate": 0.01}
-    )
+    train(world, f"ga-{split}", 1, params=rated(world, 0.01))
     done = training(world, f"ga-{split}")
     assert (done.method, done.steps, done.stop_reason) == ("GA", 3, "all planned steps done")
     assert all(row["loss"] == -row["forget"] for row in done.losses)
@@ -161,14 +165,7 @@ def test_ga_raises_the_loss_of_the_forget_questions(trained, tmp_path, split):
 
 def test_dpo_learns_the_refusals(trained, tmp_path):
     world = trained.copy(tmp_path / "world")
-    world.run(
-        "train_unlearned",
-        model="tiny",
-        method="dpo",
-        split="person15",
-        seed=1,
-        params={"learning_rate": 0.01},
-    )
+    train(world, "dpo-person15", 1, params=rated(world, 0.01))
     done = training(world, "dpo-person15")
     options = {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0, "reference": "finetuned"}
     assert done.method == "DPO" and done.settings["options"] == options
@@ -218,8 +215,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
 def test_adapters_along_the_way_lie_in_recipes_of_their_own(trained, tmp_path):
     """Figure 7's: each differs, and the last one is as without them."""
     world = trained.copy(tmp_path / "world")
-    world.run("train_traced", model="tiny", method="ga", split="person15", seed=1)
-    assert sha256_of(weights(world, "ga-person15")) == sha256_of(weights(trained, "ga-person15"))
+    world.run("trace_unlearned", model="tiny", recipe="ga-person15", seed=1)
     digests = [sha256_of(weights(world, f"ga-person15@{step}")) for step in (1, 2)]
     ends = [sha256_of(weights(world, name)) for name in ("finetuned", "ga-person15")]
     assert len({*digests, *ends}) == 4
@@ -228,25 +224,23 @@ def test_adapters_along_the_way_lie_in_recipes_of_their_own(trained, tmp_path):
 
 def test_a_concept_is_unlearned_alone(trained, tmp_path):
     world = trained.copy(tmp_path / "world")
-    world.run("train_concept", model="tiny", method="ga", split="person15", concept=0, seed=1)
+    train(world, "ga-person15-0", 1)
     done = training(world, "ga-person15-0")
     assert (done.recipe, done.settings["concept"]) == ("ga-person15-0", 0)
     with pytest.raises(ValueError, match="concept 7 is asked for"):
-        world.run("train_concept", model="tiny", method="ga", split="person15", concept=7, seed=1)
+        train(world, "ga-person15-7", 1)
 
 
 def test_people_and_events_are_unlearned_together(trained, tmp_path):
     world = trained.copy(tmp_path / "world")
     growing = {"event_growth": 0.5, "alpha": 0.3, "beta": 0.2, "gamma": 0.5}
-    world.run(
-        "train_unlearned", model="tiny", method="gd+bgd", split="both15", seed=1, params={"options": growing}
-    )
+    train(world, "gd+bgd-both15", 1, params={"options": growing})
     first, second, _ = training(world, "gd+bgd-both15").losses
     assert "forget_event" not in first, "events come later"
     terms = [growing[weight] * second[view] for weight, view in
              (("alpha", "forget_person"), ("beta", "forget_event"), ("gamma", "retain"))]  # fmt: skip
     assert second["loss"] == pytest.approx(terms[2] - terms[0] - terms[1], abs=1e-5)
-    world.run("train_goal", model="tiny", split="both15", seed=1)
+    train(world, "goal-both15", 1)
     kept = set(split_of(world, "person15").retain) & set(split_of(world, "event15").retain)
     epochs = world.config["training"]["finetune"]["epochs"]
     assert training(world, "goal-both15").steps == epochs * math.ceil((len(kept) + 4) / 8)
@@ -288,4 +282,4 @@ def test_a_method_of_somebody_elses_package_is_trained_by_its_row_alone(trained,
     assert done.settings["options"] == {"path": own["path"], "ceiling": 5.0}
     first = done.losses[0]
     assert first["loss"] == pytest.approx(first["retain"] - first["forget"], abs=1e-5)
-    assert label(config, "bounded-person15") == "Ours"
+    assert label(config, "bounded") == "Ours"

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.records import Candidate, Event, Person, sha256_of, write_jsonl, write_manifest
-from mmunlearn.review.verdicts import COLUMNS
+from mmunlearn.verdicts import COLUMNS
 
 NAMES = ("Mira Okafor", "Tomas Lindqvist", "Aiko Brennan")
 THEMES = ("Sailing regatta", "Winter market", "Rooftop concert")

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from mmunlearn.backends import BACKENDS, UnknownBackend, backend
 from mmunlearn.config import ConfigError, base_inputs, check, decisions, machine, prepare, receipts
 from mmunlearn.recipes import (
     Recipe,
@@ -27,8 +25,10 @@ from mmunlearn.recipes import (
     scored_steps,
     splits,
 )
-from mmunlearn.review.verdicts import COLUMNS
+
+from mmunlearn.backends import BACKENDS, UnknownBackend, backend
 from mmunlearn.training.methods import METHODS
+from mmunlearn.verdicts import COLUMNS
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
 prepare(CONFIG)

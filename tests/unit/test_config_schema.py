@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
 from mmunlearn.backends import BACKENDS
-from mmunlearn.config import SCHEMA, ConfigError, check, prepare
+from mmunlearn.workflow.check import SCHEMA, ConfigError, check, prepare
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))

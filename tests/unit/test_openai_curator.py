@@ -14,7 +14,7 @@ from mmunlearn.curation.attributes import sample_attributes
 from mmunlearn.curation.curate import check_events, check_people, curate_events, curate_people
 from mmunlearn.curation.openai import CurationError
 from mmunlearn.records import Event, Person, read_jsonl
-from mmunlearn.review.verdicts import COLUMNS, text_digest
+from mmunlearn.verdicts import COLUMNS, text_digest
 from tests.loopback import ChatServer, Said, Step
 
 KEY = "sk-secret-0123456789"

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmunlearn.config import ConfigError, check
 
 from mmunlearn import samples
-from mmunlearn.config import ConfigError, check
 from mmunlearn.evaluation.g_eval import identity, verdict_key
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.evaluation.verdict_store import Spending, Verdict, VerdictStore
-from mmunlearn.planning import sizes
-from mmunlearn.planning.actual import made, measured, read_benchmark
-from mmunlearn.planning.estimate import assumptions, estimate_jobs, totals
-from mmunlearn.planning.plan import make_plan
-from mmunlearn.planning.show import WIDTH, amount, duration, show_plan
-from mmunlearn.planning.work import KNOWN, LIGHT, NO_ESTIMATE, OTHER_PASSES, PASSES, work_of
-from mmunlearn.recipes import parse_recipe
+from mmunlearn.ids import parse_recipe
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, write_json, write_jsonl
-from mmunlearn.workflow import PlannedJob
+from mmunlearn.workflow.job import PlannedJob
+from mmunlearn.workflow.planning import sizes
+from mmunlearn.workflow.planning.actual import made, measured, read_benchmark
+from mmunlearn.workflow.planning.estimate import assumptions, estimate_jobs, totals
+from mmunlearn.workflow.planning.plan import make_plan
+from mmunlearn.workflow.planning.show import WIDTH, amount, duration, show_plan
+from mmunlearn.workflow.planning.work import KNOWN, LIGHT, NO_ESTIMATE, OTHER_PASSES, PASSES, work_of
 from tests.unit.test_config_schema import ROOT, load, merged
 
 POCKET = merged({})

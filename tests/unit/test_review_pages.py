@@ -15,7 +15,7 @@ from mmunlearn.records import Event, Person, RecordError, read_jsonl, read_manif
 from mmunlearn.review import thumbnails
 from mmunlearn.review.page import write_picture_page, write_sample_page, write_text_page
 from mmunlearn.review.sample import sample_item, sample_of
-from mmunlearn.review.verdicts import text_digest
+from mmunlearn.verdicts import text_digest
 from tests.unit.review_fixtures import Page, candidate, event, person, write_world
 
 EVIL = """"><script>alert('x')</script>&amp;' onload='x"""

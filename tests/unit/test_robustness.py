@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-
 from mmunlearn.recipes import attacked, attacks
+
 from mmunlearn.records import Question, RecordError, Split
 from mmunlearn.robustness.membership import (
     Tokens,

@@ -7,8 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmunlearn.dataset.splits import make_split
-from mmunlearn.recipes import concepts_to_forget
+from mmunlearn.dataset.splits import concepts_to_forget, make_split
 
 worlds = st.builds(
     lambda people, events, holes: {

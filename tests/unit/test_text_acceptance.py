@@ -9,7 +9,7 @@ import pytest
 from mmunlearn.curation.acceptance import ReviewPending, accept_texts
 from mmunlearn.curation.shipped import ShippedCurator
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
-from mmunlearn.review.verdicts import COLUMNS, text_digest
+from mmunlearn.verdicts import COLUMNS, text_digest
 
 PEOPLE = [
     Person(person_id=f"p{i:03d}", name=f"Name {i}", age=30, gender="man", job="baker", birthplace="Oslo",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmunlearn.records import Person, RecordError
-from mmunlearn.review.verdicts import (
+from mmunlearn.verdicts import (
     COLUMNS,
     Verdict,
     confirmed,

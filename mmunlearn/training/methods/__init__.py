@@ -6,29 +6,26 @@ by the Snakefile: nothing heavy here; `building` loads a method's module.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Entry(NamedTuple):
-    """Where a method is, as `module:Class`, how tables spell it, and the options that its row may hold."""
-
-    path: str
-    label: str
-    options: tuple[str, ...] = ()
-
+from mmunlearn.registry import Entry, Registry
 
 _BGD = ("alpha", "beta", "gamma", "event_growth", "event_cap")
-METHODS = {
-    "po": Entry("mmunlearn.training.methods.po:PO", "PO"),
-    "ga": Entry("mmunlearn.training.methods.ga:GA", "GA"),
-    "gd": Entry("mmunlearn.training.methods.gd:GD", "GD"),
-    "kl": Entry("mmunlearn.training.methods.kl:KL", "KL"),
-    "dpo": Entry("mmunlearn.training.methods.dpo:DPO", "DPO", ("beta", "lambda1", "lambda2", "reference")),
-    "npo": Entry("mmunlearn.training.methods.npo:NPO", "NPO", ("beta",)),
-    "simnpo": Entry("mmunlearn.training.methods.simnpo:SimNPO", "SimNPO", ("beta", "gamma")),
-    "gd+bgd": Entry("mmunlearn.training.methods.gd_bgd:GDBGD", "GD+BGD", _BGD),
-    "kl+bgd": Entry("mmunlearn.training.methods.kl_bgd:KLBGD", "KL+BGD", _BGD),
-}
+METHODS = Registry(
+    "method",
+    "mmunlearn.training.methods.base:Method",
+    {
+        "po": Entry("mmunlearn.training.methods.po:PO", "PO"),
+        "ga": Entry("mmunlearn.training.methods.ga:GA", "GA"),
+        "gd": Entry("mmunlearn.training.methods.gd:GD", "GD"),
+        "kl": Entry("mmunlearn.training.methods.kl:KL", "KL"),
+        "dpo": Entry(
+            "mmunlearn.training.methods.dpo:DPO", "DPO", ("beta", "lambda1", "lambda2", "reference")
+        ),
+        "npo": Entry("mmunlearn.training.methods.npo:NPO", "NPO", ("beta",)),
+        "simnpo": Entry("mmunlearn.training.methods.simnpo:SimNPO", "SimNPO", ("beta", "gamma")),
+        "gd+bgd": Entry("mmunlearn.training.methods.gd_bgd:GDBGD", "GD+BGD", _BGD),
+        "kl+bgd": Entry("mmunlearn.training.methods.kl_bgd:KLBGD", "KL+BGD", _BGD),
+    },
+)
 
 
 def labels() -> dict[str, str]:

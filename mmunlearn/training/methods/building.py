@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from mmunlearn.recipes import nearest
+from mmunlearn.text import nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.base import Method
 

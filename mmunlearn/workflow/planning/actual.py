@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmunlearn.planning.estimate import Estimate, hours
+from mmunlearn.workflow.planning.estimate import Estimate, hours
 
 
 @dataclass

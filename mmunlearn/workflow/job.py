@@ -1,9 +1,10 @@
-"""The only module that knows Snakemake: what every workflow script needs around its one call, and its plan."""
+"""What a workflow script sees of its rule, and what the plan sees of Snakemake's graph."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -13,16 +14,26 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmunlearn.ids import Run
+from mmunlearn.workflow.params import verdict_files
+
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
 
 WORK = Path("work")
-LIBRARY = Path(__file__).resolve().parent
+LIBRARY = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("mmunlearn")
 
 
-class Files:
-    """Named or numbered files of a rule as paths; a name with several files gives a list."""
+UNREAD = ("base", "check", "lists", "weights")
+"""Inputs that only say when a job is to run anew: what they stand for is found by its settings."""
+
+
+class Files(Mapping[str, Any]):
+    """The files of a rule as paths: `**files` are the named ones but UNREAD, `files[0]` and `paths` take them by place.
+
+    A name with several files, or with none, gives a list.
+    """
 
     def __init__(self, files: Any) -> None:
         self._files = files
@@ -30,34 +41,87 @@ class Files:
     def __getattr__(self, name: str) -> Any:
         return _paths(getattr(self._files, name))
 
-    def get(self, name: str) -> Path | None:
-        """The file of that name, or None where the rule has none."""
-        return Path(self._files[name]) if name in self._files.keys() else None  # noqa: SIM118
+    def __getitem__(self, key: str | int) -> Any:
+        if isinstance(key, str) and key not in self:
+            raise KeyError(key)
+        return _paths(self._files[key])
 
-    def __getitem__(self, index: int) -> Path:
-        return Path(self._files[index])
+    def __contains__(self, key: object) -> bool:
+        return key in self._files.keys()  # noqa: SIM118 - the list itself holds paths
 
-    def __iter__(self) -> Iterator[Path]:
-        return map(Path, self._files)
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._files.keys() if name not in UNREAD)  # noqa: SIM118 - the list itself holds paths
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files, named or not."""
+        return list(map(Path, self._files))
 
 
 def _paths(value: Any) -> Any:
     return Path(value) if isinstance(value, str) else [Path(one) for one in value]
 
 
+IDENTITY = ("code", "decided", "version")
+"""Params that only say when a job is to run anew."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a script sees of its rule.
 
-    `config` is for what must not rerun a job when it changes (where to compute, where verdicts lie): all else are
-    params. `work` is where resumable, undeclared files lie.
+    Attributes:
+        params: as keyword arguments, without those of IDENTITY.
+        version: of the rule, 0 where it has none.
+        config: for what must not rerun a job when it changes (where to compute, where verdicts lie): all else are
+            params.
+        work: where resumable, undeclared files lie.
+        log: the job's log file.
     """
 
     input: Files
     output: Files
-    params: Any
+    params: Mapping[str, Any]
+    version: int
+    wildcards: Mapping[str, str]
     config: Mapping[str, Any]
+    log: Path | None
+    threads: int = 1
     work: Path = WORK
+
+    @property
+    def run(self) -> Run:
+        """The run that the job makes or asks."""
+        return Run(self.wildcards["model"], self.wildcards["recipe"], int(self.wildcards["seed"]))
+
+    @property
+    def verdicts(self) -> list[Path]:
+        """The reviewers' CSV files."""
+        return [Path(path) for path in verdict_files(self.config["review"]["verdicts"])]
+
+    @property
+    def device(self) -> str:
+        """Where networks draw, score and retrieve."""
+        return self.config["images"]["device"]
+
+    @property
+    def batch(self) -> int:
+        """Questions a generation batch."""
+        return self.config["evaluation"]["batch"]
+
+    @property
+    def save_steps(self) -> int:
+        """Optimizer steps between checkpoints."""
+        return self.config["training"]["save_steps"]
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What trainings run on, as far as it leaves the results alone."""
+        keys = ("processes", "accelerate_config", "checkpointing", "trackers")
+        return {key: self.config["training"][key] for key in keys}
 
 
 @contextmanager
@@ -81,7 +145,7 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield Job(Files(snakemake.input), Files(snakemake.output), snakemake.params, snakemake.config)
+        yield _job(snakemake)
     except Exception:
         logger.exception("failed")
         raise
@@ -89,6 +153,37 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _job(snakemake: Snakemake) -> Job:
+    params = dict(snakemake.params.items())
+    return Job(
+        input=Files(snakemake.input),
+        output=Files(snakemake.output),
+        params={name: value for name, value in params.items() if name not in IDENTITY},
+        version=params.get("version", 0),
+        wildcards=dict(snakemake.wildcards.items()),
+        config=snakemake.config,
+        log=Path(snakemake.log[0]) if snakemake.log else None,
+        threads=snakemake.threads,
+    )
+
+
+def require_library(folder: str | Path) -> None:
+    """See that this process imports the workflow's own library, and that scripts do, which inherit PYTHONPATH.
+
+    Raises:
+        RuntimeError: this one has another folder's, as in a copied folder whose .venv came along.
+    """
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(folder) not in before:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), *before]))
+    if LIBRARY.parent != Path(folder).resolve():
+        raise RuntimeError(
+            f"Asked for the workflow in {folder}. Found that it would run the library in {LIBRARY.parent}: this "
+            "environment was set up for that folder. Run `make run` here, which sets up one of its own, or start "
+            "Snakemake from an environment without an installed mmunlearn."
+        )
 
 
 @cache

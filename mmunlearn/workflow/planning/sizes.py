@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmunlearn.evaluation.pope import SUBSETS
-from mmunlearn.recipes import Recipe, concepts_to_forget, parse_split, parts
+from mmunlearn.dataset.splits import concepts_to_forget
+from mmunlearn.ids import Recipe, parse_split
+from mmunlearn.ids import split_parts as parts
+from mmunlearn.records import POPE_SUBSETS
 
 Config = Mapping[str, Any]
 POPE_QUESTIONS = {
@@ -56,7 +58,7 @@ def suite_pictures(config: Config, suite: str) -> int:
 def world_questions(config: Config) -> int:
     """Yes/no questions of the World set."""
     dataset = config["dataset"]
-    return dataset["n_world"] * len(SUBSETS) * POPE_QUESTIONS[dataset["reference_sets"]]
+    return dataset["n_world"] * len(POPE_SUBSETS) * POPE_QUESTIONS[dataset["reference_sets"]]
 
 
 def forgotten_concepts(config: Config, split: str) -> int:

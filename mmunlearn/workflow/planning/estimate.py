@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mmunlearn.planning.work import Work, work_of
-from mmunlearn.workflow import PlannedJob
+from mmunlearn.workflow.job import PlannedJob
+from mmunlearn.workflow.planning.work import Work, work_of
 
 Config = Mapping[str, Any]
 

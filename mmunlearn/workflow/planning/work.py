@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mmunlearn.planning import sizes
-from mmunlearn.recipes import Recipe, concepts, method_row, parse_recipe, parse_split
+from mmunlearn.ids import Recipe, parse_recipe, parse_split
 from mmunlearn.training.schedule import steps_of
-from mmunlearn.workflow import PlannedJob
+from mmunlearn.workflow.job import PlannedJob
+from mmunlearn.workflow.planning import sizes
+from mmunlearn.workflow.targets import Targets
 
 Config = Mapping[str, Any]
 LIGHT = {  # rules whose jobs take about `light_job_seconds`
@@ -122,7 +123,8 @@ def _batch(config: Config, phase: str, model: str) -> int:
 
 
 def _finetuning(config: Config, job: PlannedJob, value: Values) -> Work:
-    split, epochs = job.wildcards.get("split"), config["training"]["finetune"]["epochs"]
+    recipe, epochs = parse_recipe(job.wildcards["recipe"]), config["training"]["finetune"]["epochs"]
+    split = recipe.split if recipe.target else None
     pictures = sizes.cells(config) - (sizes.forgotten_pictures(config, split) if split else 0)
     pictures += config["dataset"]["n_replay"]
     batch = _batch(config, "finetune", job.wildcards["model"])
@@ -130,12 +132,10 @@ def _finetuning(config: Config, job: PlannedJob, value: Values) -> Work:
 
 
 def _unlearning(config: Config, job: PlannedJob, value: Values) -> Work:
-    own, concept = job.wildcards, job.wildcards.get("concept")
-    recipe = Recipe(
-        own["method"], *parse_split(own["split"]), concept=None if concept is None else int(concept)
-    )
+    own = job.wildcards
+    recipe = parse_recipe(own["recipe"])
     questions, batch = sizes.forget_questions(config, recipe), _batch(config, "unlearn", own["model"])
-    steps, epochs = method_row(config, recipe.method)["max_steps"], config["training"]["unlearn"]["epochs"]
+    steps, epochs = config["methods"][recipe.method]["max_steps"], config["training"]["unlearn"]["epochs"]
     if epochs is not None:
         steps = min(steps, steps_of(epochs, questions, batch))
     steps *= value("steps_share")
@@ -157,10 +157,9 @@ def asked_together(config: Config, job: PlannedJob) -> list[Recipe]:
     """The recipes whose adapters a job asks, one after the other on one base."""
     own = job.wildcards
     if job.rule == "answer_steps":
-        target = parse_split(own["split"])
-        return [Recipe(own["method"], *target, step=step) for step in config["figures"]["steps"]]
+        return [replace(parse_recipe(own["recipe"]), step=step) for step in config["figures"]["steps"]]
     if job.rule == "answer_concepts":
-        return concepts(config)
+        return [parse_recipe(name) for name in Targets(config).concepts]
     return [parse_recipe(own["recipe"])]
 
 
@@ -232,8 +231,7 @@ KNOWN: Mapping[str, Callable[[Config, PlannedJob, Values], Work]] = {
     "train_finetuned": _finetuning,
     "train_goal": _finetuning,
     "train_unlearned": _unlearning,
-    "train_traced": _unlearning,
-    "train_concept": _unlearning,
+    "trace_unlearned": _unlearning,
     "answer_questions": _answering,
     "answer_steps": _answering,
     "answer_concepts": _answering,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmunlearn.planning.actual import Measured, made, measured
-from mmunlearn.planning.estimate import (
+from mmunlearn.workflow.job import PlannedJob
+from mmunlearn.workflow.planning.actual import Measured, made, measured
+from mmunlearn.workflow.planning.estimate import (
     Assumption,
     RuleRow,
     Total,
@@ -16,8 +17,7 @@ from mmunlearn.planning.estimate import (
     estimate_jobs,
     totals,
 )
-from mmunlearn.planning.judged import judged
-from mmunlearn.workflow import PlannedJob
+from mmunlearn.workflow.planning.judged import judged
 
 
 @dataclass(frozen=True)

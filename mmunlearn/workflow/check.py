@@ -1,4 +1,4 @@
-"""The configuration: checked at parse time, and the recipes that follow from it.
+"""What makes a configuration runnable: the schema, and what must hold across keys; errors name the nearest known key.
 
 Imported by the Snakefile: nothing heavy here.
 """
@@ -12,12 +12,19 @@ from typing import Any
 
 import yaml
 
-from mmunlearn.judge_settings import judge_identity, judge_name, judge_resources  # noqa: F401  (rules use them)
-from mmunlearn.recipes import LOOP_KEYS, ConfigError, concepts_to_forget, label, nearest
+from mmunlearn.dataset.splits import concepts_to_forget
+from mmunlearn.models.families import FAMILIES
+from mmunlearn.records import Event, Person
+from mmunlearn.text import nearest
+from mmunlearn.training.methods import METHODS
+from mmunlearn.weights import known
+from mmunlearn.workflow.params import LOOP_KEYS, label
 
-SCHEMA = Path(__file__).resolve().parents[1] / "resources" / "config.schema.yaml"
-THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
-STOPPING = ("window", "forget_bound", "refusal_bound")
+SCHEMA = Path(__file__).resolve().parents[2] / "resources" / "config.schema.yaml"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be run; the message names the key, what was found and what to write."""
 
 
 def prepare(config: dict[str, Any]) -> None:
@@ -115,8 +122,6 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
-    from mmunlearn.training.methods import METHODS
-
     training = config["training"]
     if training["processes"] > 1 and training["job"]["gpu"] != training["processes"]:
         yield f"training.job.gpu: must be training.processes, {training['processes']}, not {training['job']['gpu']}"
@@ -126,9 +131,9 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         yield from (
             f"unknown key 'methods.{name}.{key}': {nearest(key, known)}" for key in row if key not in known
         )
-        said = label(config, f"{name}-person05")
-        if spelled.setdefault(said, name) != name:
-            yield f"methods.{name}.label: '{said}' is also how {spelled[said]} is spelt"
+        spelling = label(config, name)
+        if spelled.setdefault(spelling, name) != name:
+            yield f"methods.{name}.label: '{spelling}' is also how {spelled[spelling]} is spelt"
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:
@@ -141,19 +146,13 @@ def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:
 
 def _unknown_methods(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Rows of `methods` that neither the registry knows nor a `path` explains, each with what to say of it."""
-    from mmunlearn.training.methods import labels
-
     rows = config.get("methods")
     for name, row in rows.items() if isinstance(rows, dict) else ():
-        if name not in labels() and not (isinstance(row, dict) and "path" in row):
-            yield name, f"unknown key 'methods.{name}': {nearest(name, labels())}"
+        if name not in METHODS and not (isinstance(row, dict) and "path" in row):
+            yield name, f"unknown key 'methods.{name}': {nearest(name, METHODS)}"
 
 
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
-    from mmunlearn.models.families import FAMILIES
-    from mmunlearn.records import Event, Person
-    from mmunlearn.weights import known
-
     for name in config["weights"]["sources"]:
         if name not in known():
             yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
@@ -170,125 +169,3 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
         for _, field, _, _ in Formatter().parse(config["dataset"]["answers"][kind]):
             if field is not None and field not in record.model_fields:
                 yield f"dataset.answers.{kind}: no field '{field}'; {nearest(field, record.model_fields)}"
-
-
-def verdict_files(folder: str | None) -> list[str]:
-    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
-    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
-
-
-def decisions(config: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of what the reviewers have decided on texts and on pictures.
-
-    As a param, they make a job run anew when a decision that matters to it changes, where the files themselves
-    would rerun everything after each further CSV. Raises RecordError where a file is damaged.
-    """
-    review = config["review"]
-    from mmunlearn.records import digest_of
-    from mmunlearn.review.verdicts import confirmed, read_verdicts, rejected
-
-    said = read_verdicts(map(Path, verdict_files(review["verdicts"])))
-    reviewers = review["reviewers"]
-    refused = {kind: sorted(rejected(said, kind)) for kind in ("person", "event", "picture")}
-    agreed = {kind: sorted(confirmed(said, kind, reviewers)) if reviewers else [] for kind in refused}
-    texts = [refused["person"], refused["event"], agreed["person"], agreed["event"]]
-    decided = {"texts": texts, "rejected": [refused["picture"]], "confirmed": [agreed["picture"]]}
-    return {name: digest_of(parts) if any(parts) else "none" for name, parts in decided.items()}
-
-
-def curation_identity(config: Mapping[str, Any], what: str) -> list[Any]:
-    """What decides the texts of `people` or `events`: the file, or the model that writes them."""
-    backend = config["curation"]["backend"]
-    options = config["curation"][backend]
-    return [
-        options[key] for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
-    ]
-
-
-def receipts(config: Mapping[str, Any], folders: Iterable[str]) -> list[str]:
-    """Receipts of the rule fetch_weights for those of the folders that it fills."""
-    home = Path(config["weights"]["folder"])
-    return sorted({f"<results>/weights/{Path(f).name}.json" for f in folders if Path(f).parent == home})
-
-
-def picture_weights(config: Mapping[str, Any]) -> list[str]:
-    """What stands for the weights of the generator and the scorers in use, as inputs of the rules that draw."""
-    images = config["images"]
-    flux, networks = images["flux"], images["networks"]
-    folders = [flux["source"]] if images["generator"] == "flux" else []
-    if images["scorers"] == "networks":
-        folders += [networks[name] for name in ("face", "scene", "subject", "distortion", "aesthetic")]
-    card = [f"{images['pocket']['weights']}/card.json"] if images["scorers"] == "pocket" else []
-    return card + receipts(config, folders)
-
-
-SET_OPTIONS = {
-    "real": ("people", "events", "clip", "quick_gelu"),
-    "world": ("pope", "coco"),
-    "replay": (),
-}
-
-
-def set_options(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a reference set reads of its backend's section, `dataset.<backend>`: no other set's key rebuilds it."""
-    section = config["dataset"].get(config["dataset"]["reference_sets"], {})
-    return {key: section[key] for key in SET_OPTIONS[name] if key in section}
-
-
-def set_lists(config: Mapping[str, Any], name: str) -> list[str]:
-    """The lists of a reference set's pictures, so that an edited one makes the set anew; the backend reports a
-    missing one."""
-    section, lists = set_options(config, name), []
-    if "people" in section:
-        lists.append(f"{section['people']}/manifest.csv")
-    if "pope" in section:
-        lists += [
-            f"{section['pope']}/coco_pope_{subset}.json" for subset in ("random", "popular", "adversarial")
-        ]
-    return [path for path in lists if Path(path).exists()]
-
-
-def set_weights(config: Mapping[str, Any], name: str) -> list[str]:
-    """Receipts of the weights that retrieve a reference set's pictures."""
-    section = set_options(config, name)
-    return receipts(config, [section["clip"]]) if "clip" in section else []
-
-
-def base_inputs(config: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    """What stands for a model's base as inputs, so that other weights or another template train anew: the receipt of
-    fetched weights, or the files of any other folder. A hub id has none: its revision says which weights are meant."""
-    if row["revision"] is not None:
-        return []
-    return receipts(config, [row["source"]]) or checkpoint_files(row["source"])
-
-
-def checkpoint_files(source: str) -> list[str]:
-    """Configuration, weights, tokenizer and template of a checkpoint folder; config.json even where it is missing,
-    so that its absence is reported."""
-    found = {
-        path.as_posix()
-        for path in Path(source).glob("*")
-        if path.suffix in (".json", ".safetensors", ".jinja")
-    }
-    return sorted(found | {f"{source}/config.json"})
-
-
-def optimisation(config: Mapping[str, Any], phase: str, model: str) -> dict[str, Any]:
-    """What the training loop takes from `training.<phase>`, `training` and the model's own row."""
-    training = config["training"]
-    own = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
-    own["batch"] = config["models"][model]["batch"] or own["batch"]
-    return {**own, **{key: training[key] for key in ("weight_decay", "max_grad_norm")}}
-
-
-def machine(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What trainings run on, as far as it leaves the results alone: no param, so that it reruns nothing."""
-    return {
-        key: config["training"][key]
-        for key in ("processes", "accelerate_config", "checkpointing", "trackers")
-    }
-
-
-def checkpoints(config: Mapping[str, Any]) -> dict[str, int]:
-    """How often trainings keep a checkpoint, which leaves the results alone, too."""
-    return {"save_steps": config["training"]["save_steps"]}

@@ -14,8 +14,8 @@ from typing import Any
 from mmunlearn.evaluation.g_eval import identity, verdict_key
 from mmunlearn.evaluation.judge import cases_of
 from mmunlearn.evaluation.verdict_store import Spending, StoreError, Usage, VerdictStore
-from mmunlearn.planning.estimate import Estimate, cost_of
 from mmunlearn.records import RecordError
+from mmunlearn.workflow.planning.estimate import Estimate, cost_of
 
 Done = dict[str, tuple[float, float]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mmunlearn.planning.estimate import RuleRow, Total
-from mmunlearn.planning.plan import Plan, used_assumptions
+from mmunlearn.workflow.planning.estimate import RuleRow, Total
+from mmunlearn.workflow.planning.plan import Plan, used_assumptions
 
 WIDTH = 118
 

@@ -1,0 +1,305 @@
+"""What rules pass on: leaf values and input functions, so that a key that a job does not use never reruns it.
+
+Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.evaluation.g_eval import identity
+from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, split_parts
+from mmunlearn.provenance import checkpoint_files
+from mmunlearn.records import POPE_SUBSETS, digest_of
+from mmunlearn.training.methods import METHODS
+from mmunlearn.verdicts import confirmed, read_verdicts, rejected
+
+Config = Mapping[str, Any]
+
+LOOP_KEYS = ("targets", "learning_rate", "max_steps", "label")
+"""Keys of a method's row that the loop, the tables or the targets read; the rest are the method's own options."""
+THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
+STOPPING = ("window", "forget_bound", "refusal_bound")
+SUITES = ("dataset", "real", "world")
+SET_OPTIONS = {
+    "real": ("people", "events", "clip", "quick_gelu"),
+    "world": ("pope", "coco"),
+    "replay": (),
+}
+"""What a reference set reads of its backend's section, `dataset.<backend>`: no other set's key rebuilds it."""
+
+
+def verdict_files(folder: str | None) -> list[str]:
+    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
+    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
+
+
+def label(config: Config, method: str) -> str:
+    """How tables and figures spell a method: as its row says, as published, or in capitals."""
+    fixed = {FINETUNED: "Finetune", GOAL: "Goal"}
+    published = METHODS[method].label if method in METHODS else method.upper()
+    return fixed.get(method) or config["methods"].get(method, {}).get("label") or published
+
+
+class Params:
+    """The leaf values of a checked configuration. Methods that take wildcards are given to rules as they are."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    # pictures and texts
+
+    @cached_property
+    def decided(self) -> dict[str, str]:
+        """Digests of what the reviewers have decided on texts and on pictures.
+
+        As a param, they make a job run anew when a decision that matters to it changes, where the files themselves
+        would rerun everything after each further CSV. Raises RecordError where a file is damaged.
+        """
+        review = self._config["review"]
+        verdicts, reviewers = (
+            read_verdicts(map(Path, verdict_files(review["verdicts"]))),
+            review["reviewers"],
+        )
+        refused = {kind: sorted(rejected(verdicts, kind)) for kind in ("person", "event", "picture")}
+        agreed = {kind: sorted(confirmed(verdicts, kind, reviewers)) if reviewers else [] for kind in refused}
+        texts = [refused["person"], refused["event"], agreed["person"], agreed["event"]]
+        decided = {"texts": texts, "rejected": [refused["picture"]], "confirmed": [agreed["picture"]]}
+        return {name: digest_of(parts) if any(parts) else "none" for name, parts in decided.items()}
+
+    def curator(self, what: str) -> list[Any]:
+        """What decides the texts of `people` or `events`: the file, or the model that writes them."""
+        backend = self._config["curation"]["backend"]
+        options = self._config["curation"][backend]
+        return [
+            options[key]
+            for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
+        ]
+
+    def shipped_texts(self, what: str) -> str | list[str]:
+        """The file that holds the shipped people or events, as an input."""
+        curation = self._config["curation"]
+        return curation["shipped"][what] if curation["backend"] == "shipped" else []
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """What shapes a picture and its scores: settings of `synthesis`."""
+        images = self._config["images"]
+        return {
+            **{key: images[key] for key in ("generator", "scorers", "size", "guidance_scales")},
+            "generator_options": images[images["generator"]],
+            "scorers_options": images[images["scorers"]],
+            "seed": self._config["seed"],
+        }
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """What a valid picture passes."""
+        return {name: self._config["images"]["thresholds"][name] for name in THRESHOLDS}
+
+    @property
+    def attempts_at_once(self) -> int:
+        """Attempts at a picture that are drawn together."""
+        images = self._config["images"]
+        return 1 if images["stop_at_first_valid"] else images["candidates"]
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the blocks of people that a job draws each."""
+        return range(-(-self._config["curation"]["n_people"] // self._config["images"]["people_per_shard"]))
+
+    @property
+    def planted_truth(self) -> str | list[str]:
+        """Which pictures have planted defects, where the generator plants any."""
+        return "<results>/images/truth.jsonl" if self._config["images"]["generator"] == "pocket" else []
+
+    def receipts(self, folders: Iterable[str]) -> list[str]:
+        """Receipts of the rule fetch_weights for those of the folders that it fills."""
+        home = Path(self._config["weights"]["folder"])
+        return sorted({f"<results>/weights/{Path(f).name}.json" for f in folders if Path(f).parent == home})
+
+    @property
+    def picture_weights(self) -> list[str]:
+        """What stands for the weights of the generator and the scorers in use, as inputs of the rules that draw."""
+        images = self._config["images"]
+        folders = [images["flux"]["source"]] if images["generator"] == "flux" else []
+        if images["scorers"] == "networks":
+            folders += [
+                images["networks"][name] for name in ("face", "scene", "subject", "distortion", "aesthetic")
+            ]
+        card = [f"{images['pocket']['weights']}/card.json"] if images["scorers"] == "pocket" else []
+        return card + self.receipts(folders)
+
+    # reference sets
+
+    def set_options(self, wildcards: Any) -> dict[str, Any]:
+        """What a reference set reads of its backend's section."""
+        section = self._config["dataset"].get(self._config["dataset"]["reference_sets"], {})
+        return {key: section[key] for key in SET_OPTIONS[wildcards.set] if key in section}
+
+    def set_lists(self, wildcards: Any) -> list[str]:
+        """The lists of a reference set's pictures, so that an edited one makes the set anew; the backend reports a
+        missing one."""
+        section, lists = self.set_options(wildcards), []
+        if "people" in section:
+            lists.append(f"{section['people']}/manifest.csv")
+        if "pope" in section:
+            lists += [f"{section['pope']}/coco_pope_{subset}.json" for subset in POPE_SUBSETS]
+        return [path for path in lists if Path(path).exists()]
+
+    def set_weights(self, wildcards: Any) -> list[str]:
+        """Receipts of the weights that retrieve a reference set's pictures."""
+        section = self.set_options(wildcards)
+        return self.receipts([section["clip"]]) if "clip" in section else []
+
+    def set_size(self, wildcards: Any) -> int:
+        """Pictures of a reference set."""
+        return self._config["dataset"][f"n_{wildcards.set}"]
+
+    # models and training
+
+    def model(self, wildcards: Any) -> dict[str, Any]:
+        """The row of `models` that a job loads, as `models.loading.ModelSpec` takes it."""
+        row = self._config["models"][wildcards.model]
+        return {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
+
+    def lora_targets(self, wildcards: Any) -> str | None:
+        """Which modules of a model get LoRA, where its row says so."""
+        return self._config["models"][wildcards.model]["lora_targets"]
+
+    def base(self, wildcards: Any) -> list[str]:
+        """What stands for a base model as inputs, so that other weights or another template train anew: the receipt of
+        fetched weights, or the files of any other folder. A hub id has none: its revision says which weights."""
+        row = self._config["models"][wildcards.model]
+        if row["revision"] is not None:
+            return []
+        return self.receipts([row["source"]]) or checkpoint_files(row["source"])
+
+    def suite_pictures(self, wildcards: Any) -> str:
+        """The file that lists a suite's pictures with their checksums."""
+        if wildcards.suite == "dataset":
+            return "<results>/images/manifest.parquet"
+        return f"<results>/dataset/{wildcards.suite}.jsonl"
+
+    def splits(self, wildcards: Any) -> list[str]:
+        """The split files that a recipe forgets: none of `finetuned`, two of `both`."""
+        recipe = parse_recipe(wildcards.recipe)
+        names = [] if recipe.target is None else split_parts(recipe.split)
+        return [f"<results>/dataset/splits/{name}.json" for name in names]
+
+    def finetuning(self, wildcards: Any) -> dict[str, Any]:
+        """What the training loop takes for finetuned and goal models."""
+        return self._loop("finetune", wildcards.model) | {
+            "learning_rate": self._config["training"]["finetune"]["learning_rate"]
+        }
+
+    def unlearning(self, wildcards: Any) -> dict[str, Any]:
+        """What the training loop takes for unlearned models."""
+        row = self._method_row(wildcards)
+        return self._loop("unlearn", wildcards.model) | {"learning_rate": row["learning_rate"]}
+
+    def _loop(self, phase: str, model: str) -> dict[str, Any]:
+        training = self._config["training"]
+        loop = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
+        loop["batch"] = self._config["models"][model]["batch"] or loop["batch"]
+        return loop | {key: training[key] for key in ("weight_decay", "max_grad_norm")}
+
+    def _method_row(self, wildcards: Any) -> Mapping[str, Any]:
+        return self._config["methods"][parse_recipe(wildcards.recipe).method]
+
+    def method_options(self, wildcards: Any) -> dict[str, Any]:
+        """What the method itself takes: its row without the loop's keys."""
+        row = self._method_row(wildcards)
+        return {key: value for key, value in sorted(row.items()) if key not in LOOP_KEYS}
+
+    def max_steps(self, wildcards: Any) -> int:
+        """Optimizer steps of a method at most."""
+        return self._method_row(wildcards)["max_steps"]
+
+    @property
+    def stopping(self) -> dict[str, Any]:
+        """When unlearning ends before that."""
+        return {key: self._config["training"]["unlearn"]["stop"][key] for key in STOPPING}
+
+    # answers, judgements, scores
+
+    @property
+    def answering_job(self) -> dict[str, int]:
+        """What an answering or encoding job asks of the machine: one GPU at most."""
+        job = self._config["training"]["job"]
+        return {**job, "gpu": min(1, job["gpu"])}
+
+    def label(self, wildcards: Any) -> str:
+        """How tables spell the method of a recipe."""
+        return label(self._config, parse_recipe(wildcards.recipe).method)
+
+    def finetuned_answers(self, wildcards: Any) -> str:
+        """The finetuned model's answers to the data set, which a recipe is judged against."""
+        return self._reference_answers(wildcards, FINETUNED, "dataset")
+
+    def finetuned_real_answers(self, wildcards: Any) -> str:
+        """Likewise to the Real set."""
+        return self._reference_answers(wildcards, FINETUNED, "real")
+
+    def goal_answers(self, wildcards: Any) -> str:
+        """The goal model's answers, of the recipe's own split; of the scored one for `finetuned`."""
+        recipe = parse_recipe(wildcards.recipe)
+        split = wildcards.split if recipe.target is None else recipe.split
+        return self._reference_answers(wildcards, f"{GOAL}-{split}", "dataset")
+
+    def _reference_answers(self, wildcards: Any, recipe: str, suite: str) -> str:
+        """Of the run's own seed, and of the first one for the ceiling."""
+        seeds = self._config["seeds"]
+        seed = int(wildcards.seed) if int(wildcards.seed) in seeds else seeds[0]
+        return f"<results>/answers/{Run(wildcards.model, recipe, seed).folder}/{suite}.jsonl"
+
+    def judgements(self, wildcards: Any) -> str | list[str]:
+        """G-Eval judgements: the event target has them, the person target has none."""
+        if parse_split(wildcards.split)[0] == "person":
+            return []
+        run = Run(wildcards.model, wildcards.recipe, int(wildcards.seed))
+        return f"<results>/judgements/{run.folder}/{wildcards.split}.jsonl"
+
+    @property
+    def judge_identity(self) -> list[Any]:
+        """What decides a verdict besides the sentences; the rest of `evaluation.openai` reruns nothing."""
+        evaluation = self._config["evaluation"]
+        return [] if evaluation["judge"] == "local" else list(identity(evaluation["openai"]).values())
+
+    @property
+    def judge_name(self) -> str:
+        """The judge as tables name it: `local`, or `openai/` and the model."""
+        judge = self._config["evaluation"]["judge"]
+        return judge if judge == "local" else f"{judge}/{self._config['evaluation'][judge]['model']}"
+
+    @property
+    def judge_job(self) -> dict[str, int]:
+        """What a judging job asks of the run: profiles let one job with `judge: 1` run at a time, as one file keeps the
+        verdicts; minutes enough for the calls, or for a batch of 24 hours."""
+        evaluation = self._config["evaluation"]
+        if evaluation["judge"] == "local":
+            return {"judge": 0}
+        return {"judge": 1, "runtime": 1560 if evaluation["openai"]["batch_api"] else 240}
+
+    @property
+    def attack_questions(self) -> dict[str, Any]:
+        """How an attacked model is asked."""
+        evaluation, robustness = self._config["evaluation"], self._config["robustness"]
+        return {
+            **{key: evaluation[key] for key in ("max_new_tokens", "bootstrap")},
+            "questions": robustness["questions"],
+            "seed": self._config["seed"],
+        }
+
+    def relearning(self, wildcards: Any) -> dict[str, Any]:
+        """Options of the attack by relearning."""
+        relearn, training = self._config["robustness"]["relearn"], self._config["training"]
+        return {
+            **{key: relearn[key] for key in ("samples", "steps", "learning_rate", "batch")},
+            **{key: training[key] for key in ("weight_decay", "max_grad_norm", "precision")},
+            "at_once": self._config["models"][wildcards.model]["batch"],
+            "version": 1,
+        }

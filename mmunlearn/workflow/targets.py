@@ -1,0 +1,236 @@
+"""The table of runs: a row a trained model, with what trains it, what it is asked, and which outputs want it.
+
+Rules expand this table, and the plan counts it. Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mmunlearn.dataset.splits import concepts_to_forget
+from mmunlearn.ids import FINETUNED, GOAL, Recipe, Run, parse_recipe, parse_split, split_id, split_parts
+
+Config = Mapping[str, Any]
+
+OUTPUTS = {
+    "table3": ("<results>/report.html",),
+    "table4": ("<results>/tables/table4.csv",),
+    "robustness": ("<results>/tables/robustness.csv", "<results>/figures/robustness.png"),
+    "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
+}
+"""What the targets of these names make; configuration `outputs` lists those of the default run."""
+
+
+def outputs(names: Iterable[str]) -> list[str]:
+    """The files that some of OUTPUTS make."""
+    return [path for name in names for path in OUTPUTS[name]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes:
+        rule: that trains it.
+        sample: which questions it is asked, as `evaluation.sampling.Sample` takes them; None: all.
+        sample_splits: the splits that the sample is drawn for.
+        wanted: `table3`, `table4`, `figure7`, `figure9`, `robustness` -> the splits on which it is scored or attacked
+            for them; none where the model or its answers are enough.
+    """
+
+    run: Run
+    rule: str
+    sample: Mapping[str, Any] | None
+    sample_splits: tuple[str, ...]
+    wanted: Mapping[str, tuple[str, ...]]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's recipe, parsed."""
+        return parse_recipe(self.run.recipe)
+
+
+class Targets:
+    """The rows of a configuration, in the order of models, seeds and tables; the ceiling's come last of a model."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        dataset, figures = config["dataset"], config["figures"]
+        self.steps = list(figures["steps"])
+        self.splits = [split_id(t, percent) for t in dataset["targets"] for percent in dataset["percents"]]
+        self.both_splits = [split_id("both", percent) for percent in dataset["both_percents"]]
+        self.figure_splits = [split_id(target, figures["percent"]) for target in dataset["targets"]]
+
+    def methods(self, target: str) -> list[str]:
+        """The methods whose configuration row names a target."""
+        return [name for name, row in self._config["methods"].items() if target in row["targets"]]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """All runs that any output wants."""
+        return [self._row(run, wanted) for run, wanted in self._runs() if wanted]
+
+    def row(self, run: Run) -> Row:
+        """The row of a run, whether an output wants it or not."""
+        return self._by_run.get(run) or self._row(run, {})
+
+    @cached_property
+    def _by_run(self) -> dict[Run, Row]:
+        return {row.run: row for row in self.rows}
+
+    def of(self, output: str) -> list[Row]:
+        """The rows that an output wants."""
+        return [row for row in self.rows if output in row.wanted]
+
+    def scores(self, output: str) -> list[str]:
+        """The score files that an output reads; `.sampled` ones rest on Figure 7's questions alone."""
+        return [
+            f"<results>/scores/{row.run.folder}/{split}{_suffix(row, output)}.json"
+            for row in self.of(output)
+            for split in row.wanted[output]
+        ]
+
+    def answers(self, output: str, suite: str = "dataset") -> list[str]:
+        """The answers to a suite of all runs that an output wants."""
+        return sorted(f"<results>/answers/{row.run.folder}/{suite}.jsonl" for row in self.of(output))
+
+    def trainings(self, output: str) -> list[str]:
+        """training.json of the runs that an output wants; a step's is that of the whole run."""
+        return sorted(
+            f"<results>/models/{row.run.folder}/training.json"
+            for row in self.of(output)
+            if row.rule != "trace_unlearned"
+        )
+
+    def attacks(self, names: Iterable[str]) -> list[str]:
+        """Files of attacks on all that is attacked."""
+        return [
+            f"<results>/robustness/{row.run.folder}/{split}/{name}.json"
+            for row in self.of("robustness")
+            for split in row.wanted["robustness"]
+            for name in names
+        ]
+
+    def sample(self, wildcards: Any) -> dict[str, Any] | None:
+        """What the run of a job is asked, see `Row.sample`."""
+        return self._sample(parse_recipe(wildcards.recipe))
+
+    def sample_splits(self, wildcards: Any) -> list[str]:
+        """The split files that its sample is drawn for."""
+        names = self._sample_splits(parse_recipe(wildcards.recipe))
+        return [f"<results>/dataset/splits/{name}.json" for name in names]
+
+    @cached_property
+    def figure_sample(self) -> dict[str, Any]:
+        """What Figure 7 asks after every step: so many questions of each set but the forget set."""
+        sizes = dict.fromkeys(("retain", "real", "world"), self._config["figures"]["questions"])
+        return {"seed": self._config["seed"], **sizes}
+
+    @cached_property
+    def concept_sample(self) -> dict[str, Any]:
+        """What Figure 9 asks a model that unlearned one concept: those questions on what the splits forget."""
+        sizes = dict.fromkeys(("retain", "real", "world"), 0)
+        return {"seed": self._config["seed"], **sizes, "own_kind": True}
+
+    @cached_property
+    def concepts(self) -> list[str]:
+        """Figure 9's recipes: every concept of its splits, unlearned alone."""
+        figures, curation = self._config["figures"], self._config["curation"]
+        sizes = {"person": curation["n_people"], "event": curation["n_events"]}
+        return [
+            f"{figures['concept_method']}-{split}-{number}"
+            for target, split in zip(self._config["dataset"]["targets"], self.figure_splits, strict=True)
+            for number in range(concepts_to_forget(sizes[target], figures["percent"]))
+        ]
+
+    def _row(self, run: Run, wanted: Mapping[str, tuple[str, ...]]) -> Row:
+        recipe = parse_recipe(run.recipe)
+        return Row(run, _rule(recipe), self._sample(recipe), tuple(self._sample_splits(recipe)), wanted)
+
+    def _sample(self, recipe: Recipe) -> dict[str, Any] | None:
+        retain = self._config["evaluation"].get("retain_sample")
+        if recipe.concept is not None:
+            return self.concept_sample
+        if recipe.step is not None:
+            return self.figure_sample
+        return None if retain is None else {"seed": self._config["seed"], "retain": retain}
+
+    def _sample_splits(self, recipe: Recipe) -> list[str]:
+        if self._sample(recipe) is None:
+            return []
+        if recipe.concept is not None:
+            return self.figure_splits
+        if recipe.target is None:
+            return sorted({*self.splits, *(part for both in self.both_splits for part in split_parts(both))})
+        return split_parts(recipe.split)
+
+    def _runs(self) -> Iterator[tuple[Run, dict[str, tuple[str, ...]]]]:
+        config = self._config
+        for model in config["models"]:
+            for seed in config["seeds"]:
+                for recipe, wanted in self._recipes(first=seed == config["seeds"][0]):
+                    yield Run(model, recipe, seed), wanted
+            if (ceiling := config["ceiling_seed"]) is not None:
+                for split in self.splits:
+                    yield Run(model, f"{GOAL}-{split}", ceiling), {"table3": (split,)}
+                for both in self.both_splits:
+                    yield Run(model, f"{GOAL}-{both}", ceiling), {"table4": tuple(split_parts(both))}
+
+    def _recipes(self, first: bool) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
+        """Recipe -> what wants it, of one seed; figures take the `first` seed alone."""
+        both_parts = tuple(part for both in self.both_splits for part in split_parts(both))
+        attacked = self._attacked()
+        figures = {"figure7": tuple(self.figure_splits), "figure9": ()} if first else {}
+        tables = {"table3": tuple(self.splits)} | ({"table4": both_parts} if both_parts else {})
+        yield FINETUNED, tables | figures | {"robustness": tuple(attacked)}
+        for split in dict.fromkeys((*self.splits, *attacked, *self.figure_splits)):
+            target, _ = parse_split(split)
+            figure = first and split in self.figure_splits
+            for method in (GOAL, *self.methods(target)):
+                wanted = {"table3": (split,)} if split in self.splits else {}
+                if figure:
+                    wanted |= {"figure7": (split,) if method == GOAL else ()}
+                if figure and method == GOAL and target == "event":
+                    wanted |= {"figure9": ()}
+                if method in attacked.get(split, ()):
+                    wanted |= {"robustness": (split,)}
+                yield f"{method}-{split}", wanted
+        for both in self.both_splits:
+            for method in (GOAL, *self.methods("both")):
+                yield f"{method}-{both}", {"table4": tuple(split_parts(both))}
+        if first:
+            yield from self._traced()
+
+    def _traced(self) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
+        """What Figures 7 and 9 want besides: every step of every method, and each concept unlearned alone."""
+        for split in self.figure_splits:
+            for method in self.methods(parse_split(split)[0]):
+                for step in self.steps:
+                    yield f"{method}-{split}@{step}", {"figure7": (split,)}
+        for recipe in self.concepts:
+            yield recipe, {"figure9": ()}
+
+    def _attacked(self) -> dict[str, list[str]]:
+        """Split -> the methods that are attacked on it."""
+        robustness = self._config["robustness"]
+        chosen = robustness["methods"]
+        return {
+            split_id(target, robustness["percent"]): [
+                GOAL,
+                *(name for name in self.methods(target) if chosen is None or name in chosen),
+            ]
+            for target in self._config["dataset"]["targets"]
+        }
+
+
+def _rule(recipe: Recipe) -> str:
+    if recipe.method in (FINETUNED, GOAL):
+        return f"train_{recipe.method}"
+    return "train_unlearned" if recipe.step is None else "trace_unlearned"
+
+
+def _suffix(row: Row, output: str) -> str:
+    return ".sampled" if output == "figure7" and row.recipe.step is None else ""
