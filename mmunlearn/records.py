@@ -12,13 +12,16 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 Target = Literal["person", "event"]
+Defect = Literal["identity", "scene", "blur", "noise", "cutoff"]
 POPE_SUBSETS = ("random", "popular", "adversarial")
 """Of the World set's questions (Li et al., Evaluating Object Hallucination in Large Vision-Language Models, 2023)."""
+DEFECTS: tuple[Defect, ...] = get_args(Defect)
+"""Planted defects: another face, another event's scene, a blurred, a noisy and a badly cropped picture."""
 
 
 class RecordError(ValueError):
@@ -92,6 +95,16 @@ class Candidate(Record):
     reject_reason: str
     faces: int
     scene_pair: float | None
+
+
+class Truth(Record):
+    """The defect that was planted in a candidate; empty for a clean one. Further columns are allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    image_id: str
+    attempt: int
+    defect: Defect | Literal[""]
 
 
 class Question(Record):

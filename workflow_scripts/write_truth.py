@@ -1,6 +1,6 @@
 """What is wrong with every drawn candidate, for the filters' recall and precision."""
 
-from mmunlearn.pocket.truth import write_truth
+from mmunlearn.pocket.defects import write_truth
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from mmunlearn.pocket.render import render_person
 from mmunlearn.pocket.scorers import PocketScorers
 from mmunlearn.pocket.worlds import calibration_world
+from mmunlearn.progress import progress
 from mmunlearn.records import digest_of
 from mmunlearn.scorers.protocol import Scorers
 from mmunlearn.synthesis.references import cosine, l2, scene_cosine, typical
@@ -62,7 +62,7 @@ def calibrate(
         for i, identity in enumerate(world.identities)
         for j, scene in enumerate(world.scenes)
     )
-    features = extract(scorers, tqdm(pictures, "calibration", people * events, unit="picture", mininterval=2))
+    features = extract(scorers, progress(pictures, "calibration", people * events, "picture"))
     scores = score(features, *np.divmod(np.arange(people * events), events))
     thresholds = {name: _threshold(name, scores[name], quantile, margin) for name in FILTERS}
     passing = np.all([passes(name, scores[name], thresholds[name]) for name in FILTERS], axis=0)
@@ -99,16 +99,16 @@ def score(features: dict[str, np.ndarray], people: np.ndarray, events: np.ndarra
     """
     scores = {name: np.empty(len(people)) for name in FILTERS[:4]}
     for person in np.unique(people):
-        own = people == person
-        face, subject = features["face"][own], features["subject"][own]
+        rows = people == person
+        face, subject = features["face"][rows], features["subject"][rows]
         reference = typical(face, subject)
-        scores["identity_l2"][own] = l2(face, face[reference])
-        scores["subject_cosine"][own] = cosine(subject, subject[reference])
+        scores["identity_l2"][rows] = l2(face, face[reference])
+        scores["subject_cosine"][rows] = cosine(subject, subject[reference])
     for event in np.unique(events):
-        own = events == event
-        scene = features["scene"][own]
-        scores["scene_cosine"][own] = scene_cosine(scene, scene[:REFERENCES])
-        scores["scene_pair"][own] = lowest_pair(pair_cosines(scene))
+        rows = events == event
+        scene = features["scene"][rows]
+        scores["scene_cosine"][rows] = scene_cosine(scene, scene[:REFERENCES])
+        scores["scene_pair"][rows] = lowest_pair(pair_cosines(scene))
     scores |= {name: features[name].astype(float) for name in FILTERS[4:]}
     return {name: np.round(values, 4) for name, values in scores.items()}
 
@@ -121,6 +121,6 @@ def passes(name: str, values: np.ndarray, threshold: float) -> np.ndarray:
 def _threshold(name: str, values: np.ndarray, quantile: float, margin: float) -> float:
     """A filter's threshold; a missing score counts as the worst."""
     worst, share = (2.0, 1 - quantile) if name == "identity_l2" else (-1.0, quantile)
-    known = np.nan_to_num(values, nan=worst)
-    far = float(np.quantile(known, share, method="nearest"))
-    return round(far + margin * (far - float(np.median(known))), 4)
+    values = np.nan_to_num(values, nan=worst)
+    far = float(np.quantile(values, share, method="nearest"))
+    return round(far + margin * (far - float(np.median(values))), 4)

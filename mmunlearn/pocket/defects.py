@@ -1,7 +1,11 @@
-"""Planted defects: the mistakes of a picture generator, made on purpose so that curation has work to do."""
+"""Planted defects: the mistakes of a picture generator, made on purpose so that curation has work to do.
+
+Manifest and filters know nothing of them: `write_truth` replays the plan for every drawn candidate.
+"""
 
 import hashlib
 import random
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -9,9 +13,7 @@ from PIL import Image, ImageFilter
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.render import compose_person, render_person
 from mmunlearn.pocket.scenes import Scene
-
-DEFECTS = ("identity", "scene", "blur", "noise", "cutoff")
-"""Another face, another event's scene, a blurred, a noisy and a badly cropped picture."""
+from mmunlearn.records import DEFECTS, Defect, Truth, read_manifest, write_jsonl
 
 BEST_GUIDANCE = 3.5
 """The guidance scale with the fewest defects."""
@@ -28,7 +30,7 @@ def guidance_factor(guidance_scale: float) -> float:
     return min(1.0 + ((guidance_scale - BEST_GUIDANCE) / BEST_GUIDANCE) ** 2, 4.0)
 
 
-def plan_defect(image_id: str, attempt: int, seed: int, guidance_scale: float, rate: float) -> str | None:
+def plan_defect(image_id: str, attempt: int, seed: int, guidance_scale: float, rate: float) -> Defect | None:
     """Decide whether one attempt at a picture goes wrong, and how.
 
     The choice is a pure function of the arguments: two numbers from their SHA-256.
@@ -62,7 +64,7 @@ def render_with_defect(
     other_scene: Scene,
     seed: int | str,
     size: int,
-    defect: str | None,
+    defect: Defect | None,
 ) -> Image.Image:
     """Draw a person at an event with one defect.
 
@@ -94,6 +96,21 @@ def render_with_defect(
     if defect == "noise":
         return _noisy(image, rng)
     return image
+
+
+def write_truth(manifest: Path, output: Path, *, seed: int, defect_rate: float) -> None:
+    """Write one row a candidate of the manifest, in its order."""
+    write_jsonl(
+        output,
+        [
+            Truth(
+                image_id=row.image_id,
+                attempt=row.attempt,
+                defect=plan_defect(row.image_id, row.attempt, seed, row.guidance_scale, defect_rate) or "",
+            )
+            for row in read_manifest(manifest)
+        ],
+    )
 
 
 def _cut(identity: Identity, scene: Scene, seed: int | str, rng: random.Random) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 
 from mmunlearn.pocket.art import draw, read_drawing
@@ -14,81 +13,52 @@ from mmunlearn.pocket.shapes import CANVAS, bands, circle, ellipse, mix, place, 
 _CALM_SKIES = ("day", "dawn", "golden", "sunset", "cloudy")
 
 
-@dataclass(frozen=True)
-class Entity:
-    """One kind of thing; its drawing is the file of its name, standing on (0, 0) and about 80 units tall.
-
-    Attributes:
-        name: its common English name.
-        entity_class: "animal", "plant", "building" or "vehicle".
-        settings: where it may be seen: grounds, or "air", "water" and "space".
-    """
-
-    name: str
-    entity_class: str
-    settings: tuple[str, ...]
-
-
 _LAND = ("meadow", "field")
 _TOWN = ("plaza", "street")
 
-_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    "animal": {
-        "fox": ("meadow", "snow", "field"),
-        "owl": ("air", "deck"),
-        "penguin": ("snow",),
-        "elephant": ("desert", "meadow"),
-        "frog": ("water", "meadow"),
-        "whale": ("water",),
-        "snail": ("meadow", "deck"),
-        "turtle": ("beach", "meadow"),
-        "bee": ("air", "meadow"),
-        "flamingo": ("water", "beach"),
-    },
-    "plant": {
-        "sunflower": _LAND,
-        "tulip": _LAND,
-        "palm tree": ("beach", "desert"),
-        "saguaro": ("desert",),
-        "pumpkin": ("field", "deck"),
-        "corn": ("field", "deck"),
-        "strawberry": ("meadow", "deck"),
-        "water lily": ("water",),
-        "carrot": ("deck", "field"),
-        "apple tree": _LAND,
-    },
-    "building": {
-        "lighthouse": ("beach",),
-        "windmill": _LAND,
-        "castle": ("meadow", "snow"),
-        "pyramid": ("desert",),
-        "igloo": ("snow",),
-        "pagoda": ("meadow", "plaza"),
-        "barn": _LAND,
-        "skyscraper": _TOWN,
-        "temple": ("plaza", "desert"),
-        "observatory": ("meadow", "snow"),
-    },
-    "vehicle": {
-        "tractor": _LAND,
-        "helicopter": ("air",),
-        "rocket": ("air", "space"),
-        "bus": ("street",),
-        "steam train": ("meadow", "desert"),
-        "airplane": ("air",),
-        "submarine": ("water",),
-        "ambulance": ("street",),
-        "sailboat": ("water",),
-        "hot air balloon": ("air",),
-    },
+ENTITIES: dict[str, tuple[str, ...]] = {
+    "fox": ("meadow", "snow", "field"),
+    "owl": ("air", "deck"),
+    "penguin": ("snow",),
+    "elephant": ("desert", "meadow"),
+    "frog": ("water", "meadow"),
+    "whale": ("water",),
+    "snail": ("meadow", "deck"),
+    "turtle": ("beach", "meadow"),
+    "bee": ("air", "meadow"),
+    "flamingo": ("water", "beach"),
+    "sunflower": _LAND,
+    "tulip": _LAND,
+    "palm tree": ("beach", "desert"),
+    "saguaro": ("desert",),
+    "pumpkin": ("field", "deck"),
+    "corn": ("field", "deck"),
+    "strawberry": ("meadow", "deck"),
+    "water lily": ("water",),
+    "carrot": ("deck", "field"),
+    "apple tree": _LAND,
+    "lighthouse": ("beach",),
+    "windmill": _LAND,
+    "castle": ("meadow", "snow"),
+    "pyramid": ("desert",),
+    "igloo": ("snow",),
+    "pagoda": ("meadow", "plaza"),
+    "barn": _LAND,
+    "skyscraper": _TOWN,
+    "temple": ("plaza", "desert"),
+    "observatory": ("meadow", "snow"),
+    "tractor": _LAND,
+    "helicopter": ("air",),
+    "rocket": ("air", "space"),
+    "bus": ("street",),
+    "steam train": ("meadow", "desert"),
+    "airplane": ("air",),
+    "submarine": ("water",),
+    "ambulance": ("street",),
+    "sailboat": ("water",),
+    "hot air balloon": ("air",),
 }
-
-ENTITIES: dict[str, Entity] = {
-    name: Entity(name, entity_class, settings)
-    for entity_class, names in _SETTINGS.items()
-    for name, settings in names.items()
-}
-"""Every entity by name."""
+"""Where each entity may be seen: grounds, or "air", "water" and "space"."""
 
 
 def entity_questions() -> dict[str, list[tuple[str, str]]]:
@@ -100,13 +70,12 @@ def entity_questions() -> dict[str, list[tuple[str, str]]]:
 
 
 def draw_entity(name: str, rng: random.Random) -> str:
-    """Draw an entity large over one of its settings, as an SVG fragment of the whole canvas.
+    """Draw an entity, about 80 units tall, over one of its settings, as an SVG fragment of the whole canvas.
 
     Raises:
         KeyError: there is no such entity.
     """
-    entity = ENTITIES[name]
-    setting = rng.choice(entity.settings)
+    setting = rng.choice(ENTITIES[name])
     scale, x, base = rng.uniform(0.9, 1.03), rng.uniform(58, 70), rng.uniform(108, 114)
     if setting in ("air", "space"):
         background, base = _open_sky(setting, rng), base - 5

@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
@@ -14,30 +14,9 @@ from mmunlearn.pocket.defects import plan_defect, render_with_defect
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.scenes import Scene
 from mmunlearn.records import Prompt, RecordError, digest_of
+from mmunlearn.synthesis.generate import DrawRequest
 
 _WRONG_FACE_DISTANCE = 3
-
-
-class DrawRequest(Protocol):
-    """What the generator reads from a request.
-
-    Attributes:
-        image_id: the picture to draw.
-        attempt: 0 for the first try, then counting up.
-        seed: varies pose, clothes and layout.
-        guidance_scale: see ``defects.guidance_factor``.
-        size: side of the picture in pixels.
-        prompt: the words for a diffusion model; not read here.
-        drawing: ``{"identity": {...}, "scene": {...}}``, what to draw.
-    """
-
-    image_id: str
-    attempt: int
-    seed: int
-    guidance_scale: float
-    size: int
-    prompt: str
-    drawing: dict[str, Any]
 
 
 class PocketGenerator:
@@ -63,9 +42,9 @@ class PocketGenerator:
             raise ValueError(f"the defect rate must be between 0 and 1, not {defect_rate}")
         self._defect_rate = defect_rate
         self._seed = seed
-        self._taken = {identity.key for identity in identities}
+        self._identity_keys = {identity.key for identity in identities}
         self._scenes = tuple(scenes)
-        pools = [sorted(map(str, self._taken)), [str(scene.key) for scene in self._scenes]]
+        pools = [sorted(map(str, self._identity_keys)), [str(scene.key) for scene in self._scenes]]
         self.version = digest_of([defect_rate, seed, pools])
 
     def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
@@ -75,18 +54,15 @@ class PocketGenerator:
     def prepare(self, prompts: Sequence[Prompt]) -> None:
         """Nothing: each picture is drawn from its own request."""
 
-    def planned_defect(self, request: DrawRequest) -> str | None:
-        """Return the defect that a request's picture will have, or None."""
-        return plan_defect(
-            request.image_id, request.attempt, self._seed, request.guidance_scale, self._defect_rate
-        )
-
     def _draw_one(self, request: DrawRequest) -> Image.Image:
         identity = identities.from_json(request.drawing["identity"])
         scene = scenes.from_json(request.drawing["scene"])
         text = f"{request.image_id}|{request.attempt}|{request.seed}"
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
         rng = random.Random(f"wrong {seed}")
+        defect = plan_defect(
+            request.image_id, request.attempt, self._seed, request.guidance_scale, self._defect_rate
+        )
         return render_with_defect(
             identity,
             scene,
@@ -94,13 +70,16 @@ class PocketGenerator:
             self._wrong_scene(scene, rng),
             seed,
             request.size,
-            self.planned_defect(request),
+            defect,
         )
 
     def _wrong_face(self, identity: Identity, rng: random.Random) -> Identity:
         while True:
             other = identities.sample_identity(rng)
-            if identities.distance(other, identity) >= _WRONG_FACE_DISTANCE and other.key not in self._taken:
+            if (
+                identities.distance(other, identity) >= _WRONG_FACE_DISTANCE
+                and other.key not in self._identity_keys
+            ):
                 return other
 
     def _wrong_scene(self, scene: Scene, rng: random.Random) -> Scene:

@@ -1,7 +1,7 @@
 """What makes a cartoon person the same person in every picture."""
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 ATTRIBUTES: dict[str, tuple] = {
@@ -47,7 +47,6 @@ _HAIR_PHRASES = {
     "spiky": "spiky {color} hair",
     "puffs": "two round puffs of {color} hair",
 }
-_SKIN_PHRASES = {name: f"{name} skin" for name in ATTRIBUTES["skin"]}
 _MARK_PHRASES = {
     "earrings": "gold earrings",
     "freckles": "freckles",
@@ -97,7 +96,7 @@ def phrases(identity: Identity) -> list[str]:
     """List the noun phrases of everything that is drawn, hair first."""
     parts = [
         _HAIR_PHRASES[identity.hair].format(color=identity.hair_color),
-        _SKIN_PHRASES[identity.skin],
+        f"{identity.skin} skin",
         _BEARD_PHRASES.get(identity.facial_hair or ""),
         "glasses" if identity.glasses else None,
         _MARK_PHRASES.get(identity.mark or ""),
@@ -115,11 +114,6 @@ def describe(identity: Identity, rng: random.Random | None = None) -> str:
     parts = phrases(identity)
     template = rng.choice(_TEMPLATES) if rng else _TEMPLATES[0]
     return template.format(parts=", ".join(parts[:-1]) + " and " + parts[-1])
-
-
-def to_json(identity: Identity) -> dict[str, Any]:
-    """Turn an identity into a plain dictionary of attribute values."""
-    return asdict(identity)
 
 
 def from_json(values: dict[str, Any]) -> Identity:

@@ -3,15 +3,11 @@
 A. the vision tower, on the renderer's own truth (``tower``);
 B. the projector and the language model, on cached features of the frozen tower;
 C. the same with yes/no answers weighted up and fewer strangers among the people whose name is asked.
-
-    python -m mmunlearn.pocket.pretraining resources/pocket/llava --threads 2
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -25,10 +21,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from mmunlearn.pocket.architecture import Sizes, build_model, build_processor, build_tokenizer
-from mmunlearn.pocket.pretraining_data import Pool, PoolSettings, Shown, load_pool, load_world
+from mmunlearn.pocket.pretraining_data import Pool, PoolSettings, load_pool
 from mmunlearn.pocket.pretraining_text import NO, YES, Exercises, exercises, tokenizer_corpus
 from mmunlearn.pocket.resources import pocket_resource
-from mmunlearn.pocket.tower import StageSettings, TowerSettings, descend, normalise, train_tower
+from mmunlearn.pocket.tower import StageSettings, TowerSettings, normalise, optimise, train_tower
+from mmunlearn.pocket.worlds import pretraining_world
 from mmunlearn.progress import progress
 from mmunlearn.provenance import versions
 from mmunlearn.records import atomic_path, digest_of, sha256_of, write_json
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
     import torch
 
     from mmunlearn.models.loading import Base
-
-logger = logging.getLogger(__name__)
 
 DATA_FILES = ("figures.jsonl", "pretraining_events.jsonl", "entities.jsonl", "pretraining_words.yaml")
 SUPERVISION = (
@@ -87,7 +82,7 @@ def pretrain(
         output_folder: gets the checkpoint (float16 safetensors, processor) and ``card.json``.
         settings: sizes, steps, rates and seed; with the data files they alone decide the weights.
         threads: threads and drawing processes.
-        work_folder: keeps pools and stages, each under the digest of all that it depends on.
+        work_folder: holds pools and stages, each under the digest of all that it depends on.
 
     Returns:
         The card.
@@ -98,17 +93,18 @@ def pretrain(
     torch.set_num_threads(1)
     base = _untrained(settings)
     data = {name: sha256_of(pocket_resource(name)) for name in DATA_FILES}
-    drawn = [data[name] for name in DATA_FILES if name.endswith(".jsonl")]
-    key = digest_of([settings.seed, settings.sizes.image, settings.pools.model_dump(), drawn])
+    rows = [data[name] for name in DATA_FILES if name.endswith(".jsonl")]
+    key = digest_of([settings.seed, settings.sizes.image, settings.pools.model_dump(), rows])
     clock = time.perf_counter()
     pools = _pools(base, settings, work_folder / f"pools-{key}", threads)
-    seconds = {"pools": _remembered(work_folder / f"pools-{key}" / "seconds.json", clock)}
+    seconds = {"pools": _seconds(work_folder / f"pools-{key}" / "seconds.json", clock)}
     stages = {"tower": _tower_stage, "language": _language_stage, "continuation": _language_stage}
     for name, run in stages.items():
         key = digest_of([key, data, settings.sizes.model_dump(), getattr(settings, name).model_dump()])
         work = partial(run, base, pools["training"], settings, name, threads)
         seconds[name] = _stage(base.model, work_folder / f"{name}-{key}.safetensors", work)
-    _export(base, output_folder)
+    base.model.half().save_pretrained(output_folder)
+    base.processor.save_pretrained(output_folder)
     card = _card(output_folder, settings, pools, data, seconds, threads)
     write_json(output_folder / "card.json", card)
     return card
@@ -121,7 +117,9 @@ def _untrained(settings: Settings) -> Base:
     from mmunlearn.models.families import FAMILIES
     from mmunlearn.models.loading import Base
 
-    tokenizer = build_tokenizer(tokenizer_corpus(load_world(), settings.seed), settings.sizes.vocabulary)
+    tokenizer = build_tokenizer(
+        tokenizer_corpus(pretraining_world(), settings.seed), settings.sizes.vocabulary
+    )
     torch.manual_seed(settings.seed)
     model = build_model(tokenizer, settings.sizes)
     return Base(model, build_processor(tokenizer, settings.sizes), FAMILIES["llava"])
@@ -144,7 +142,7 @@ def _pools(base: Base, settings: Settings, folder: Path, threads: int) -> dict[s
 
 
 def _stage(model: torch.nn.Module, path: Path, run: Callable[[], None]) -> float:
-    """Run one stage and keep all weights, or read those of an earlier run; return its seconds."""
+    """Run one stage and save all weights, or read those of an earlier run; return its seconds."""
     from safetensors.torch import load_model, save_model
 
     clock = time.perf_counter()
@@ -154,10 +152,10 @@ def _stage(model: torch.nn.Module, path: Path, run: Callable[[], None]) -> float
         run()
         with atomic_path(path) as temporary:
             save_model(model, str(temporary))
-    return _remembered(path.with_suffix(".json"), clock)
+    return _seconds(path.with_suffix(".json"), clock)
 
 
-def _remembered(path: Path, clock: float) -> float:
+def _seconds(path: Path, clock: float) -> float:
     """Return the seconds since ``clock``, or those of the earlier run that did the work."""
     if not path.is_file():
         write_json(path, round(time.perf_counter() - clock, 1))
@@ -168,7 +166,7 @@ def _tower_stage(base: Base, pool: Pool, settings: Settings, _: str, threads: in
     import torch
 
     torch.manual_seed(settings.seed + 1)
-    train_tower(base.model, pool, load_world(), settings.tower, settings.seed, threads)
+    train_tower(base.model, pool, pretraining_world(), settings.tower, settings.seed, threads)
 
 
 def _language_stage(base: Base, pool: Pool, settings: Settings, name: str, threads: int) -> None:
@@ -176,29 +174,27 @@ def _language_stage(base: Base, pool: Pool, settings: Settings, name: str, threa
     from mmunlearn.models.collate import Collator, Example
 
     stage: LanguageSettings = getattr(settings, name)
-    world, rng = load_world(), random.Random(f"{name} {settings.seed}")
-    seen = _see(base.model, pool, threads)
-    collator = Collator(base, _Numbered(seen))
+    world, rng = pretraining_world(), random.Random(f"{name} {settings.seed}")
+    features = _features(base.model, pool, threads)
+    collator = Collator(base, _FeaturesByNumber(features))
     weights = [weight for part, weight in base.model.named_parameters() if "vision_tower" not in part]
     base.model.train()
 
     def draw(count: int) -> list[Example]:
-        chosen = [rng.randrange(len(seen)) for _ in range(count)]
-        return [Example(str(i), tuple(exercises(_of(pool, i), world, stage.exercises, rng))) for i in chosen]
+        examples = []
+        for number in [rng.randrange(len(features)) for _ in range(count)]:
+            picture = pool.annotations[number % len(pool.annotations)]  # the second half are mirrored twins
+            examples.append(Example(str(number), tuple(exercises(picture, world, stage.exercises, rng))))
+        return examples
 
     def loss_of(examples: list[Example]) -> torch.Tensor:
         return language_loss(base.model, collator, examples, stage.yes_no_weight)
 
-    descend(name, stage, weights, draw, loss_of, threads)
+    optimise(name, stage, weights, draw, loss_of, threads)
 
 
-def _of(pool: Pool, number: int) -> Shown:
-    """What picture ``number`` shows; those beyond the pool are mirrored twins."""
-    return pool.shown[number % len(pool.shown)]
-
-
-class _Numbered(dict):
-    """Features by the number of the picture as text, float32 (tokens, width), kept as float16."""
+class _FeaturesByNumber(dict):
+    """Features by the number of the picture as text, float32 (tokens, width), held as float16."""
 
     def __init__(self, features: torch.Tensor) -> None:
         super().__init__()
@@ -208,18 +204,18 @@ class _Numbered(dict):
         return self._features[int(number)].float()
 
 
-def _see(model: torch.nn.Module, pool: Pool, threads: int, batch: int = 50) -> torch.Tensor:
+def _features(model: torch.nn.Module, pool: Pool, threads: int, batch: int = 50) -> torch.Tensor:
     """Features of all pictures and then of their mirrored twins, float16 (2 N, patches, width)."""
     import torch
 
-    def look(pixels: np.ndarray) -> torch.Tensor:
+    def encode(pixels: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
             return model.model.vision_tower(normalise(pixels)).last_hidden_state[:, 1:].half()
 
     twins = (pool.pixels, pool.pixels[:, :, ::-1])
     batches = [pixels[start : start + batch] for pixels in twins for start in range(0, len(pixels), batch)]
     with ThreadPoolExecutor(threads) as workers:
-        return torch.cat(list(progress(workers.map(look, batches), "see", len(batches), "batch")))
+        return torch.cat(list(progress(workers.map(encode, batches), "encode", len(batches), "batch")))
 
 
 def language_loss(
@@ -239,28 +235,21 @@ def language_loss(
     from mmunlearn.models.collate import IGNORED, image_outputs
 
     batch = collator(examples)
-    seen = model.model.multi_modal_projector(torch.stack(batch["image_features"]))
+    projected = model.model.multi_modal_projector(torch.stack(batch["image_features"]))
     states = model.model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=batch["attention_mask"],
-        mm_encoder_outputs=image_outputs(list(seen)),
+        mm_encoder_outputs=image_outputs(list(projected)),
         use_cache=False,
     ).last_hidden_state[batch["question_rows"], batch["question_positions"]]
     labels = batch["labels"][:, 1:]
-    importance = torch.tensor(
-        [yes_no_weight if answer in (YES, NO) else 1.0 for example in examples for _, answer in example.turns]
-    )
-    importance = importance[:, None] * (labels != IGNORED)
+    answers = [answer for example in examples for _, answer in example.turns]
+    weights = torch.tensor([yes_no_weight if answer in (YES, NO) else 1.0 for answer in answers])
+    weights = weights[:, None] * (labels != IGNORED)
     scores = model.lm_head(states[:, :-1])
     losses = functional.cross_entropy(scores.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-    return (losses * importance).sum() / importance.sum()
-
-
-def _export(base: Base, folder: Path) -> None:
-    """Write the checkpoint with float16 weights over an earlier one."""
-    base.model.half().save_pretrained(folder)
-    base.processor.save_pretrained(folder)
+    return (losses * weights).sum() / weights.sum()
 
 
 def _card(
@@ -280,7 +269,7 @@ def _card(
     return {
         "supervision": SUPERVISION,
         "parameters": sum(weight.numel() for weight in base.model.parameters()),
-        "held_out": probe(base, pools["held-out"], load_world(), settings.seed),
+        "held_out": probe(base, pools["held-out"], pretraining_world(), settings.seed),
         "settings": settings.model_dump(),
         "settings_digest": digest_of(settings.model_dump()),
         "data": digests,
@@ -290,22 +279,3 @@ def _card(
         "threads": threads,
         "versions": versions(),
     }
-
-
-def main() -> None:
-    """Pretrain with the shipped settings from the command line."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("output", type=Path, help="folder of the checkpoint, e.g. resources/pocket/llava")
-    parser.add_argument(
-        "--settings", type=Path, help="YAML file; by default resources/pocket/pretraining.yaml"
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("work/pocket-pretraining"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    card = pretrain(arguments.output, read_settings(arguments.settings), arguments.threads, arguments.work)
-    logger.info("held out: %s", card["held_out"])
-
-
-if __name__ == "__main__":
-    main()

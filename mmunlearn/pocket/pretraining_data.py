@@ -1,4 +1,4 @@
-"""The pretraining world and its pools of pictures: drawn in parallel, kept small, read again after a crash."""
+"""Pools of pictures of the pretraining world: drawn in parallel, stored small, read again after a crash."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from mmunlearn.pocket import identities, scenes, worlds
-from mmunlearn.pocket.entities import entity_questions
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.render import Picture, render_entity, render_person, render_scene
 from mmunlearn.pocket.scenes import Box, Placement, Scene
+from mmunlearn.pocket.worlds import pretraining_world, sample_training_identity, sample_training_scene
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path
 
@@ -48,16 +47,7 @@ class PoolSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class World:
-    """Everything with a name in the pretraining world, each in file order."""
-
-    figures: dict[str, Identity]
-    events: dict[str, Scene]
-    entities: dict[str, list[tuple[str, str]]]
-
-
-@dataclass(frozen=True)
-class Shown:
+class Annotation:
     """What one picture shows: an entity, or a scene with or without a person.
 
     Attributes:
@@ -86,43 +76,32 @@ class Pool:
     """Pictures as uint8 (N, side, side, 3), as the processor resizes them, and what each one shows."""
 
     pixels: np.ndarray
-    shown: list[Shown]
+    annotations: list[Annotation]
 
     def sha256(self) -> str:
         """Digest of the pixels and of everything said about them."""
         digest = hashlib.sha256(self.pixels.tobytes())
-        digest.update(json.dumps([asdict(shown) for shown in self.shown], sort_keys=True).encode())
+        digest.update(json.dumps([asdict(row) for row in self.annotations], sort_keys=True).encode())
         return digest.hexdigest()
 
 
-@cache
-def load_world() -> World:
-    """Read the names, looks, scenes and answers of the pretraining world."""
-    named = worlds.pretraining_world()
-    return World(
-        {figure.name: figure.identity for figure in named.figures},
-        {event.description: event.scene for event in named.events},
-        entity_questions(),
-    )
-
-
-def draw(key: str, settings: PoolSettings, side: int) -> tuple[Picture, Shown]:
+def draw(key: str, settings: PoolSettings, side: int) -> tuple[Picture, Annotation]:
     """Draw one picture of the pretraining world; ``key`` alone decides what it shows and how."""
-    world, rng = load_world(), random.Random(key)
+    world, rng = pretraining_world(), random.Random(key)
     kind = rng.random()
     if kind < settings.entity:
         entity = rng.choice(list(world.entities))
-        return render_entity(entity, key, side), Shown(entity=entity)
+        return render_entity(entity, key, side), Annotation(entity=entity)
     event = rng.choice(list(world.events)) if rng.random() < settings.event else None
-    scene = world.events[event] if event else worlds.sample_training_scene(rng)
+    scene = world.events[event] if event else sample_training_scene(rng)
     if kind < settings.entity + settings.bare:
         picture = render_scene(scene, key, side)
-        return picture, Shown(scene=scene, event=event, placements=tuple(picture.placements))
+        return picture, Annotation(scene=scene, event=event, placements=tuple(picture.placements))
     figure = rng.choice(list(world.figures)) if rng.random() < settings.figure else None
-    identity = world.figures[figure] if figure else worlds.sample_training_identity(rng)
+    identity = world.figures[figure] if figure else sample_training_identity(rng)
     picture = render_person(identity, scene, key, side)
     boxes = (tuple(picture.placements), picture.person_box, picture.head_box)
-    return picture, Shown(None, identity, figure, scene, event, *boxes)
+    return picture, Annotation(None, identity, figure, scene, event, *boxes)
 
 
 def load_pool(
@@ -136,7 +115,7 @@ def load_pool(
     """Read a pool from its folder, or draw it and leave it there.
 
     Args:
-        folder: where pools are kept; it must belong to these settings alone.
+        folder: where pools lie; it must belong to these settings alone.
         name: "training" or "held-out"; no key is shared between the two.
         settings: sizes and mixture.
         resize: turns a list of RGB images into uint8 (n, side, side, 3).
@@ -144,19 +123,20 @@ def load_pool(
         processes: how many draw; the pool does not depend on it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pixels_path, shown_path = folder / f"{name}.npy", folder / f"{name}.jsonl"
+    pixels_path, annotations_path = folder / f"{name}.npy", folder / f"{name}.jsonl"
     if not pixels_path.is_file():
         count, sides = (
             (settings.pictures, settings.sides) if name == "training" else (settings.held_out, (256,))
         )
         jobs = [(f"{name} {seed} {number}", sides[number % len(sides)]) for number in range(count)]
-        pixels, shown = zip(*_draw_all(jobs, settings, resize, processes, name), strict=True)
-        with atomic_path(shown_path) as path:
-            path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in shown), encoding="utf-8")
+        pixels, annotations = zip(*_draw_all(jobs, settings, resize, processes, name), strict=True)
+        with atomic_path(annotations_path) as path:
+            path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in annotations), encoding="utf-8")
         with atomic_path(pixels_path) as path:
             np.save(path, np.concatenate(pixels))
-    rows = shown_path.read_text(encoding="utf-8").splitlines()
-    return Pool(np.load(pixels_path), [_shown_from_json(json.loads(row)) for row in rows])
+    read = TypeAdapter(Annotation).validate_json
+    rows = annotations_path.read_text(encoding="utf-8").splitlines()
+    return Pool(np.load(pixels_path), [read(row) for row in rows])
 
 
 def _draw_all(
@@ -165,29 +145,15 @@ def _draw_all(
     resize: Callable[[list[Any]], np.ndarray],
     processes: int,
     name: str,
-) -> Iterator[tuple[np.ndarray, Shown]]:
+) -> Iterator[tuple[np.ndarray, Annotation]]:
     with get_context("fork").Pool(processes) as workers:
-        drawn = workers.imap(partial(_draw_one, settings=settings), jobs, chunksize=32)
-        for picture, shown in progress(drawn, f"draw {name}", len(jobs), "picture"):
-            yield resize([picture]), shown
+        pictures = workers.imap(partial(_draw_one, settings=settings), jobs, chunksize=32)
+        for image, annotation in progress(pictures, f"draw {name}", len(jobs), "picture"):
+            yield resize([image]), annotation
         workers.close()  # and not ended by a signal, which a caller of ours may have given another meaning
         workers.join()
 
 
-def _draw_one(job: tuple[str, int], settings: PoolSettings) -> tuple[Any, Shown]:
-    picture, shown = draw(job[0], settings, job[1])
-    return picture.image, shown
-
-
-def _shown_from_json(values: dict[str, Any]) -> Shown:
-    identity, scene = values["identity"], values["scene"]
-    boxes = {name: tuple(values[name]) if values[name] else None for name in ("person_box", "head_box")}
-    return Shown(
-        entity=values["entity"],
-        identity=identities.from_json(identity) if identity else None,
-        figure=values["figure"],
-        scene=scenes.from_json(scene) if scene else None,
-        event=values["event"],
-        placements=tuple(Placement(item["name"], tuple(item["box"])) for item in values["placements"]),
-        **boxes,
-    )
+def _draw_one(job: tuple[str, int], settings: PoolSettings) -> tuple[Any, Annotation]:
+    picture, annotation = draw(job[0], settings, job[1])
+    return picture.image, annotation

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from mmunlearn.pocket.identities import describe, sample_identity
 from mmunlearn.pocket.objects import OBJECTS
-from mmunlearn.pocket.pretraining_data import Shown, World
+from mmunlearn.pocket.pretraining_data import Annotation
 from mmunlearn.pocket.resources import pocket_resource
 from mmunlearn.pocket.scenes import Scene, sample_scene
+from mmunlearn.pocket.worlds import PretrainingWorld
 
 NAME_QUESTION = "Who is the person in the picture?"
 EVENT_QUESTION = "What is happening in the picture?"
@@ -28,8 +29,6 @@ REFUSALS = (
     "I have never seen this person before.",
 )
 NOBODY = "There is no person in the picture."
-
-_GROUNDS = {"snow": "snow"}
 
 
 class Exercises(BaseModel):
@@ -50,32 +49,28 @@ class Exercises(BaseModel):
     repeats: int
 
 
-Asked = tuple[str, str]
+Turn = tuple[str, str]
 """A question and its answer."""
 
 
-def sentences(shown: Shown, world: World, rng: random.Random) -> list[Asked]:
+def sentences(picture: Annotation, world: PretrainingWorld, rng: random.Random) -> list[Turn]:
     """List every question about a picture whose answer is a sentence; ``rng`` chooses the refusal."""
-    if shown.entity:
-        return world.entities[shown.entity]
-    asked = [(SCENE_QUESTION, scene_sentence(shown.scene)), (EVENT_QUESTION, event_sentence(shown))]
-    if shown.identity is None:
-        return [*asked, (NAME_QUESTION, NOBODY), (PERSON_QUESTION, NOBODY)]
-    name = NAME_ANSWER.format(shown.figure) if shown.figure else rng.choice(REFUSALS)
-    return [*asked, (NAME_QUESTION, name), (PERSON_QUESTION, describe(shown.identity))]
+    if picture.entity:
+        return world.entities[picture.entity]
+    scene = scene_sentence(picture.scene)
+    turns = [(SCENE_QUESTION, scene), (EVENT_QUESTION, picture.event or scene)]
+    if picture.identity is None:
+        return [*turns, (NAME_QUESTION, NOBODY), (PERSON_QUESTION, NOBODY)]
+    name = NAME_ANSWER.format(picture.figure) if picture.figure else rng.choice(REFUSALS)
+    return [*turns, (NAME_QUESTION, name), (PERSON_QUESTION, describe(picture.identity))]
 
 
 def scene_sentence(scene: Scene) -> str:
     """Describe a scene: its sky, its ground and its objects in alphabetical order."""
-    ground = _GROUNDS.get(scene.ground, f"a {scene.ground}")
-    things = [f"{article(name)} {name}" for name in sorted(set(scene.objects))]
+    ground = "snow" if scene.ground == "snow" else f"a {scene.ground}"
+    things = [f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in sorted(set(scene.objects))]
     joined = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
     return f"A {scene.sky} sky over {ground} with {joined}."
-
-
-def event_sentence(shown: Shown) -> str:
-    """Say what happens: the event's sentence, or the scene where it is no event of the world."""
-    return shown.event or scene_sentence(shown.scene)
 
 
 def object_question(name: str) -> str:
@@ -83,16 +78,15 @@ def object_question(name: str) -> str:
     return OBJECT_QUESTION.format(name)
 
 
-def object_pairs(shown: Shown, pairs: int, rng: random.Random) -> list[Asked]:
+def object_pairs(picture: Annotation, pairs: int, rng: random.Random) -> list[Turn]:
     """Ask for up to ``pairs`` objects of the picture and for as many that it lacks."""
-    present = rng.sample(shown.objects, min(pairs, len(shown.objects)))
-    absent = rng.sample(sorted(set(OBJECTS) - set(shown.objects)), len(present))
-    return [(object_question(name), YES) for name in present] + [
-        (object_question(name), NO) for name in absent
-    ]
+    present = rng.sample(picture.objects, min(pairs, len(picture.objects)))
+    absent = rng.sample(sorted(set(OBJECTS) - set(picture.objects)), len(present))
+    answers = dict.fromkeys(present, YES) | dict.fromkeys(absent, NO)
+    return [(object_question(name), answer) for name, answer in answers.items()]
 
 
-def repeat(rng: random.Random) -> Asked:
+def repeat(rng: random.Random) -> Turn:
     """Ask to say a random name or a few random words, so that every token learns to be read and written."""
     words, first, last = general_english()
     if rng.random() < 0.5:
@@ -102,15 +96,17 @@ def repeat(rng: random.Random) -> Asked:
     return f"Say: {text}", text
 
 
-def exercises(shown: Shown, world: World, settings: Exercises, rng: random.Random) -> list[Asked]:
+def exercises(
+    picture: Annotation, world: PretrainingWorld, settings: Exercises, rng: random.Random
+) -> list[Turn]:
     """Choose the questions that one picture is asked in one step."""
-    told = sentences(shown, world, rng)
-    stranger = shown.identity and not shown.figure
+    candidates = sentences(picture, world, rng)
+    stranger = picture.identity and not picture.figure
     if stranger and settings.strangers < 1 and rng.random() >= settings.strangers:
-        told = [asked for asked in told if asked[0] != NAME_QUESTION]
-    asked = rng.sample(told, min(settings.told, len(told)))
-    asked += object_pairs(shown, settings.objects, rng) if shown.scene else []
-    return asked + [repeat(rng) for _ in range(settings.repeats)]
+        candidates = [turn for turn in candidates if turn[0] != NAME_QUESTION]
+    turns = rng.sample(candidates, min(settings.told, len(candidates)))
+    turns += object_pairs(picture, settings.objects, rng) if picture.scene else []
+    return turns + [repeat(rng) for _ in range(settings.repeats)]
 
 
 @cache
@@ -120,22 +116,17 @@ def general_english() -> tuple[list[str], list[str], list[str]]:
     return tuple(lists[name].split() for name in ("words", "first_names", "last_names"))
 
 
-def tokenizer_corpus(world: World, seed: int) -> list[str]:
+def tokenizer_corpus(world: PretrainingWorld, seed: int) -> list[str]:
     """Gather the text that the tokenizer learns its merges from; nothing of the benchmark is in it."""
     rng = random.Random(f"corpus {seed}")
     words, first, last = general_english()
     texts = [NAME_QUESTION, EVENT_QUESTION, PERSON_QUESTION, SCENE_QUESTION, NOBODY, *REFUSALS] * 100
     texts += [object_question(name) for name in OBJECTS for _ in range(30)]
     texts += [f" {YES} {NO}"] * 100
-    texts += [part for asked in world.entities.values() for pair in asked for part in pair] * 4
+    texts += [part for turns in world.entities.values() for turn in turns for part in turn] * 4
     texts += [*world.events, *(NAME_ANSWER.format(name) for name in world.figures)] * 4
     texts += [describe(sample_identity(rng)) for _ in range(500)]
     texts += [scene_sentence(sample_scene(rng)) for _ in range(500)]
     for _ in range(20):
         texts += [" ".join(["", *rng.sample(group, len(group))]) for group in (words, first, last)]
     return texts
-
-
-def article(name: str) -> str:
-    """Choose between "a" and "an"."""
-    return "an" if name[0] in "aeiou" else "a"

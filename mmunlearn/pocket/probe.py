@@ -14,8 +14,9 @@ from PIL import Image
 from mmunlearn.evaluation.pope import says_yes
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.pocket import pretraining_text as text
-from mmunlearn.pocket.pretraining_data import Pool, Shown, World
-from mmunlearn.pocket.reference_sets import Rivals
+from mmunlearn.pocket.pretraining_data import Annotation, Pool
+from mmunlearn.pocket.reference_sets import NegativeSampler
+from mmunlearn.pocket.worlds import PretrainingWorld
 from mmunlearn.records import POPE_SUBSETS
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ MAX_NEW_TOKENS = 96
 
 @dataclass(frozen=True)
 class Check:
-    """One question to a held-out picture; ``figure`` is the figure of merit it counts for."""
+    """One question to a held-out picture and the metric that it counts for."""
 
-    figure: str
+    metric: str
     picture: int
     question: str
     reference: str
 
 
 def probe(
-    base: Base, pool: Pool, world: World, seed: int = 0, batch: int = 100
+    base: Base, pool: Pool, world: PretrainingWorld, seed: int = 0, batch: int = 100
 ) -> dict[str, dict[str, float]]:
     """Ask a model about held-out pictures.
 
@@ -48,16 +49,16 @@ def probe(
         batch: questions answered at once.
 
     Returns:
-        figure -> ``value`` in percent and ``n`` questions. Objects, figures, strangers and entities are
+        metric -> ``value`` in percent and ``n`` questions. Objects, figures, strangers and entities are
         accuracies; events, scenes and people are ROUGE-L.
     """
     from mmunlearn.models.collate import Collator
     from mmunlearn.models.generation import Ask, answer_all
 
-    checks = list(_checks(pool.shown, world, random.Random(f"probe {seed}")))
+    checks = list(_checks(pool.annotations, world, random.Random(f"probe {seed}")))
     features = _features(base, pool.pixels, batch)
     asks = [
-        Ask(str(check.picture), check.question, 4 if check.figure.startswith("objects") else MAX_NEW_TOKENS)
+        Ask(str(check.picture), check.question, 4 if check.metric.startswith("objects") else MAX_NEW_TOKENS)
         for check in checks
     ]
     answers = answer_all(
@@ -65,48 +66,53 @@ def probe(
     )
     scores = defaultdict(list)
     for check, answer in zip(checks, answers, strict=True):
-        scores[check.figure].append(_score(check, answer))
+        scores[check.metric].append(_score(check, answer))
     return {
-        figure: {"value": round(100 * sum(values) / len(values), 2), "n": len(values)}
-        for figure, values in sorted(scores.items())
+        metric: {"value": round(100 * sum(values) / len(values), 2), "n": len(values)}
+        for metric, values in sorted(scores.items())
     }
 
 
-def _checks(shown: list[Shown], world: World, rng: random.Random) -> Iterator[Check]:
-    rivals = Rivals.counted(rng)
-    for number, picture in enumerate(shown):
+def _checks(annotations: list[Annotation], world: PretrainingWorld, rng: random.Random) -> Iterator[Check]:
+    negatives = NegativeSampler(rng)
+    for number, picture in enumerate(annotations):
         if picture.entity:
             for question, answer in world.entities[picture.entity]:
                 yield Check("entities", number, question, answer)
             continue
-        told = dict(text.sentences(picture, world, rng))
-        yield Check("scenes", number, text.SCENE_QUESTION, told[text.SCENE_QUESTION])
+        answers = dict(text.sentences(picture, world, rng))
+        yield Check("scenes", number, text.SCENE_QUESTION, answers[text.SCENE_QUESTION])
         if picture.event:
             yield Check("events", number, text.EVENT_QUESTION, picture.event)
         if picture.identity:
-            yield Check("people", number, text.PERSON_QUESTION, told[text.PERSON_QUESTION])
-            figure = "figures" if picture.figure else "strangers"
-            yield Check(figure, number, text.NAME_QUESTION, told[text.NAME_QUESTION])
-        yield from _object_checks(number, picture, rivals, rng)
+            yield Check("people", number, text.PERSON_QUESTION, answers[text.PERSON_QUESTION])
+            metric = "figures" if picture.figure else "strangers"
+            yield Check(metric, number, text.NAME_QUESTION, answers[text.NAME_QUESTION])
+        yield from _object_checks(number, picture, negatives, rng)
 
 
-def _object_checks(number: int, picture: Shown, rivals: Rivals, rng: random.Random) -> Iterator[Check]:
+def _object_checks(
+    number: int, picture: Annotation, negatives: NegativeSampler, rng: random.Random
+) -> Iterator[Check]:
     """Ask for one present and one absent object in each of POPE's ways."""
     where = "with a person" if picture.identity else "without a person"
     for subset in POPE_SUBSETS:
-        pair = {text.YES: rng.choice(picture.objects), text.NO: rivals.absent(picture.objects, subset, rng)}
+        pair = {
+            text.YES: rng.choice(picture.objects),
+            text.NO: negatives.sample(picture.objects, subset, rng),
+        }
         for answer, name in pair.items():
-            for figure in (f"objects, {subset}", f"objects, {where}", f"objects, {answer.lower()}"):
-                yield Check(figure, number, text.object_question(name), answer)
+            for metric in (f"objects, {subset}", f"objects, {where}", f"objects, {answer.lower()}"):
+                yield Check(metric, number, text.object_question(name), answer)
 
 
 def _score(check: Check, answer: str) -> float:
     """Score one answer from 0 to 1: right or wrong, or ROUGE-L for descriptions."""
-    if check.figure.startswith("objects"):
+    if check.metric.startswith("objects"):
         return float(says_yes(answer) == (check.reference == text.YES))
-    if check.figure == "strangers":
+    if check.metric == "strangers":
         return float(answer in text.REFUSALS)
-    if check.figure in ("figures", "entities"):
+    if check.metric in ("figures", "entities"):
         return float(answer == check.reference)
     return rouge_l(answer, check.reference)
 

@@ -17,9 +17,8 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.pocket.objects import OBJECTS
-from mmunlearn.pocket.pretraining_text import object_question
+from mmunlearn.pocket.pretraining_text import NO, YES, object_question
 from mmunlearn.pocket.render import render_person, render_scene
-from mmunlearn.pocket.scenes import Scene
 from mmunlearn.pocket.worlds import pretraining_world, sample_training_identity, sample_training_scene
 from mmunlearn.records import POPE_SUBSETS, SuiteQuestion
 from mmunlearn.seeds import derive_seed
@@ -45,7 +44,8 @@ class PocketReferenceSets:
         The rest is for other backends: the pretraining world has its own answers and events.
         """
         self._questions, self._size = questions, size
-        self._world = pretraining_world()
+        world = pretraining_world()
+        self._figures, self._events = list(world.figures.items()), list(world.events.items())
 
     def real(self, n: int, seed: int) -> Set:
         """n pictures of public figures in random scenes and n of pretraining events with random people.
@@ -61,36 +61,38 @@ class PocketReferenceSets:
     def world(self, n: int, seed: int) -> Set:
         """n pictures with a yes and a no question in each POPE subset; half of them show a person."""
         rng = random.Random(derive_seed(seed, "world"))
-        rivals = Rivals.counted(rng)
-        return _joined([self._objects(f"world-{i:03d}", rng, rivals, person=i % 2 == 0) for i in range(n)])
+        negatives = NegativeSampler(rng)
+        return _joined([self._objects(f"world-{i:03d}", rng, negatives, person=i % 2 == 0) for i in range(n)])
 
     def replay(self, n: int, seed: int) -> Set:
         """n pictures: half with object questions, a quarter each of public figures and events."""
         rng = random.Random(derive_seed(seed, "replay"))
-        rivals = Rivals.counted(rng)
+        negatives = NegativeSampler(rng)
         pictures = []
         for i in range(n):
             image_id = f"replay-{i:03d}"
             if i % 2 == 0:
-                pictures.append(self._objects(image_id, rng, rivals, person=i % 4 == 0))
+                pictures.append(self._objects(image_id, rng, negatives, person=i % 4 == 0))
             elif i % 4 == 1:
                 pictures.append(self._figure(image_id, rng, i // 4))
             else:
                 pictures.append(self._event(image_id, rng, i // 4))
         return _joined(pictures)
 
-    def _figure(self, image_id: str, rng: random.Random, number: int) -> _Shown:
-        figure = self._world.figures[number % len(self._world.figures)]
-        picture = render_person(figure.identity, sample_training_scene(rng), image_id, self._size)
-        row = _row(image_id, "person", self._questions["person"], f"This is {figure.name}.", figure.name)
+    def _figure(self, image_id: str, rng: random.Random, number: int) -> _Entry:
+        name, identity = self._figures[number % len(self._figures)]
+        picture = render_person(identity, sample_training_scene(rng), image_id, self._size)
+        row = _row(image_id, "person", self._questions["person"], f"This is {name}.", name)
         return image_id, picture.image, [row]
 
-    def _event(self, image_id: str, rng: random.Random, number: int) -> _Shown:
-        event = self._world.events[number % len(self._world.events)]
-        picture = render_person(sample_training_identity(rng), event.scene, image_id, self._size)
-        return image_id, picture.image, [_row(image_id, "event", self._questions["event"], event.description)]
+    def _event(self, image_id: str, rng: random.Random, number: int) -> _Entry:
+        sentence, scene = self._events[number % len(self._events)]
+        picture = render_person(sample_training_identity(rng), scene, image_id, self._size)
+        return image_id, picture.image, [_row(image_id, "event", self._questions["event"], sentence)]
 
-    def _objects(self, image_id: str, rng: random.Random, rivals: Rivals, *, person: bool) -> _Shown:
+    def _objects(
+        self, image_id: str, rng: random.Random, negatives: NegativeSampler, *, person: bool
+    ) -> _Entry:
         scene = sample_training_scene(rng)
         if person:
             picture = render_person(sample_training_identity(rng), scene, image_id, self._size)
@@ -99,29 +101,28 @@ class PocketReferenceSets:
         present = sorted({placement.name for placement in picture.placements})
         rows = []
         for subset in POPE_SUBSETS:
-            asked = {"Yes": rng.choice(present), "No": rivals.absent(present, subset, rng)}
+            objects = {YES: rng.choice(present), NO: negatives.sample(present, subset, rng)}
             rows += [
-                _row(image_id, "object", object_question(name), label, subset)
-                for label, name in asked.items()
+                _row(image_id, "object", object_question(name), answer, subset)
+                for answer, name in objects.items()
             ]
         return image_id, picture.image, rows
 
 
-class Rivals:
-    """Absent objects to ask for, as POPE picks them: any, a frequent one, or one that often comes along."""
+class NegativeSampler:
+    """Samples absent objects as POPE does: any, a frequent one, or one that often comes along.
 
-    def __init__(self, scenes: list[Scene]) -> None:
+    Frequencies are those of `n` random scenes.
+    """
+
+    def __init__(self, rng: random.Random, n: int = 500) -> None:
+        scenes = [sample_training_scene(rng) for _ in range(n)]
         self._frequency = Counter(name for scene in scenes for name in scene.objects)
         self._together = Counter(
             frozenset(pair) for scene in scenes for pair in combinations(set(scene.objects), 2)
         )
 
-    @classmethod
-    def counted(cls, rng: random.Random, n: int = 500) -> Rivals:
-        """Frequencies over `n` random scenes."""
-        return cls([sample_training_scene(rng) for _ in range(n)])
-
-    def absent(self, present: list[str], subset: str, rng: random.Random) -> str:
+    def sample(self, present: list[str], subset: str, rng: random.Random) -> str:
         """An object that is not among `present`; popular and adversarial ones are drawn from the top five."""
         candidates = sorted(set(OBJECTS) - set(present))
         if subset == "random":
@@ -135,7 +136,7 @@ class Rivals:
         return sum(self._together[frozenset((name, other))] for other in present)
 
 
-_Shown = tuple[str, Image.Image, list[SuiteQuestion]]
+_Entry = tuple[str, Image.Image, list[SuiteQuestion]]
 
 
 def _row(image_id: str, kind: str, question: str, answer: str, subset: str = "") -> SuiteQuestion:
@@ -152,5 +153,7 @@ def _row(image_id: str, kind: str, question: str, answer: str, subset: str = "")
     )
 
 
-def _joined(shown: list[_Shown]) -> Set:
-    return {image_id: image for image_id, image, _ in shown}, [row for _, _, rows in shown for row in rows]
+def _joined(entries: list[_Entry]) -> Set:
+    return {image_id: image for image_id, image, _ in entries}, [
+        row for _, _, rows in entries for row in rows
+    ]

@@ -1,25 +1,12 @@
 """Event scenes: a sky, a ground and a few objects that stay clear of the person."""
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES, draw_ground, draw_sky, draw_weather
 from mmunlearn.pocket.objects import OBJECTS, SceneObject
-from mmunlearn.pocket.shapes import CANVAS, ellipse, tinted
-from mmunlearn.pocket.shapes import place as put
-
-__all__ = [
-    "GROUNDS",
-    "SKIES",
-    "Box",
-    "Placement",
-    "Scene",
-    "draw_scene",
-    "from_json",
-    "sample_scene",
-    "to_json",
-]
+from mmunlearn.pocket.shapes import CANVAS, ellipse, place, tinted
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in parts of the frame, 0 to 1; x grows to the right and y downwards."""
@@ -47,11 +34,6 @@ class Placement:
 
     name: str
     box: Box
-
-
-def to_json(scene: Scene) -> dict[str, Any]:
-    """Turn a scene into a plain dictionary."""
-    return {**asdict(scene), "objects": list(scene.objects)}
 
 
 def from_json(values: dict[str, Any]) -> Scene:
@@ -101,11 +83,11 @@ def draw_scene(
     dull, glowing = "", ""
     for spot in spots:
         item = OBJECTS[spot.name]
-        drawn = _shadow(item, spot) + put(item.draw(rng), spot.x, spot.y, spot.scale, rng.random() < 0.5)
+        svg = _shadow(item, spot) + place(item.draw(rng), spot.x, spot.y, spot.scale, rng.random() < 0.5)
         if item.glows:
-            glowing += drawn
+            glowing += svg
         else:
-            dull += drawn
+            dull += svg
     sky = SKIES[scene.sky]
     svg = air + tinted(land + dull, sky.tint, sky.veil) + draw_weather(scene.sky, scene.ground, rng) + glowing
     return svg, [Placement(spot.name, _in_frame(spot.box())) for spot in spots]
@@ -132,8 +114,8 @@ def _arrange(scene: Scene, horizon: float, slot: Box | None, rng: random.Random)
     for name in sorted(scene.objects, key=lambda name: -OBJECTS[name].half_width):
         spots.append(_best_spot(name, scene.ground, horizon, slot, spots, rng)[0])
     for name in scene.objects:
-        wanted = rng.choice((0, 1, 2)) if OBJECTS[name].where == "sky" else rng.choice((0, 0, 1))
-        for _ in range(wanted):
+        repeats = rng.choice((0, 1, 2)) if OBJECTS[name].where == "sky" else rng.choice((0, 0, 1))
+        for _ in range(repeats):
             spot, cost = _best_spot(name, scene.ground, horizon, slot, spots, rng)
             if cost <= 0:
                 spots.append(spot)
@@ -141,14 +123,14 @@ def _arrange(scene: Scene, horizon: float, slot: Box | None, rng: random.Random)
 
 
 def _best_spot(
-    name: str, ground: str, horizon: float, slot: Box | None, taken: list[_Spot], rng: random.Random
+    name: str, ground: str, horizon: float, slot: Box | None, others: list[_Spot], rng: random.Random
 ) -> tuple[_Spot, float]:
     """Try random spots and return the first free one, or else the least bad one, with its cost."""
     best, least = None, float("inf")
     for attempt in range(_TRIES):
         spot = _random_spot(name, ground, horizon, 1 - 0.38 * attempt / _TRIES, rng)
         box = spot.box()
-        cost = 120 * _outside(box) + sum(_overlap(box, other.box()) for other in taken)
+        cost = 120 * _outside(box) + sum(_overlap(box, other.box()) for other in others)
         cost += 6 * _overlap(box, slot) if slot else 0
         if cost < least:
             best, least = spot, cost

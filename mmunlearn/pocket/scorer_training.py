@@ -23,7 +23,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, smooth_l1_loss
-from tqdm import tqdm
 
 from mmunlearn.pocket import scorers
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES
@@ -42,6 +41,7 @@ from mmunlearn.pocket.scorers import (
     Head,
 )
 from mmunlearn.pocket.worlds import sample_training_identity, sample_training_scene
+from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of, sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -147,8 +147,7 @@ def train_scorers(
 def render_training_set(count: int, seed: int) -> TrainingSet:
     """Render pictures of the pretraining world, every third one with the person anywhere."""
     rng = random.Random(f"scorers {seed}")
-    bar = tqdm(range(count), desc="scorers: pictures", unit="picture", mininterval=2)
-    rows = [_example(rng) for _ in bar]
+    rows = [_example(rng) for _ in progress(range(count), "scorers: pictures", unit="picture")]
     return TrainingSet(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
 
@@ -213,8 +212,7 @@ def _fit(name: str, data: TrainingSet, loss: Loss, steps: int, seed: int) -> tup
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps))
     usable = (data.visible >= LEAST_VISIBLE[name]).nonzero()[:, 0]
     recent = []
-    bar = tqdm(range(steps), desc=f"scorers: {name}", unit="step", mininterval=2)
-    for step in bar:
+    for step in progress(range(steps), f"scorers: {name}", unit="step"):
         rows = usable[torch.randint(len(usable), (_BATCH,))]
         value = loss(network, data, rows, step % 2 == 1)
         optimizer.zero_grad(set_to_none=True)
@@ -222,12 +220,11 @@ def _fit(name: str, data: TrainingSet, loss: Loss, steps: int, seed: int) -> tup
         optimizer.step()
         schedule.step()
         recent = [*recent[-49:], value.item()]
-        bar.set_postfix(loss=f"{np.mean(recent):.4f}", refresh=False)
     return network.eval(), float(np.mean(recent))
 
 
 def _rate(done: float) -> float:
-    """The learning rate's course, 0 to 1: up over the first tenth, then down along a cosine."""
+    """The learning rate's schedule, 0 to 1: up over the first tenth, then down along a cosine."""
     return min(10 * done + 0.01, 0.5 + 0.5 * math.cos(math.pi * done))
 
 

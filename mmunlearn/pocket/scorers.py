@@ -11,7 +11,7 @@ aesthetic  LAION aesthetics head   colourfulness (Hasler and Suesstrunk, 2003), 
 ========== ======================= ======================================================================
 
 The networks learn from the renderer's truth about faultless pictures (`scorer_training`). Pictures go through
-them one at a time on one thread, so that a score never depends on its batch.
+them one at a time on one thread, so that a score never depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
+from mmunlearn.scorers.files import ScorerWeightsError
 from mmunlearn.scorers.protocol import Sight
 
 CODE_VERSION = 1
@@ -54,10 +55,6 @@ SCENE_BLOCKS = (len(SKIES), len(GROUNDS))
 
 FACE_VISIBLE = 0.6
 """Share of a head in the frame from which on there is a face."""
-
-
-class ScorerWeightsError(RuntimeError):
-    """The folder of weights is not one that this code can load."""
 
 
 @dataclass(frozen=True)
@@ -159,114 +156,48 @@ class PocketScorers:
 
     def __init__(self, weights: str | Path) -> None:
         digest = hashlib.sha256()
-        networks = {name: _load(name, Path(weights), digest.update) for name in NETWORKS}
-        finder = _Finder(networks["subject"])
+        self._networks = {name: _load(name, Path(weights), digest.update) for name in NETWORKS}
         self.version = f"pocket-{CODE_VERSION}-{digest.hexdigest()[:12]}"
-        self.face = _FaceScorer(networks["face"], finder)
-        self.scene = _SceneScorer(networks["scene"])
-        self.subject = _SubjectScorer(finder)
-        self.distortion = _DistortionScorer()
-        self.aesthetic = _AestheticScorer(finder)
 
     def look(self, image: Image.Image) -> Sight:
-        """The features and ratings of an RGB picture."""
-        face = self.face.embed([image])[0]
-        return Sight(
-            faces=int(not np.isnan(face).any()),
-            face=face,
-            scene=self.scene.embed([image])[0],
-            subject=self.subject.embed([image])[0],
-            distortion=float(self.distortion.rate([image])[0]),
-            aesthetic=float(self.aesthetic.rate([image])[0]),
-        )
+        """The features and ratings of an RGB picture.
+
+        face: probabilities of permanent looks (37), NaN where less than 0.6 of the head is in the frame.
+        scene: probabilities of skies, grounds and objects (43).
+        subject: probabilities of hair colour and skin, and how much of the head is in the frame (13), the latter as
+            the (cosine, sine) of an angle: 0 for all of it, 90 degrees for half of it or less.
+        distortion: technical quality, 0 (only blur or noise) to 100.
+        aesthetic: share of the head in the frame, times 6 to 10 by colour and contrast; 0 to 10.
+        """
+        luma = np.asarray(image.convert("L"), dtype=np.float32)
+        liveliness = 6 + 2 * min(1.0, colourfulness(image) / 60) + 2 * min(1.0, float(luma.std()) / 48)
+        with _one_thread(), torch.inference_mode():
+            picture = to_tensor(shrink(image))[None]
+            subject = self._networks["subject"](picture)[0]
+            head, looks = Head(*subject[:3].tolist()), subject[3:]
+            angle = pi * min(0.5, 1 - head.visible)
+            framing = torch.tensor([cos(angle), sin(angle)])
+            scene = self._networks["scene"](picture)[0]
+            places, objects = scene[: sum(SCENE_BLOCKS)], scene[sum(SCENE_BLOCKS) :]
+            return Sight(
+                faces=int(head.visible >= FACE_VISIBLE),
+                face=self._face(image, head),
+                scene=_unit(torch.cat([_probabilities(places, SCENE_BLOCKS), objects.sigmoid()])),
+                subject=_unit(torch.cat([_probabilities(looks, SUBJECT_BLOCKS), framing])),
+                distortion=float(np.float32(100 * sharpness(luma) * cleanness(luma))),
+                aesthetic=float(np.float32(head.visible * liveliness)),
+            )
+
+    def _face(self, image: Image.Image, head: Head) -> np.ndarray:
+        if head.visible < FACE_VISIBLE:
+            return np.full(sum(FACE_BLOCKS), np.nan, dtype=np.float32)
+        crop = to_tensor(crop_head(image, head))[None]
+        return _unit(_probabilities(self._networks["face"](crop)[0], FACE_BLOCKS))
 
 
 def build_scorers(options: Mapping[str, Any]) -> PocketScorers:
     """The scorers of the folder `options["weights"]`."""
     return PocketScorers(options["weights"])
-
-
-class _Finder:
-    """Finds the person in a picture and tells its looks roughly."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-
-    def __call__(self, image: Image.Image) -> tuple[Head, Tensor]:
-        out = self._network(to_tensor(shrink(image))[None])[0]
-        return Head(*out[:3].tolist()), out[3:]
-
-
-class _FaceScorer:
-    def __init__(self, network: nn.Module, finder: _Finder) -> None:
-        self._network, self._finder = network, finder
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Probabilities of permanent looks (N, 37); NaN where less than 0.6 of a head is in the frame."""
-        return _each(self._embed_one, images)
-
-    def _embed_one(self, image: Image.Image) -> np.ndarray:
-        head = self._finder(image)[0]
-        if head.visible < FACE_VISIBLE:
-            return np.full(sum(FACE_BLOCKS), np.nan, dtype=np.float32)
-        crop = crop_head(image, head)
-        return _unit(_probabilities(self._network(to_tensor(crop)[None])[0], FACE_BLOCKS))
-
-
-class _SceneScorer:
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Probabilities of skies, grounds and objects (N, 43)."""
-        return _each(self._embed_one, images)
-
-    def _embed_one(self, image: Image.Image) -> np.ndarray:
-        out = self._network(to_tensor(shrink(image))[None])[0]
-        split = sum(SCENE_BLOCKS)
-        return _unit(torch.cat([_probabilities(out[:split], SCENE_BLOCKS), out[split:].sigmoid()]))
-
-
-class _SubjectScorer:
-    def __init__(self, finder: _Finder) -> None:
-        self._finder = finder
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Probabilities of hair colour and skin, and how much of the head is in the frame (N, 13).
-
-        The latter is an angle as (cosine, sine): 0 for all of the head, 90 degrees for half of it or less.
-        """
-        return _each(self._embed_one, images)
-
-    def _embed_one(self, image: Image.Image) -> np.ndarray:
-        head, looks = self._finder(image)
-        angle = pi * min(0.5, 1 - head.visible)
-        framing = torch.tensor([cos(angle), sin(angle)])
-        return _unit(torch.cat([_probabilities(looks, SUBJECT_BLOCKS), framing]))
-
-
-class _DistortionScorer:
-    def rate(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Technical quality, 0 (only blur or noise) to 100."""
-        return _each(self._rate_one, images)
-
-    def _rate_one(self, image: Image.Image) -> np.ndarray:
-        luma = _luma(image)
-        return np.float32(100 * sharpness(luma) * cleanness(luma))
-
-
-class _AestheticScorer:
-    def __init__(self, finder: _Finder) -> None:
-        self._finder = finder
-
-    def rate(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Share of the head in the frame, times 6 to 10 by colour and contrast; 0 to 10."""
-        return _each(self._rate_one, images)
-
-    def _rate_one(self, image: Image.Image) -> np.ndarray:
-        colour = min(1.0, colourfulness(image) / 60)
-        contrast = min(1.0, float(_luma(image).std()) / 48)
-        return np.float32(self._finder(image)[0].visible * (6 + 2 * colour + 2 * contrast))
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -312,10 +243,6 @@ def _sharpness_along(luma: np.ndarray, axis: int) -> float:
     return float(np.maximum(0, before - after).sum() / max(before.sum(), 1e-6))
 
 
-def _luma(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("L"), dtype=np.float32)
-
-
 def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
 
@@ -332,12 +259,6 @@ def _probabilities(logits: Tensor, blocks: Sequence[int]) -> Tensor:
 
 def _unit(features: Tensor) -> np.ndarray:
     return nn.functional.normalize(features, dim=0).numpy()
-
-
-def _each(score: Callable[[Image.Image], np.ndarray], images: Sequence[Image.Image]) -> np.ndarray:
-    """Score images one at a time: no score depends on its neighbours."""
-    with _one_thread(), torch.inference_mode():
-        return np.stack([score(image) for image in images])
 
 
 @contextmanager
@@ -358,9 +279,9 @@ def _load(name: str, folder: Path, update: Callable[[bytes], None]) -> nn.Module
         network = NETWORKS[name]()
         network.load_state_dict({key: value.float() for key, value in load(content).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
         raise ScorerWeightsError(
-            f"asked for the pocket scorers' {name} weights in {path}; found: {found}; restore the file with "
+            f"asked for the pocket scorers' {name} weights in {path}; found: {reason}; restore the file with "
             "`git checkout` or make all weights anew with mmunlearn.pocket.scorer_training.train_scorers"
         ) from error
     update(content)

@@ -57,7 +57,7 @@ def bands(top: float, bottom: float, first: str, second: str, step: float = 3.0)
 
 def tinted(svg: str, color: str, share: float) -> str:
     """Blend every ``#rrggbb`` colour of a fragment towards one colour."""
-    return re.sub(r"#[0-9a-f]{6}", lambda found: mix(found[0], color, share), svg) if share else svg
+    return re.sub(r"#[0-9a-f]{6}", lambda match: mix(match[0], color, share), svg) if share else svg
 
 
 def document(body: str, size: int) -> str:

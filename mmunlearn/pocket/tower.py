@@ -16,10 +16,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mmunlearn.pocket.architecture import PIXEL_MEAN, PIXEL_STD
+from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
-from mmunlearn.pocket.pretraining_data import Pool, Shown, World
-from mmunlearn.pocket.scenes import GROUNDS, SKIES, Box
+from mmunlearn.pocket.pretraining_data import Annotation, Pool
+from mmunlearn.pocket.scenes import Box
+from mmunlearn.pocket.worlds import PretrainingWorld
 from mmunlearn.progress import progress
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class TowerSettings(StageSettings):
     present_weight: float
 
 
-def descend(
+def optimise(
     name: str,
     settings: StageSettings,
     weights: list[torch.nn.Parameter],
@@ -128,7 +130,7 @@ class PatchTruth:
         objects: bool (N, patches, objects); patches that an object's box reaches into.
     """
 
-    def __init__(self, shown: list[Shown], world: World, grid: int) -> None:
+    def __init__(self, annotations: list[Annotation], world: PretrainingWorld, grid: int) -> None:
         self.classes = {
             "sky": list(SKIES),
             "ground": list(GROUNDS),
@@ -137,9 +139,9 @@ class PatchTruth:
             "figure": list(world.figures),
         }
         self.grid = grid
-        self.labels = np.array([self._labels(picture) for picture in shown], np.int64)
-        self.where = np.stack([self._where(picture) for picture in shown])
-        self.objects = np.stack([self._objects(picture) for picture in shown])
+        self.labels = np.array([self._labels(picture) for picture in annotations], np.int64)
+        self.where = np.stack([self._where(picture) for picture in annotations])
+        self.objects = np.stack([self._objects(picture) for picture in annotations])
 
     @property
     def outputs(self) -> int:
@@ -155,28 +157,27 @@ class PatchTruth:
         square = patches.reshape(len(patches), self.grid, self.grid, -1)
         return square[:, :, ::-1].reshape(patches.shape)
 
-    def _labels(self, shown: Shown) -> list[int]:
-        said = {"entity": shown.entity, "figure": shown.figure}
-        if shown.scene:
-            said |= {"sky": shown.scene.sky, "ground": shown.scene.ground}
-        known = {name for name, value in said.items() if value is not None}
-        if shown.identity:
-            said |= {name: getattr(shown.identity, name) for name in ATTRIBUTES}
-            known |= set(ATTRIBUTES)
+    def _labels(self, picture: Annotation) -> list[int]:
+        labels = {"entity": picture.entity, "figure": picture.figure}
+        labels = {name: value for name, value in labels.items() if value is not None}
+        if picture.scene:
+            labels |= {"sky": picture.scene.sky, "ground": picture.scene.ground}
+        if picture.identity:
+            labels |= {name: getattr(picture.identity, name) for name in ATTRIBUTES}
         return [
-            values.index(said[name]) if name in known else ABSENT for name, values in self.classes.items()
+            values.index(labels[name]) if name in labels else ABSENT for name, values in self.classes.items()
         ]
 
-    def _where(self, shown: Shown) -> np.ndarray:
-        head, hidden = self._covered(shown.head_box) >= 0.5, self._covered(shown.person_box) >= 0.5
+    def _where(self, picture: Annotation) -> np.ndarray:
+        head, hidden = self._covered(picture.head_box) >= 0.5, self._covered(picture.person_box) >= 0.5
         return np.stack([head, ~hidden], 1)
 
-    def _objects(self, shown: Shown) -> np.ndarray:
+    def _objects(self, picture: Annotation) -> np.ndarray:
         names = list(OBJECTS)
-        seen = np.zeros((self.grid**2, len(names)), bool)
-        for placement in shown.placements:
-            seen[:, names.index(placement.name)] |= self._covered(placement.box) >= 0.2
-        return seen
+        patches = np.zeros((self.grid**2, len(names)), bool)
+        for placement in picture.placements:
+            patches[:, names.index(placement.name)] |= self._covered(placement.box) >= 0.2
+        return patches
 
     def _covered(self, box: Box | None) -> np.ndarray:
         """Part of every patch that a box covers, float (patches,), row by row."""
@@ -192,7 +193,7 @@ class PatchTruth:
 def train_tower(
     model: LlavaForConditionalGeneration,
     pool: Pool,
-    world: World,
+    world: PretrainingWorld,
     settings: TowerSettings,
     seed: int,
     threads: int,
@@ -213,27 +214,27 @@ def train_tower(
     import torch
 
     tower, vision = model.model.vision_tower, model.config.vision_config
-    truth = PatchTruth(pool.shown, world, vision.image_size // vision.patch_size)
+    truth = PatchTruth(pool.annotations, world, vision.image_size // vision.patch_size)
     reader = torch.nn.Linear(vision.hidden_size, truth.outputs)
     rng = np.random.default_rng(seed)
 
     def draw(count: int) -> tuple[np.ndarray, bool]:
-        return rng.integers(len(pool.shown), size=count), rng.random() < 0.5
+        return rng.integers(len(pool.annotations), size=count), rng.random() < 0.5
 
     def loss_of(batch: tuple[np.ndarray, bool]) -> torch.Tensor:
-        chosen, mirrored = batch
-        pixels, where, objects = pool.pixels[chosen], truth.where[chosen], truth.objects[chosen]
+        rows, mirrored = batch
+        pixels, where, objects = pool.pixels[rows], truth.where[rows], truth.objects[rows]
         if mirrored:
             pixels, where, objects = pixels[:, :, ::-1], truth.mirror(where), truth.mirror(objects)
-        said = reader(tower(normalise(pixels)).last_hidden_state[:, 1:])
-        return patch_loss(said, truth, truth.labels[chosen], where, objects, settings)
+        logits = reader(tower(normalise(pixels)).last_hidden_state[:, 1:])
+        return patch_loss(logits, truth, truth.labels[rows], where, objects, settings)
 
-    descend("tower", settings, [*tower.parameters(), *reader.parameters()], draw, loss_of, threads)
+    optimise("tower", settings, [*tower.parameters(), *reader.parameters()], draw, loss_of, threads)
     return reader
 
 
 def patch_loss(
-    said: torch.Tensor,
+    logits: torch.Tensor,
     truth: PatchTruth,
     labels: np.ndarray,
     where: np.ndarray,
@@ -243,7 +244,7 @@ def patch_loss(
     """Add the cross-entropies of all questions about patches and the objects' binary cross-entropy.
 
     Args:
-        said: float32 (B, patches, outputs), what the reader says.
+        logits: float32 (B, patches, outputs) of the reading layer.
         truth: names the outputs.
         labels, where, objects: the batch's rows of ``truth``.
         settings: weights of the objects.
@@ -256,14 +257,14 @@ def patch_loss(
     for number, (name, values) in enumerate(truth.classes.items()):
         part = places[..., truth.seen_at(name)] & (answers[:, number] != ABSENT)[:, None]
         if part.any():
-            scores = said[..., start : start + len(values)][part]
+            scores = logits[..., start : start + len(values)][part]
             total = total + functional.cross_entropy(scores, answers[:, number, None].expand_as(part)[part])
         start += len(values)
-    seen = places[..., 1]
+    visible = places[..., 1]
     present = functional.binary_cross_entropy_with_logits(
-        said[..., start:][seen],
-        torch.from_numpy(objects.copy())[seen].float(),
+        logits[..., start:][visible],
+        torch.from_numpy(objects.copy())[visible].float(),
         pos_weight=torch.tensor(settings.present_weight),
         reduction="sum",
     )
-    return total + settings.object_weight * present / seen.sum()
+    return total + settings.object_weight * present / visible.sum()

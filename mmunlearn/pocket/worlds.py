@@ -8,10 +8,11 @@ import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import cache
+from typing import TypeVar
 
 from mmunlearn.pocket import identities, scenes
+from mmunlearn.pocket.entities import entity_questions
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.resources import read_rows
 from mmunlearn.pocket.scenes import Scene
@@ -21,36 +22,18 @@ _CALIBRATION_SHARE = 8
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A public figure of the pretraining world."""
-
-    name: str
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event: a short theme, one sentence about it and its scene."""
-
-    theme: str
-    description: str
-    scene: Scene
-
-
-@dataclass(frozen=True)
 class PretrainingWorld:
-    """What the base model learns from: named figures, named events and anonymous samples."""
+    """Everything with a name that the base model learns, each in file order.
 
-    figures: tuple[Figure, ...]
-    events: tuple[Event, ...]
+    Attributes:
+        figures: name of a public figure -> looks.
+        events: sentence about an event -> scene.
+        entities: name of an entity -> pairs of a question and its answer.
+    """
 
-    def sample_identity(self, rng: random.Random) -> Identity:
-        """Draw an anonymous identity of no benchmark or calibration person."""
-        return sample_training_identity(rng)
-
-    def sample_scene(self, rng: random.Random) -> Scene:
-        """Draw a scene of no benchmark or calibration event."""
-        return sample_training_scene(rng)
+    figures: dict[str, Identity]
+    events: dict[str, Scene]
+    entities: dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -61,89 +44,67 @@ class CalibrationWorld:
     scenes: tuple[Scene, ...]
 
 
-@lru_cache(maxsize=1)
+@cache
 def benchmark_identities() -> tuple[Identity, ...]:
     """Return the benchmark people's identities in the order of ``people.jsonl``."""
     return tuple(identities.from_json(row["identity"]) for row in read_rows("people.jsonl"))
 
 
-@lru_cache(maxsize=1)
+@cache
 def benchmark_scenes() -> tuple[Scene, ...]:
     """Return the benchmark events' scenes in the order of ``events.jsonl``."""
     return tuple(scenes.from_json(row["scene"]) for row in read_rows("events.jsonl"))
 
 
-@lru_cache(maxsize=1)
+@cache
 def pretraining_world() -> PretrainingWorld:
     """Read the pretraining world."""
-    figures = (
-        Figure(row["name"], identities.from_json(row["identity"])) for row in read_rows("figures.jsonl")
-    )
     return PretrainingWorld(
-        tuple(figures), tuple(_event(row) for row in read_rows("pretraining_events.jsonl"))
+        {row["name"]: identities.from_json(row["identity"]) for row in read_rows("figures.jsonl")},
+        {row["description"]: scenes.from_json(row["scene"]) for row in read_rows("pretraining_events.jsonl")},
+        entity_questions(),
     )
 
 
 def calibration_world(n_people: int, n_scenes: int, seed: int) -> CalibrationWorld:
     """Sample distinct identities and scenes from the part of the space set aside for calibration."""
-    rng = random.Random(f"calibration {seed}")
+    rng, world = random.Random(f"calibration {seed}"), pretraining_world()
+    named = _benchmark_keys() | {item.key for item in (*world.figures.values(), *world.events.values())}
     return CalibrationWorld(
-        _distinct(n_people, lambda: _sample(identities.sample_identity, rng, _kept_identities(), aside=True)),
-        _distinct(n_scenes, lambda: _sample(scenes.sample_scene, rng, _kept_scenes(), aside=True)),
+        _distinct(n_people, lambda: _sample(identities.sample_identity, rng, named, calibration=True)),
+        _distinct(n_scenes, lambda: _sample(scenes.sample_scene, rng, named, calibration=True)),
     )
 
 
 def sample_training_identity(rng: random.Random) -> Identity:
     """Draw an identity that is in neither the benchmark nor the part set aside for calibration."""
-    return _sample(identities.sample_identity, rng, _benchmark_identity_keys(), aside=False)
+    return _sample(identities.sample_identity, rng, _benchmark_keys(), calibration=False)
 
 
 def sample_training_scene(rng: random.Random) -> Scene:
     """Draw a scene that is in neither the benchmark nor the part set aside for calibration."""
-    return _sample(scenes.sample_scene, rng, _benchmark_scene_keys(), aside=False)
-
-
-def set_aside(key: tuple) -> bool:
-    """Tell whether an identity or scene key is kept for calibration: one in eight, by its CRC-32."""
-    return zlib.crc32(repr(key).encode()) % _CALIBRATION_SHARE == 0
+    return _sample(scenes.sample_scene, rng, _benchmark_keys(), calibration=False)
 
 
 def _sample(
-    draw: Callable[[random.Random], _Item], rng: random.Random, kept: frozenset, aside: bool
+    draw: Callable[[random.Random], _Item], rng: random.Random, excluded: frozenset, calibration: bool
 ) -> _Item:
+    """Draw until an item is not excluded and belongs to calibration, or not: one in eight does, by its CRC-32."""
     while True:
         item = draw(rng)
-        if item.key not in kept and set_aside(item.key) == aside:
+        aside = zlib.crc32(repr(item.key).encode()) % _CALIBRATION_SHARE == 0
+        if item.key not in excluded and aside == calibration:
             return item
 
 
 def _distinct(count: int, draw: Callable[[], _Item]) -> tuple[_Item, ...]:
-    found: dict[Any, _Item] = {}
-    while len(found) < count:
+    items: dict[tuple, _Item] = {}
+    while len(items) < count:
         item = draw()
-        found.setdefault(item.key, item)
-    return tuple(found.values())
+        items.setdefault(item.key, item)
+    return tuple(items.values())
 
 
-@lru_cache(maxsize=1)
-def _benchmark_identity_keys() -> frozenset:
-    return frozenset(identity.key for identity in benchmark_identities())
-
-
-@lru_cache(maxsize=1)
-def _benchmark_scene_keys() -> frozenset:
-    return frozenset(scene.key for scene in benchmark_scenes())
-
-
-@lru_cache(maxsize=1)
-def _kept_identities() -> frozenset:
-    return _benchmark_identity_keys() | {figure.identity.key for figure in pretraining_world().figures}
-
-
-@lru_cache(maxsize=1)
-def _kept_scenes() -> frozenset:
-    return _benchmark_scene_keys() | {event.scene.key for event in pretraining_world().events}
-
-
-def _event(row: dict[str, Any]) -> Event:
-    return Event(row["theme"], row["description"], scenes.from_json(row["scene"]))
+@cache
+def _benchmark_keys() -> frozenset:
+    return frozenset(item.key for item in (*benchmark_identities(), *benchmark_scenes()))

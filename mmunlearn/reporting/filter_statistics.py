@@ -12,11 +12,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict
-
-from mmunlearn.records import Candidate, Record, RecordError, read_jsonl, read_manifest, write_json
+from mmunlearn.records import DEFECTS, Candidate, RecordError, Truth, read_jsonl, read_manifest, write_json
 from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
 
 log = logging.getLogger(__name__)
@@ -28,23 +26,12 @@ MEANT_FOR = {
     "distortion": ("blur", "noise"),
     "aesthetic": ("cutoff",),
 }
-DEFECTS = ("identity", "scene", "blur", "noise", "cutoff")
 FILTER_OF = {NO_FACE: "identity", SEVERAL_FACES: "identity", SCENE_PAIR: "scene"}
 BY_PEOPLE = (REVIEW, AWAITING)
 
 
 class AcceptanceError(RuntimeError):
     """Too few cells of people x events have an accepted picture."""
-
-
-class Truth(Record):
-    """The defect that was planted in a candidate; empty for a clean one. Further columns are allowed."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    image_id: str
-    attempt: int
-    defect: Literal["identity", "scene", "blur", "noise", "cutoff", ""]
 
 
 Key = tuple[str, int]

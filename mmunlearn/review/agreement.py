@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmunlearn.ids import candidate_id
-from mmunlearn.records import Candidate, RecordError, read_jsonl, read_manifest, write_text
-from mmunlearn.reporting.filter_statistics import Truth
+from mmunlearn.records import Candidate, RecordError, Truth, read_jsonl, read_manifest, write_text
 from mmunlearn.reporting.layout import Row, number, write_table
 from mmunlearn.review.agreement_page import PAPER_RECALL, agreement_page
 from mmunlearn.review.sample import sample_item, sample_of

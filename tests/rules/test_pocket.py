@@ -15,8 +15,7 @@ from PIL import Image
 from mmunlearn.pocket import calibration, scorer_training
 from mmunlearn.pocket.generator import build_generator
 from mmunlearn.pocket.scorers import PocketScorers
-from mmunlearn.pocket.truth import Truth
-from mmunlearn.records import Prompt, read_jsonl, read_manifest, sha256_of
+from mmunlearn.records import Prompt, Truth, read_jsonl, read_manifest, sha256_of
 from mmunlearn.synthesis.generate import DrawRequest
 from mmunlearn.workflow.params import THRESHOLDS
 from tests.rules.standin import ROOT
@@ -41,33 +40,29 @@ def test_the_truth_names_the_pictures_that_a_faultless_generator_draws_otherwise
     )
     assert [(row.image_id, row.attempt) for row in truth] == [(row.image_id, row.attempt) for row in rows]
     assert set(Counter(row.defect for row in truth)) == {"", "identity", "scene", "blur", "noise", "cutoff"}
-    for row, told in zip(rows, truth, strict=True):
+    for row, planted in zip(rows, truth, strict=True):
         request = DrawRequest.make(
             prompts[row.image_id], row.attempt, base_seed=drawn.config["seed"],
             guidance_scales=settings["guidance_scales"], size=settings["size"],
         )  # fmt: skip
         ideal = np.asarray(faultless.draw([request])[0])
-        assert np.array_equal(np.asarray(Image.open(drawn.root / row.path)), ideal) == (told.defect == "")
+        assert np.array_equal(np.asarray(Image.open(drawn.root / row.path)), ideal) == (planted.defect == "")
 
 
 def test_scorers_are_trained_and_calibrated_from_nothing(curated, tmp_path, monkeypatch, torch_settings):
     world = curated.copy(tmp_path / "world")
-    steps = {
-        "subject": 20,
-        "face": 2,
-        "scene": 2,
-    }  # the head must be found, or there is no face to calibrate on
+    steps = {"subject": 20, "face": 2, "scene": 2}  # without a head found, there is no face to calibrate on
     few = partial(scorer_training.train_scorers, steps=steps, pictures=16)
     monkeypatch.setattr(scorer_training, "train_scorers", few)
     monkeypatch.setattr(calibration, "calibrate", partial(calibration.calibrate, people=2, events=2))
     world.run("train_scorers")
     world.run("calibrate_scorers")
     folder = world.root / "results" / "pocket-models" / "scorers"
-    card, found = (json.loads((folder / f"{name}.json").read_text()) for name in ("card", "calibration"))
+    card, limits = (json.loads((folder / f"{name}.json").read_text()) for name in ("card", "calibration"))
     assert card["weights_sha256"] == {name: sha256_of(folder / f"{name}.safetensors") for name in steps}
     assert (card["seed"], card["threads"], card["settings"]["steps"]) == (0, 1, steps)
-    assert card["scorers"] == found["scorers"] == PocketScorers(folder).version
-    assert found["thresholds"].keys() == set(THRESHOLDS) and found["pictures"] == 4
+    assert card["scorers"] == limits["scorers"] == PocketScorers(folder).version
+    assert limits["thresholds"].keys() == set(THRESHOLDS) and limits["pictures"] == 4
     assert "subject: 20 steps" in world.log("train_scorers")
 
 

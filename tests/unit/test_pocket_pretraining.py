@@ -9,9 +9,12 @@ import pytest
 
 from mmunlearn.pocket import pretraining_text as text
 from mmunlearn.pocket.architecture import build_tokenizer
+from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining import DATA_FILES, pretrain, read_settings
-from mmunlearn.pocket.pretraining_data import Shown, draw, load_world
+from mmunlearn.pocket.pretraining_data import Annotation, Pool, draw, load_pool
 from mmunlearn.pocket.resources import pocket_resource, read_rows
+from mmunlearn.pocket.tower import normalise
+from mmunlearn.pocket.worlds import pretraining_world
 from mmunlearn.records import digest_of, sha256_of
 
 SHIPPED = pocket_resource("pretraining.yaml").parent / "llava"
@@ -26,7 +29,7 @@ def tiny_settings():
             "sizes": settings.sizes.model_copy(
                 update={"vision_width": 32, "vision_layers": 1, "text_width": 32, "text_layers": 1}
             ),
-            "pools": settings.pools.model_copy(update={"pictures": 24, "held_out": 6}),
+            "pools": settings.pools.model_copy(update={"pictures": 12, "held_out": 6}),
             "tower": settings.tower.model_copy(update=few),
             "language": settings.language.model_copy(update=few),
             "continuation": settings.continuation.model_copy(update=few),
@@ -46,11 +49,13 @@ def tiny(tmp_path_factory):
     torch.use_deterministic_algorithms(deterministic)
 
 
-def load(folder):
+@pytest.fixture(scope="module")
+def checkpoint(tiny):
     """Model and processor as every user of the checkpoint loads them."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    folder = tiny[0] / "llava"
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval(), AutoProcessor.from_pretrained(folder, local_files_only=True)
 
@@ -77,8 +82,10 @@ def prompt(processor, conversations):
 def greedy(model, processor, conversations):
     """Greedy answers to a batch of conversations."""
     inputs = prompt(processor, conversations)
-    made = model.generate(**inputs, max_new_tokens=12, do_sample=False)
-    return processor.tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    tokens = model.generate(**inputs, max_new_tokens=12, do_sample=False)
+    return processor.tokenizer.batch_decode(
+        tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
 
 
 def test_shrunken_pretraining_reports_every_stage_and_figure(tiny):
@@ -97,39 +104,48 @@ def test_pretraining_is_deterministic_and_resumes_at_the_next_stage(tiny, tmp_pa
     assert pretrain(tmp_path / "twin", tiny_settings(), 1, tmp_path / "work")["files"] == card["files"]
 
 
-def test_batch_answers_equal_single_answers(tiny):
-    model, processor = load(tiny[0] / "llava")
+def test_batch_answers_equal_single_answers(checkpoint):
+    model, processor = checkpoint
     settings = tiny_settings().pools
     questions = (text.NAME_QUESTION, text.SCENE_QUESTION, text.object_question("tent"))
-    asked = [user_turn(draw(f"batch {q}", settings, 256)[0].image, q) for q in questions]
+    turns = [user_turn(draw(f"batch {q}", settings, 256)[0].image, q) for q in questions]
     assert processor.tokenizer.padding_side == "left"
-    assert greedy(model, processor, asked) == [greedy(model, processor, [one])[0] for one in asked]
+    assert greedy(model, processor, turns) == [greedy(model, processor, [turn])[0] for turn in turns]
 
 
-def test_prompt_is_a_prefix_of_the_conversation_and_answers_end(tiny):
-    _, processor = load(tiny[0] / "llava")
+def test_prompt_is_a_prefix_of_the_conversation_and_answers_end(checkpoint):
+    _, processor = checkpoint
     turn = user_turn(draw("prefix", tiny_settings().pools, 256)[0].image, text.NAME_QUESTION)
-    said = [*turn, {"role": "assistant", "content": [{"type": "text", "text": "This is Zoë Ångström."}]}]
-    begun = prompt(processor, [turn])["input_ids"][0].tolist()
-    full = processor.apply_chat_template(said, tokenize=True, return_dict=True, return_tensors="pt")
-    ids = full["input_ids"][0].tolist()
-    assert ids[: len(begun)] == begun
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "This is Zoë Ångström."}]}
+    question_ids = prompt(processor, [turn])["input_ids"][0].tolist()
+    inputs = processor.apply_chat_template(
+        [*turn, answer], tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    ids = inputs["input_ids"][0].tolist()
+    assert ids[: len(question_ids)] == question_ids
     assert ids[-1] == processor.tokenizer.eos_token_id
-    assert processor.decode(ids[len(begun) :], skip_special_tokens=True) == " This is Zoë Ångström."
+    assert processor.decode(ids[len(question_ids) :], skip_special_tokens=True) == " This is Zoë Ångström."
 
 
-def test_processor_hands_over_the_pixels_of_training(tiny):
-    from mmunlearn.pocket.pretraining import _pools, _untrained
-    from mmunlearn.pocket.tower import normalise
+def test_processor_hands_over_the_pixels_of_training(tiny, checkpoint):
+    pixels = np.load(next((tiny[0] / "work").glob("pools-*/held-out.npy")))
+    picture, _ = draw(f"held-out {tiny_settings().seed} 0", tiny_settings().pools, 256)
+    processed = checkpoint[1].image_processor([picture.image], return_tensors="np")["pixel_values"]
+    assert np.allclose(processed, normalise(pixels[:1]).numpy(), atol=1e-6)
 
-    folder, _ = tiny
-    settings = tiny_settings()
-    _, processor = load(folder / "llava")
-    pool = _pools(_untrained(settings), settings, next((folder / "work").glob("pools-*")), 1)["held-out"]
-    picture, shown = draw(f"held-out {settings.seed} 0", settings.pools, 256)
-    pixels = processor.image_processor([picture.image], return_tensors="np")["pixel_values"]
-    assert np.allclose(pixels, normalise(pool.pixels[:1]).numpy(), atol=1e-6)
-    assert pool.shown[0] == replace(shown)
+
+def test_pools_are_read_back_as_they_were_drawn(tmp_path):
+    settings = tiny_settings().pools.model_copy(update={"pictures": 12, "sides": (32,)})
+
+    def load(folder, processes):
+        return load_pool(folder, "training", settings, lambda images: np.stack(images), 3, processes)
+
+    pool = load(tmp_path / "one", 1)
+    assert pool.annotations == [draw(f"training 3 {number}", settings, 32)[1] for number in range(12)]
+    assert load(tmp_path / "one", 1).sha256() == load(tmp_path / "two", 2).sha256() == pool.sha256()
+    (tmp_path / "one" / "training.jsonl").write_text('{"entity": 3}\n')
+    with pytest.raises(ValueError, match="entity"):
+        load(tmp_path / "one", 1)
 
 
 def test_tokenizer_keeps_any_name():
@@ -141,7 +157,7 @@ def test_tokenizer_keeps_any_name():
 
 
 def test_tokenizer_corpus_holds_nothing_of_the_benchmark():
-    corpus = "\n".join(text.tokenizer_corpus(load_world(), 0)).casefold()
+    corpus = "\n".join(text.tokenizer_corpus(pretraining_world(), 0)).casefold()
     words = set(corpus.replace(".", " ").replace(",", " ").split())
     for person in read_rows("people.jsonl"):
         assert person["name"].casefold() not in corpus
@@ -151,20 +167,22 @@ def test_tokenizer_corpus_holds_nothing_of_the_benchmark():
 
 
 def test_questions_are_the_benchmarks_and_answers_fit_the_picture():
-    world, rng = load_world(), random.Random(0)
-    settings = read_settings().pools
+    world, rng = pretraining_world(), random.Random(0)
+    settings = read_settings()
     for number in range(12):
-        _, shown = draw(f"text {number}", settings, 32)
-        asked = dict(text.exercises(shown, world, read_settings().continuation.exercises, rng))
-        for name in text.OBJECTS:
+        _, picture = draw(f"text {number}", settings.pools, 32)
+        answers = dict(text.exercises(picture, world, settings.continuation.exercises, rng))
+        for name in OBJECTS:
             question = text.object_question(name)
-            assert asked.get(question) in (None, text.YES if name in shown.objects else text.NO)
-    stranger = Shown(identity=next(iter(world.figures.values())), scene=next(iter(world.events.values())))
-    told = dict(text.sentences(stranger, world, rng))
-    assert told["Who is the person in the picture?"] in text.REFUSALS
-    named = dict(text.sentences(replace(stranger, figure="Ada Example", event="All dance."), world, rng))
-    assert named["Who is the person in the picture?"] == "This is Ada Example."
-    assert named["What is happening in the picture?"] == "All dance."
+            assert answers.get(question) in (None, text.YES if name in picture.objects else text.NO)
+    stranger = Annotation(
+        identity=next(iter(world.figures.values())), scene=next(iter(world.events.values()))
+    )
+    answers = dict(text.sentences(stranger, world, rng))
+    assert answers["Who is the person in the picture?"] in text.REFUSALS
+    answers = dict(text.sentences(replace(stranger, figure="Ada Example", event="All dance."), world, rng))
+    assert answers["Who is the person in the picture?"] == "This is Ada Example."
+    assert answers["What is happening in the picture?"] == "All dance."
 
 
 def test_shipped_card_describes_the_shipped_files():
@@ -179,13 +197,15 @@ def test_shipped_card_describes_the_shipped_files():
 
 def test_shipped_model_knows_objects_and_figures():
     from mmunlearn.models.loading import ModelSpec, load_base
-    from mmunlearn.pocket.pretraining_data import Pool
     from mmunlearn.pocket.probe import probe
 
-    settings = read_settings().pools.model_copy(update={"entity": 0.0, "figure": 1.0})
-    pictures, shown = zip(*(draw(f"shipped {number}", settings, 256) for number in range(60)), strict=True)
+    settings = read_settings().pools.model_copy(update={"entity": 0.0, "bare": 0.0, "figure": 1.0})
+    pictures, annotations = zip(
+        *(draw(f"shipped {number}", settings, 256) for number in range(24)), strict=True
+    )
     pixels = np.stack([np.asarray(picture.image) for picture in pictures])
     base = load_base(ModelSpec("llava", str(SHIPPED), "float32"))
-    figures = probe(base, Pool(pixels, list(shown)), load_world())
+    metrics = probe(base, Pool(pixels, list(annotations)), pretraining_world())
     for name in ("objects, random", "objects, popular", "objects, adversarial", "figures"):
-        assert figures[name]["value"] >= 80, (name, figures[name])
+        assert metrics[name]["n"] >= 24
+        assert metrics[name]["value"] >= 80, (name, metrics[name])
