@@ -1,15 +1,12 @@
 """Robustness: attacks on finished models. Off in the default run: `snakemake robustness`, or one of `outputs`.
 
-needs  <results>/models/, <results>/answers/ (events), <results>/features/, <results>/dataset/, <results>/images/,
+needs  <results>/models/, <results>/answers/, <results>/features/, <results>/dataset/, <results>/images/,
        <results>/curation/, and what draws pictures
 makes  <results>/robustness/<model>/<recipe>/seed-<n>/<split>/<attack>.json, an attack being relearning,
        quantisation, membership or paraphrase
        <results>/robustness/unseen/<split>.parquet, pictures that no model has trained on, and their features
        <results>/tables/robustness.{csv,md}, <results>/figures/robustness.{png,pdf}
 """
-
-ROBUSTNESS = config["robustness"]
-ATTACKS = ["relearning", "quantisation", "membership", "paraphrase"]
 
 
 rule draw_unseen:
@@ -36,7 +33,7 @@ rule draw_unseen:
         person_reference=IMAGES["person_reference"],
         batch=GIVEN.attempts_at_once,
         max_attempts=IMAGES["max_attempts"],
-        n=ROBUSTNESS["questions"],
+        n=config["robustness"]["questions"],
         seed=config["seed"],
         version=1,
     script:
@@ -55,112 +52,44 @@ use rule encode_images as encode_unseen with:
         "<benchmarks>/encode_unseen/{model}/{split}.tsv"
 
 
-rule attack_relearning:
+rule attack_model:
     input:
         questions="<results>/dataset/questions.jsonl",
         features="<results>/features/{model}/dataset.safetensors",
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
+        finetuned=GIVEN.finetuned_answers,
+        goal=GIVEN.goal_answers,
+        unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
+        paraphrases=config["robustness"]["paraphrases"],
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
         base=GIVEN.base,
     output:
-        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/relearning.json",
+        relearning="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/relearning.json",
+        quantisation="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/quantisation.json",
+        membership="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/membership.json",
+        paraphrase="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/paraphrase.json",
     log:
-        "<logs>/attack_relearning/{model}/{recipe}/seed-{seed}/{split}.log",
+        "<logs>/attack_model/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
-        "<benchmarks>/attack_relearning/{model}/{recipe}/seed-{seed}/{split}.tsv"
+        "<benchmarks>/attack_model/{model}/{recipe}/seed-{seed}/{split}.tsv"
     conda:
         "../envs/evaluation.yaml"
     resources:
         **TRAINING["job"],
     params:
-        attack="relearning",
         spec=GIVEN.model,
         label=GIVEN.label,
-        asking=GIVEN.attack_questions,
-        options=GIVEN.relearning,
+        settings=GIVEN.attack_settings,
+        attacks=GIVEN.attacks,
+        version=1,
     script:
-        "../workflow_scripts/attack_relearning.py"
-
-
-use rule attack_relearning as attack_quantisation with:
-    input:
-        questions="<results>/dataset/questions.jsonl",
-        features="<results>/features/{model}/dataset.safetensors",
-        split="<results>/dataset/splits/{split}.json",
-        people="<results>/curation/people.jsonl",
-        finetuned=GIVEN.finetuned_answers,
-        goal=GIVEN.goal_answers,
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=GIVEN.base,
-    output:
-        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/quantisation.json",
-    log:
-        "<logs>/attack_quantisation/{model}/{recipe}/seed-{seed}/{split}.log",
-    benchmark:
-        "<benchmarks>/attack_quantisation/{model}/{recipe}/seed-{seed}/{split}.tsv"
-    params:
-        attack="quantisation",
-        spec=GIVEN.model,
-        label=GIVEN.label,
-        asking=GIVEN.attack_questions,
-        options={"bits": ROBUSTNESS["quantise_bits"], "group": ROBUSTNESS["quantise_group"]},
-        version=1,
-
-
-use rule attack_relearning as attack_membership with:
-    input:
-        questions="<results>/dataset/questions.jsonl",
-        features="<results>/features/{model}/dataset.safetensors",
-        split="<results>/dataset/splits/{split}.json",
-        people="<results>/curation/people.jsonl",
-        unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=GIVEN.base,
-    output:
-        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/membership.json",
-    log:
-        "<logs>/attack_membership/{model}/{recipe}/seed-{seed}/{split}.log",
-    benchmark:
-        "<benchmarks>/attack_membership/{model}/{recipe}/seed-{seed}/{split}.tsv"
-    params:
-        attack="membership",
-        spec=GIVEN.model,
-        label=GIVEN.label,
-        asking=GIVEN.attack_questions,
-        options={"min_k": ROBUSTNESS["min_k"]},
-        version=1,
-
-
-use rule attack_quantisation as attack_paraphrase with:
-    input:
-        questions="<results>/dataset/questions.jsonl",
-        features="<results>/features/{model}/dataset.safetensors",
-        split="<results>/dataset/splits/{split}.json",
-        people="<results>/curation/people.jsonl",
-        finetuned=GIVEN.finetuned_answers,
-        goal=GIVEN.goal_answers,
-        paraphrases=ROBUSTNESS["paraphrases"],
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=GIVEN.base,
-    output:
-        "<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/paraphrase.json",
-    log:
-        "<logs>/attack_paraphrase/{model}/{recipe}/seed-{seed}/{split}.log",
-    benchmark:
-        "<benchmarks>/attack_paraphrase/{model}/{recipe}/seed-{seed}/{split}.tsv"
-    params:
-        attack="paraphrase",
-        spec=GIVEN.model,
-        label=GIVEN.label,
-        asking=GIVEN.attack_questions,
-        options={},
-        version=1,
+        "../workflow_scripts/attack_model.py"
 
 
 rule make_robustness:
     input:
-        RUNS.attacks(ATTACKS),
+        RUNS.attacks,
     output:
         csv=report("<results>/tables/robustness.csv", caption="../report/robustness.rst", category="Tables"),
         md="<results>/tables/robustness.md",

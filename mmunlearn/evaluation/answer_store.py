@@ -1,4 +1,4 @@
-"""Answers of a job that is not done yet, kept below `work/` so that a killed job goes on where it was.
+"""Answers of a job that is not done yet, below `work/`, so that a killed job goes on where it was.
 
 A batch of answers is a file, written atomically. The batches of a rerun are the same as before and none is asked
 twice, so the rerun leaves the bytes of an unbroken one. The folder is named by a digest of all that shapes the
@@ -22,8 +22,18 @@ ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 logger = logging.getLogger(__name__)
 
 
+def adapter_digests(folder: Path) -> tuple[str, ...]:
+    """Checksums of an adapter's files: equal ones give equal answers."""
+    return tuple(sha256_of(folder / name) for name in ADAPTER)
+
+
 def identity(
-    adapter: Path, output: Path, *, spec: ModelSpec, features: Iterable[Path], settings: Mapping[str, Any]
+    adapter: Sequence[str],
+    output: Path,
+    *,
+    spec: ModelSpec,
+    features: Iterable[Path],
+    settings: Mapping[str, Any],
 ) -> str:
     """Digest of what shapes one adapter's answers.
 
@@ -31,33 +41,33 @@ def identity(
     file that was written anew asks anew.
 
     Args:
+        adapter: its `adapter_digests`.
         output: folder of the answers; two jobs never share a store.
         settings: further plain data, such as the batch.
     """
     local = Path(spec.source).is_dir()
     files = [*(checkpoint_files(spec.source) if local else ()), *features]
     stamps = [[Path(path).name, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files]
-    weights = [sha256_of(adapter / name) for name in ADAPTER]
-    return digest_of([asdict(spec), stamps, weights, str(output), dict(settings)])
+    return digest_of([asdict(spec), stamps, list(adapter), str(output), dict(settings)])
 
 
 class AnswerStore:
     """The batches of one adapter and suite that are answered: number -> texts, in the batch's order."""
 
     def __init__(self, folder: Path, batches: Sequence[Sequence[str]]) -> None:
-        """`batches`: question ids of each batch; what was kept of other ones does not count."""
+        """`batches`: question ids of each batch; a file of other ones does not count."""
         self._folder, self._batches = folder, batches
-        found = sum(self._path(number).exists() for number in range(len(batches)))
-        if found:
-            logger.info("%d of %d batches were answered before", found, len(batches))
+        before = sum(self._path(number).exists() for number in range(len(batches)))
+        if before:
+            logger.info("%d of %d batches were answered before", before, len(batches))
 
     def get(self, number: int) -> list[str] | None:
         """The texts of a batch; None where it is still to be asked, or where its file is damaged."""
         path, ids = self._path(number), list(self._batches[number])
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if list(kept) == ids and all(isinstance(text, str) for text in kept.values()):
-                return list(kept.values())
+            texts = json.loads(path.read_text(encoding="utf-8"))
+            if list(texts) == ids and all(isinstance(text, str) for text in texts.values()):
+                return list(texts.values())
             problem = "it holds other questions"
         except FileNotFoundError:
             return None

@@ -1,4 +1,4 @@
-"""What models say to every question of the suites: one loaded base, adapter after adapter, suite after suite."""
+"""Answers of models to every question of the suites: one loaded base, adapter after adapter, suite after suite."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.evaluation.answer_store import AnswerStore, identity
+import torch
+
+from mmunlearn.evaluation.answer_store import AnswerStore, adapter_digests, identity
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import Run
 from mmunlearn.models.collate import Collator
+from mmunlearn.models.feature_file import Feature
 from mmunlearn.models.features import read_features
 from mmunlearn.models.generation import Ask, answer_all, batches_of
 from mmunlearn.models.loading import Base, ModelSpec, accelerator, adapted, load_base
@@ -36,7 +39,7 @@ def answer_questions(
     sample: Mapping[str, Any] | None = None,
     splits: Sequence[Path] = (),
 ) -> None:
-    """Answer every suite with every adapter; the base is loaded once.
+    """Answer every suite with every adapter; the base is loaded once, and equal adapters are asked once.
 
     Args:
         questions: questions.jsonl of the data set (Question rows), and `<suite>.jsonl` (SuiteQuestion rows).
@@ -51,93 +54,114 @@ def answer_questions(
     Raises:
         ValueError: not one output for each adapter and suite.
     """
+    rows = _rows(questions, splits, sample)
+    files = _outputs(adapters, outputs, rows)
     tables = {path.stem: path for path in features}
-    asked = _asked(questions, splits, None if sample is None else Sample(**sample))
-    answers = _outputs(adapters, outputs, asked)
     model_spec = ModelSpec(**spec)
     base = load_base(model_spec, device=accelerator())
-    suites = [
-        _Suite.make(base, name, rows, tables[name], max_new_tokens, batch) for name, rows in asked.items()
-    ]
+    suites = {
+        name: Suite.of(base, rows[name], read_features(tables[name]), max_new_tokens, batch) for name in rows
+    }
     settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
-    settings |= {"asks": [[suite.name, suite.batches, [vars(ask) for ask in suite.asks]] for suite in suites]}
+    settings |= {
+        "asks": [[name, one.batches, [vars(ask) for ask in one.asks]] for name, one in suites.items()]
+    }
+    same: dict[tuple[str, ...], list[Path]] = {}
+    for path in adapters:
+        same.setdefault(adapter_digests(path.parent), []).append(path)
     stores = []
-    for number, (adapter, files) in enumerate(answers.items()):
-        folder = files["dataset"].parent
-        own = identity(adapter, folder, spec=model_spec, features=tables.values(), settings=settings)
-        stores.append(work / "answers" / own)
-        part = f", adapter {number + 1} of {len(adapters)}" if len(adapters) > 1 else ""
-        with adapted(base, adapter) as model:
-            for suite in suites:
-                suite.answer(model, base, files[suite.name], stores[-1], what=suite.name + part)
+    for number, (digests, paths) in enumerate(same.items(), start=1):
+        runs = [Run.of(path) for path in paths]
+        folder = files[runs[0]]["dataset"].parent
+        key = identity(digests, folder, spec=model_spec, features=tables.values(), settings=settings)
+        stores.append(work / "answers" / key)
+        part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
+        with adapted(base, paths[0].parent) as model:
+            for name, suite in suites.items():
+                answers = suite.answers(model, stores[-1] / name, what=name + part)
+                for run in runs:
+                    write_jsonl(files[run][name], answers)
+                logger.info("%s: %d answers", name + part, len(answers))
     for store in stores:
         shutil.rmtree(store, ignore_errors=True)
 
 
 def _outputs(
     adapters: Sequence[Path], outputs: Sequence[Path], suites: Iterable[str]
-) -> dict[Path, dict[str, Path]]:
-    """Folder of an adapter -> suite -> where its answers go, by the run and the suite that the paths name."""
-    named: dict[Run, dict[str, Path]] = {}
+) -> dict[Run, dict[str, Path]]:
+    """Run -> suite -> where its answers go, by the run and the suite that the paths name."""
+    files: dict[Run, dict[str, Path]] = {}
     for path in outputs:
-        named.setdefault(Run.of(path), {})[path.stem] = path
-    runs = {Run.of(path): path.parent for path in adapters}
-    if named.keys() != runs.keys() or any(files.keys() != set(suites) for files in named.values()):
+        files.setdefault(Run.of(path), {})[path.stem] = path
+    runs = set(map(Run.of, adapters))
+    if files.keys() != runs or any(of_run.keys() != set(suites) for of_run in files.values()):
         raise ValueError(
             f"adapters of {len(runs)} runs are to answer the suites {', '.join(suites)}, but files are named for "
             f"{', '.join(map(str, outputs))}; name answers/<run>/<suite>.jsonl for each adapter and suite"
         )
-    return {adapter: named[run] for run, adapter in runs.items()}
+    return files
 
 
-def _asked(questions: Sequence[Path], splits: Sequence[Path], sample: Sample | None) -> dict[str, list[Any]]:
-    rows = {
-        "dataset" if path.stem == "questions" else path.stem: read_jsonl(
-            path, Question if path.stem == "questions" else SuiteQuestion
-        )
-        for path in questions
-    }
-    return rows if sample is None else pick(rows, [read_json(path, Split) for path in splits], sample)
+def _rows(
+    questions: Sequence[Path], splits: Sequence[Path], sample: Mapping[str, Any] | None
+) -> dict[str, list[Any]]:
+    """Suite -> the questions that are asked."""
+    rows: dict[str, list[Any]] = {}
+    for path in questions:
+        dataset = path.stem == "questions"
+        rows["dataset" if dataset else path.stem] = read_jsonl(path, Question if dataset else SuiteQuestion)
+    return (
+        rows if sample is None else pick(rows, [read_json(path, Split) for path in splits], Sample(**sample))
+    )
 
 
 @dataclass(frozen=True)
-class _Suite:
-    """A suite's questions and how they are batched: the same for all adapters."""
+class Suite:
+    """Questions on pictures and how they are batched: the same for all adapters of a base."""
 
-    name: str
+    base: Base
     rows: Sequence[Any]
-    asks: list[Ask]
+    features: Mapping[str, Feature]
     collator: Collator
-    features: Mapping[str, Any]
-    batches: list[list[int]]
+    asks: Sequence[Ask]
+    batches: Sequence[Sequence[int]]
 
     @classmethod
-    def make(
-        cls, base: Base, name: str, rows: Sequence[Any], features: Path, limits: Mapping[str, int], batch: int
-    ) -> _Suite:
-        table = read_features(features)
-        collator = Collator(base, table)
-        asks = [Ask(row.image_id, row.question, limits[row.kind]) for row in rows]
-        return cls(name, rows, asks, collator, table, batches_of(collator, asks, batch))
+    def of(
+        cls,
+        base: Base,
+        rows: Sequence[Any],
+        features: Mapping[str, Feature],
+        max_new_tokens: Mapping[str, int],
+        batch: int,
+    ) -> Suite:
+        """Put rows (Question or SuiteQuestion) into batches; `max_new_tokens` by their kind."""
+        collator = Collator(base, features)
+        asks = [Ask(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
+        return cls(base, rows, features, collator, asks, batches_of(collator, asks, batch))
 
-    def answer(self, model: Any, base: Base, output: Path, store: Path, *, what: str) -> None:
-        """Write what one adapter says."""
+    def answers(
+        self, model: torch.nn.Module, store: Path | None = None, what: str = "answers"
+    ) -> list[Answer]:
+        """The model's answers, in the order of the rows.
+
+        Args:
+            model: the base, mostly with an adapter.
+            store: folder of the batches that were answered before, and will be.
+            what: name of the progress bar.
+        """
         ids = [[self.rows[i].question_id for i in batch] for batch in self.batches]
-        kept = AnswerStore(store / self.name, ids)
-        said = answer_all(
-            model, base, self.collator, self.features, self.asks, batches=self.batches, kept=kept, what=what
-        )
-        write_jsonl(
-            output,
-            [
-                Answer(
-                    question_id=row.question_id,
-                    image_id=row.image_id,
-                    question=row.question,
-                    reference=row.answer,
-                    answer=text,
-                )
-                for row, text in zip(self.rows, said, strict=True)
-            ],
-        )
-        logger.info("%s: %d answers", what, len(self.rows))
+        texts = answer_all(
+            model, self.base, self.collator, self.features, self.asks, batches=self.batches,
+            kept=None if store is None else AnswerStore(store, ids), what=what,
+        )  # fmt: skip
+        return [
+            Answer(
+                question_id=row.question_id,
+                image_id=row.image_id,
+                question=row.question,
+                reference=row.answer,
+                answer=text,
+            )
+            for row, text in zip(self.rows, texts, strict=True)
+        ]

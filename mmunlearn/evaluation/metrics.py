@@ -43,8 +43,8 @@ def pope_accuracy(rows: Sequence[Answer], subsets: Mapping[str, str]) -> tuple[l
     ]
     figures = {}
     for subset in POPE_SUBSETS:
-        own = [row for row in rows if subsets[row.question_id] == subset]
-        figures[subset] = pope.score([row.answer for row in own], [row.reference for row in own])
+        part = [row for row in rows if subsets[row.question_id] == subset]
+        figures[subset] = pope.score([row.answer for row in part], [row.reference for row in part])
     for key in ("accuracy", "precision", "recall", "f1", "yes_ratio"):
         values = [figures[subset][key] for subset in POPE_SUBSETS if figures[subset][key] is not None]
         figures.setdefault("mean", {})[key] = float(np.mean(values)) if values else None

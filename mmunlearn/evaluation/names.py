@@ -19,9 +19,9 @@ def says_name(answer: str, name: str) -> bool:
     name's characters in a row count, spaces or not. Raises ValueError for an empty name, which every answer would
     contain.
     """
-    wanted, said = (_GAP.sub("", fold(text)) for text in (name, answer.replace("*", "")))
-    if not wanted:
+    pattern, text = (_GAP.sub("", fold(one)) for one in (name, answer.replace("*", "")))
+    if not pattern:
         raise ValueError("the name to look for is empty; give every person a name")
-    before = rf"(?<!{_SPACED})" if re.match(_SPACED, wanted) else ""
-    behind = rf"(?!{_SPACED})" if re.match(_SPACED, wanted[-1]) else ""
-    return re.search(f"{before}{re.escape(wanted)}{behind}", said) is not None
+    before = rf"(?<!{_SPACED})" if re.match(_SPACED, pattern) else ""
+    behind = rf"(?!{_SPACED})" if re.match(_SPACED, pattern[-1]) else ""
+    return re.search(f"{before}{re.escape(pattern)}{behind}", text) is not None

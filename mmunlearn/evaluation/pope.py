@@ -3,14 +3,15 @@
 Source: Li et al., Evaluating Object Hallucination in Large Vision-Language Models (2023), evaluate.py.
 
 The answers are generated, not read off the first token's logits: a `no` or `not` anywhere in the first sentence means
-no, so that `Yes` as the first token does not settle what a longer answer means, and the answer file keeps what was
-said. With `evaluation.max_new_tokens.object` at 4 a question costs its prompt and at most three tokens more.
+no, so that `Yes` as the first token does not settle what a longer answer means, and the answer file keeps all of it.
+With `evaluation.max_new_tokens.object` at 4 a question costs its prompt and at most three tokens more.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import and_, eq
 
 _NO = {"No", "no", "not"}
 
@@ -39,18 +40,18 @@ def score(answers: Sequence[str], labels: Sequence[str]) -> dict[str, float | in
     truth = [label.strip().rstrip(".").casefold() for label in labels]
     if set(truth) - {"yes", "no"}:
         raise ValueError(f"labels must be yes or no, found {sorted(set(truth) - {'yes', 'no'})[:3]}")
-    said = [says_yes(answer) for answer in answers]
+    predicted = [says_yes(answer) for answer in answers]
     positive = [label == "yes" for label in truth]
-    hit = sum(s and p for s, p in zip(said, positive, strict=True))
-    right = sum(s == p for s, p in zip(said, positive, strict=True))
-    precision, recall = _ratio(hit, sum(said)), _ratio(hit, sum(positive))
+    hit = sum(map(and_, predicted, positive))
+    right = sum(map(eq, predicted, positive))
+    precision, recall = _ratio(hit, sum(predicted)), _ratio(hit, sum(positive))
     return {
-        "accuracy": _ratio(right, len(said)),
+        "accuracy": _ratio(right, len(truth)),
         "precision": precision,
         "recall": recall,
-        "f1": _ratio(2 * hit, sum(said) + sum(positive)),
-        "yes_ratio": _ratio(sum(said), len(said)),
-        "n": len(said),
+        "f1": _ratio(2 * hit, sum(predicted) + sum(positive)),
+        "yes_ratio": _ratio(sum(predicted), len(truth)),
+        "n": len(truth),
         "unparsable": sum(map(says_neither, answers)),
     }
 

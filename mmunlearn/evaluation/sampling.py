@@ -26,7 +26,7 @@ class Sample:
         retain: on retained pictures, of the kind that the split's target is; besides all questions on forgotten ones.
         real: of each kind.
         world: of all, alike from POPE's subsets and from their answers yes and no.
-        own_kind: on forgotten pictures, only the split's kind is asked: the name of a forgotten person, the sentence
+        one_kind: on forgotten pictures, only the split's kind is asked: the name of a forgotten person, the sentence
             of a forgotten event.
     """
 
@@ -34,7 +34,7 @@ class Sample:
     retain: int | None = None
     real: int | None = None
     world: int | None = None
-    own_kind: bool = False
+    one_kind: bool = False
 
 
 Suites = Mapping[str, Sequence[Any]]
@@ -47,16 +47,14 @@ def pick(questions: Suites, splits: Sequence[Split], sample: Sample) -> dict[str
         questions: suite -> rows: Question for `dataset`, SuiteQuestion for `real` and `world`.
         splits: what the answers will be scored on; each adds the questions that its scores rest on.
     """
-    picked = {
-        "dataset": _union(
-            questions["dataset"], [_of_split(questions["dataset"], one, sample) for one in splits]
-        ),
+    dataset = questions["dataset"]
+    return {
+        "dataset": list(dataset)
+        if sample.retain is None
+        else _union(dataset, [_of_split(dataset, split, sample) for split in splits]),
         "real": lowest(questions["real"], sample.real, sample.seed, by=lambda row: row.kind),
         "world": balanced(questions["world"], sample.world, sample.seed),
     }
-    if sample.retain is None:
-        picked["dataset"] = list(questions["dataset"])
-    return picked
 
 
 def lowest(
@@ -73,8 +71,12 @@ def balanced(rows: Sequence[SuiteQuestion], n: int | None, seed: int) -> list[Su
     if n is None:
         return list(rows)
     groups = _drawn(rows, seed, lambda row: (row.subset, row.answer.casefold()))
-    turns = [row for turn in zip_longest(*groups) for row in turn if row is not None]
-    return _union(rows, [turns[:n]])
+    return _union(rows, [in_turn(groups)[:n]])
+
+
+def in_turn(groups: Iterable[Sequence[Row]]) -> list[Row]:
+    """The first row of each group, then the second of each, to the last of the largest."""
+    return [row for turn in zip_longest(*groups) for row in turn if row is not None]
 
 
 def summary(sample: Sample | None, answers: Suites) -> dict[str, Any] | str:
@@ -82,16 +84,16 @@ def summary(sample: Sample | None, answers: Suites) -> dict[str, Any] | str:
     if sample is None:
         return "all"
     ids = {suite: [row.question_id for row in rows] for suite, rows in answers.items()}
-    return {"questions": {suite: len(own) for suite, own in ids.items()}, "digest": digest_of(ids)}
+    return {"questions": {suite: len(names) for suite, names in ids.items()}, "digest": digest_of(ids)}
 
 
 def _of_split(rows: Sequence[Question], split: Split, sample: Sample) -> list[Question]:
     forgotten, retained = {*split.forget_train, *split.forget_test}, set(split.retain)
-    kept = [
-        row for row in rows if row.image_id in forgotten and (row.kind == split.target or not sample.own_kind)
+    on_forgotten = [
+        row for row in rows if row.image_id in forgotten and (row.kind == split.target or not sample.one_kind)
     ]
     others = [row for row in rows if row.image_id in retained and row.kind == split.target]
-    return kept + lowest(others, sample.retain, sample.seed)
+    return on_forgotten + lowest(others, sample.retain, sample.seed)
 
 
 def _drawn(rows: Iterable[Row], seed: int, by: Callable[[Row], Hashable]) -> list[list[Row]]:
@@ -103,5 +105,5 @@ def _drawn(rows: Iterable[Row], seed: int, by: Callable[[Row], Hashable]) -> lis
 
 
 def _union(rows: Sequence[Row], parts: Iterable[Iterable[Row]]) -> list[Row]:
-    wanted = {row.question_id for part in parts for row in part}
-    return [row for row in rows if row.question_id in wanted]
+    ids = {row.question_id for part in parts for row in part}
+    return [row for row in rows if row.question_id in ids]

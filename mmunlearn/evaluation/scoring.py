@@ -28,6 +28,7 @@ from mmunlearn.records import (
 )
 from mmunlearn.seeds import derive_seed
 
+Suites = Mapping[str, Sequence[Answer]]
 logger = logging.getLogger(__name__)
 
 
@@ -57,34 +58,33 @@ def score_answers(
         label: the method's name in tables and figures.
         sample: settings of `Sample`: which questions the scores rest on; None for all.
     """
-    own = read_json(split, Split)
-    said = {path.stem: read_jsonl(path, Answer) for path in answers}
-    chosen = None if sample is None else Sample(**sample)
+    parts = read_json(split, Split)
+    suites: Suites = {path.stem: read_jsonl(path, Answer) for path in answers}
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
-    sets = [*questions["real"], *questions["world"]]
+    drawn = None if sample is None else Sample(**sample)
+    if drawn is not None:
+        suites = of_the_sample(suites, parts, questions, drawn)
     summarise = partial(
         metrics.summarise,
         seed=derive_seed(run.seed, "bootstrap"),
         resamples=bootstrap,
         max_missing_share=max_missing_share,
     )
-    if chosen is not None:
-        said = of_the_sample(said, own, questions, chosen)
-    subsets = {row.question_id: row.subset for row in sets}
-    world_hits, pope = metrics.pope_accuracy(said["world"], subsets)
-    if own.target == "person":
-        values = person_values(said, own, people_names(people), figure_names(sets))
+    if parts.target == "person":
+        values = person_values(suites, parts, people_names(people), figure_names(questions["real"]))
     else:
         verdicts = {row.question_id: row.score for row in read_jsonl(_required(judgements), Judgement)}
-        values = event_values(said, own, people_names(people), verdicts, read_jsonl(finetuned, Answer))
+        values = event_values(suites, parts, people_names(people), verdicts, read_jsonl(finetuned, Answer))
     table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
-    table["world_fact"] = summarise(world_hits, strata=[subsets[row.question_id] for row in said["world"]])
+    subsets = {row.question_id: row.subset for row in questions["world"]}
+    hits, pope = metrics.pope_accuracy(suites["world"], subsets)
+    table["world_fact"] = summarise(hits, strata=[subsets[row.question_id] for row in suites["world"]])
     inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
     inputs |= {"judgements": judgements} if judgements else {}
     inputs |= {f"answers_{path.stem}": path for path in answers}
     scores = Scores(
-        **run._asdict(), method=label, target=own.target, percent=own.percent, judge=judge,
-        metrics=table, details={"pope": pope, "forgotten": own.forgotten, "sample": sampling.summary(chosen, said)},
+        **run._asdict(), method=label, target=parts.target, percent=parts.percent, judge=judge, metrics=table,
+        details={"pope": pope, "forgotten": parts.forgotten, "sample": sampling.summary(drawn, suites)},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
     )  # fmt: skip
     write_json(output, scores)
@@ -92,31 +92,29 @@ def score_answers(
 
 
 def of_the_sample(
-    said: Mapping[str, Sequence[Answer]],
-    split: Split,
-    questions: Mapping[str, Sequence[SuiteQuestion]],
-    sample: Sample,
+    answers: Suites, split: Split, questions: Mapping[str, Sequence[SuiteQuestion]], sample: Sample
 ) -> dict[str, list[Answer]]:
     """The answers to a sample's questions, by suite: a model may have been asked more, for another split or for a
-    table, but is compared on the same questions as the others."""
+    table, but is compared on the same questions as the others.
+
+    Of `dataset`, only the answers on retained pictures that are not of the split's sample are left out.
+    """
+    rows, retained = answers["dataset"], set(split.retain)
+    on_retained = _on(rows, split.retain, event=split.target == "event")
+    ids = {row.question_id for row in sampling.lowest(on_retained, sample.retain, sample.seed)}
     picked = sampling.pick({"dataset": [], **questions}, [], sample)
-    asked = {row.question_id for suite in ("real", "world") for row in picked[suite]}
-    kept = {suite: [row for row in said[suite] if row.question_id in asked] for suite in ("real", "world")}
-    return {"dataset": without_surplus(said["dataset"], split, sample), **kept}
-
-
-def without_surplus(rows: Sequence[Answer], split: Split, sample: Sample) -> list[Answer]:
-    """Leave out the retained answers that are not of the split's sample."""
-    own = sampling.lowest(_on(rows, split.retain, event=split.target == "event"), sample.retain, sample.seed)
-    kept, retained = {row.question_id for row in own}, set(split.retain)
-    return [row for row in rows if row.image_id not in retained or row.question_id in kept]
+    ids |= {row.question_id for suite in ("real", "world") for row in picked[suite]}
+    return {
+        "dataset": [row for row in rows if row.image_id not in retained or row.question_id in ids],
+        **{suite: [row for row in answers[suite] if row.question_id in ids] for suite in ("real", "world")},
+    }
 
 
 def person_values(
-    said: Mapping[str, Sequence[Answer]], split: Split, people: Mapping[str, str], figures: Mapping[str, str]
+    answers: Suites, split: Split, people: Mapping[str, str], figures: Mapping[str, str]
 ) -> dict[str, list[float]]:
     """Per-question values of the person target. `people`: person_id -> name; `figures`: question_id -> name."""
-    rows = said["dataset"]
+    rows = answers["dataset"]
     names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
 
     def hits(images: Sequence[str]) -> list[float]:
@@ -127,25 +125,25 @@ def person_values(
         "generality": metrics.misses(hits(split.forget_test)),
         "retain": hits(split.retain),
         "scope": metrics.overlaps(_on(rows, split.forget_train, event=True)),
-        "real": metrics.name_hits([row for row in said["real"] if row.question_id in figures], figures),
+        "real": metrics.name_hits([row for row in answers["real"] if row.question_id in figures], figures),
     }
 
 
 def event_values(
-    said: Mapping[str, Sequence[Answer]],
+    answers: Suites,
     split: Split,
     people: Mapping[str, str],
     verdicts: Mapping[str, float | None],
     finetuned: Sequence[Answer],
 ) -> dict[str, list[float | None]]:
     """Per-question values of the event target. `verdicts`: question_id -> G-Eval in [0, 1] or None."""
-    rows = said["dataset"]
-    real = [row for row in said["real"] if kind_of(row.question_id) == "event"]
+    rows = answers["dataset"]
+    real = [row for row in answers["real"] if kind_of(row.question_id) == "event"]
     names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
 
     def judged(images: Sequence[str]) -> list[float | None]:
-        found = [verdicts[row.question_id] for row in _on(rows, images, event=True)]
-        return [None if score is None else 100.0 * score for score in found]
+        scores = [verdicts[row.question_id] for row in _on(rows, images, event=True)]
+        return [None if score is None else 100.0 * score for score in scores]
 
     return {
         "efficacy": judged(split.forget_train),
@@ -158,8 +156,8 @@ def event_values(
 
 
 def _on(rows: Sequence[Answer], images: Sequence[str], *, event: bool) -> list[Answer]:
-    wanted = set(images)
-    return [row for row in rows if row.image_id in wanted and (kind_of(row.question_id) == "event") == event]
+    ids = set(images)
+    return [row for row in rows if row.image_id in ids and (kind_of(row.question_id) == "event") == event]
 
 
 def people_names(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One attack on one model, from files to a file."""
+"""The attacks on one run, from files to a file each."""
 
 from __future__ import annotations
 
@@ -7,52 +7,65 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.ids import Run
+from mmunlearn.models.loading import ModelSpec
 from mmunlearn.provenance import versions
 from mmunlearn.records import Attack, sha256_of, write_json
 from mmunlearn.robustness.membership import infer_membership
 from mmunlearn.robustness.paraphrase import paraphrase
 from mmunlearn.robustness.quantisation import quantise
 from mmunlearn.robustness.relearning import relearn
-from mmunlearn.robustness.subject import Subject
+from mmunlearn.robustness.target import GenerationSettings, TargetModel
 
-logger = logging.getLogger(__name__)
+FILES = ("adapter", "questions", "split", "people", "features")
+"""What every attack reads."""
 ATTACKS = {
-    "relearning": relearn,
-    "quantisation": quantise,
-    "membership": infer_membership,
-    "paraphrase": paraphrase,
+    "relearning": (relearn, FILES),
+    "membership": (infer_membership, (*FILES, "unseen")),
+    "paraphrase": (paraphrase, (*FILES, "finetuned", "goal", "paraphrases")),
+    "quantisation": (quantise, (*FILES, "finetuned", "goal")),
 }
+"""Name -> its function and the files it rests on, in the order of a job: training comes before the base is loaded to
+be asked, rounding, which leaves another model behind, last."""
+logger = logging.getLogger(__name__)
 
 
 def attack_model(
-    attack: str,
-    subject: Subject,
-    output: Path,
-    options: Mapping[str, Any],
+    outputs: Mapping[str, Path],
+    run: Run,
     files: Mapping[str, Path],
     *,
+    spec: Mapping[str, Any],
+    label: str,
+    settings: Mapping[str, Any],
+    attacks: Mapping[str, Mapping[str, Any]],
+    batch: int,
     work: Path,
+    version: int,
 ) -> None:
-    """Write the findings of an attack.
+    """Write the findings of every attack; the base is loaded once to be asked.
 
     Args:
-        attack: key of ATTACKS; `options` and `files` are its function's own arguments.
-        work: where an attack that trains keeps its checkpoints.
+        outputs: attack -> its JSON.
+        files: those of TargetModel; `unseen`: features of the pictures that no model has trained on; `paraphrases`:
+            other wordings, YAML.
+        spec: settings of `ModelSpec`.
+        label: the method's name in tables and figures.
+        settings, batch: of `GenerationSettings`.
+        attacks: attack -> options of its function.
+        work, version: see TargetModel.
     """
-    more = {"work": work} if attack == "relearning" else {}
-    findings, details = ATTACKS[attack](subject, **options, **files, **more)
-    given = {
-        "adapter": subject.adapter / "adapter_model.safetensors", "questions": subject.questions,
-        "split": subject.split, "people": subject.people, "features": subject.features,
-        "finetuned": subject.finetuned, "goal": subject.goal, **files,
-    }  # fmt: skip
-    own = subject.own
-    write_json(
-        output,
-        Attack(
-            model=subject.model, recipe=subject.recipe, method=subject.label, target=own.target,
-            percent=own.percent, seed=subject.seed, attack=attack, findings=findings, details=details,
-            digests={name: sha256_of(path) for name, path in given.items() if path}, versions=versions(),
-        ),
-    )  # fmt: skip
-    logger.info(", ".join(f"{one.setting} {one.metric} {one.result.value}" for one in findings))
+    target = TargetModel(
+        run, ModelSpec(**spec), files, GenerationSettings(**settings, batch=batch), work, version
+    )
+    digests = {name: sha256_of(path) for name, path in files.items()}
+    for name, (attack, needed) in ATTACKS.items():
+        findings, details = attack(target, **attacks[name])
+        record = Attack(
+            **run._asdict(), method=label, target=target.split.target, percent=target.split.percent, attack=name,
+            findings=findings, details=details, digests={key: digests[key] for key in needed}, versions=versions(),
+        )  # fmt: skip
+        write_json(outputs[name], record)
+        logger.info(
+            "%s: %s", name, ", ".join(f"{one.setting} {one.metric} {one.result.value}" for one in findings)
+        )

@@ -16,19 +16,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
 
-from mmunlearn.models.collate import IGNORED, Collator, Example, forward
+from mmunlearn.models.collate import IGNORED, Collator, forward
+from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import Feature
 from mmunlearn.models.features import read_features
 from mmunlearn.records import Finding, Metric, Question
-from mmunlearn.robustness.asking import Speaker
-from mmunlearn.robustness.subject import Subject, nothing
+from mmunlearn.robustness.target import TargetModel, no_finding
 
 SCORES = ("loss", "zlib", "min-k", "min-k++")
 
@@ -43,44 +42,47 @@ class Tokens:
     deviation: np.ndarray
 
 
-def infer_membership(
-    subject: Subject, *, unseen: Path, min_k: float
-) -> tuple[list[Finding], dict[str, object]]:
+def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding], dict[str, object]]:
     """AUC of each score, in [0, 1], between forget_train and the unseen pictures of the same cells.
 
+    Their features, the file `unseen`, lie under the image ids of the members.
+
     Args:
-        unseen: features of the unseen pictures, under the image ids of the members.
         min_k: share of the least likely tokens that Min-K% looks at.
     """
-    others = read_features(unseen)
-    rows = [row for row in subject.some(subject.on(subject.own.forget_train)) if row.image_id in others]
+    unseen = read_features(target.files["unseen"])
+    rows = target.drawn(target.questions_on(target.split.forget_train))
+    rows = [row for row in rows if row.image_id in unseen]
     if not rows:
         reason = "no unseen picture of a forgotten cell is valid"
-        return [nothing(name, "auc", reason) for name in SCORES], {"pairs": 0}
-    speaker = Speaker(subject)
-    sides = []
-    for table in (None, others):
-        sides.append(
-            [
-                scores(one, row.answer, min_k)
-                for one, row in zip(_tokens(speaker, subject, rows, table), rows, strict=True)
-            ]
-        )
-    drawing = {"seed": subject.bootstrap_seed, "resamples": subject.asking.bootstrap}
-    findings = [compare(name, *([one[name] for one in side] for side in sides), **drawing) for name in SCORES]
+        return [no_finding(name, "auc", reason) for name in SCORES], {"pairs": 0}
+    members, others = (
+        [
+            scores(one, row.answer, min_k)
+            for one, row in zip(_tokens(target, rows, features), rows, strict=True)
+        ]
+        for features in (target.features, unseen)
+    )
+    drawing = {"seed": target.bootstrap_seed, "resamples": target.settings.bootstrap}
+    findings = [
+        compare(name, [one[name] for one in members], [one[name] for one in others], **drawing)
+        for name in SCORES
+    ]
     return findings, {"pairs": len(rows), "question_ids": [row.question_id for row in rows]}
 
 
 @torch.no_grad()
 def _tokens(
-    speaker: Speaker, subject: Subject, rows: Sequence[Question], table: Mapping[str, Feature] | None
+    target: TargetModel, rows: Sequence[Question], features: Mapping[str, Feature]
 ) -> Iterator[Tokens]:
-    collator = speaker.collator if table is None else Collator(speaker.base, table)
-    model = speaker.model.eval()
-    for start in range(0, len(rows), subject.asking.batch):
-        own = rows[start : start + subject.asking.batch]
-        batch = collator([Example(row.image_id, ((row.question, row.answer),)) for row in own])
-        yield from token_statistics(*forward(model, send_to_device(batch, speaker.base.model.device)))
+    collator, size = Collator(target.base, features), target.settings.batch
+    model = target.model.eval()
+    for start in range(0, len(rows), size):
+        examples = [
+            Example(row.image_id, ((row.question, row.answer),)) for row in rows[start : start + size]
+        ]
+        batch = send_to_device(collator(examples), target.base.model.device)
+        yield from token_statistics(*forward(model, batch))
 
 
 def token_statistics(logits: Tensor, labels: Tensor) -> list[Tokens]:
@@ -89,10 +91,10 @@ def token_statistics(logits: Tensor, labels: Tensor) -> list[Tokens]:
     labels = labels[:, 1:]
     mean = (logp.exp() * logp).sum(-1)
     deviation = ((logp.exp() * logp.square()).sum(-1) - mean.square()).clamp(min=0).sqrt()
-    said = logp.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    of_token = logp.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     answered = labels != IGNORED
     return [
-        Tokens(*(part[row][answered[row]].cpu().numpy() for part in (said, mean, deviation)))
+        Tokens(*(part[row][answered[row]].cpu().numpy() for part in (of_token, mean, deviation)))
         for row in range(len(labels))
     ]
 
@@ -114,9 +116,9 @@ def lowest_mean(values: np.ndarray, share: float) -> float:
 
 
 def wins(members: Sequence[float], others: Sequence[float]) -> np.ndarray:
-    """(M, N): 1 where a member scores higher than a non-member, 0.5 where alike, else 0."""
-    ours, theirs = np.asarray(members)[:, None], np.asarray(others)[None, :]
-    return (ours > theirs) + 0.5 * (ours == theirs)
+    """(M, N): 1 where a member scores higher than a non-member, 0.5 where they tie, else 0."""
+    rows, columns = np.asarray(members)[:, None], np.asarray(others)[None, :]
+    return (rows > columns) + 0.5 * (rows == columns)
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
@@ -129,7 +131,7 @@ def compare(
 ) -> Finding:
     """The AUC of a score with its interval; none where a score is not finite."""
     if not np.isfinite([*members, *others]).all():
-        return nothing(name, "auc", "a likelihood is not finite")
+        return no_finding(name, "auc", "a likelihood is not finite")
     low, high = auc_interval(members, others, seed=seed, resamples=resamples)
     value = Metric(value=round(auc(members, others), 4), n=len(members), low=low, high=high)
     return Finding(setting=name, metric="auc", result=value)
@@ -140,6 +142,6 @@ def auc_interval(
 ) -> tuple[float, float]:
     """95% bootstrap interval of the AUC of pairs: member i and non-member i are resampled together."""
     table, rng = wins(members, others), np.random.default_rng(seed)
-    drawn = rng.integers(len(table), size=(resamples, len(table)))
-    low, high = np.percentile([table[np.ix_(pick, pick)].mean() for pick in drawn], [2.5, 97.5])
+    picks = rng.integers(len(table), size=(resamples, len(table)))
+    low, high = np.percentile([table[np.ix_(pick, pick)].mean() for pick in picks], [2.5, 97.5])
     return round(float(low), 4), round(float(high), 4)

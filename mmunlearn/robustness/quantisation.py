@@ -15,24 +15,26 @@ import torch
 from torch import Tensor
 
 from mmunlearn.records import Finding
-from mmunlearn.robustness.asking import Speaker
-from mmunlearn.robustness.subject import Subject
+from mmunlearn.robustness.target import TargetModel
 
 
-def quantise(subject: Subject, *, bits: Sequence[int], group: int) -> tuple[list[Finding], dict[str, object]]:
+def quantise(
+    target: TargetModel, *, bits: Sequence[int], group: int
+) -> tuple[list[Finding], dict[str, object]]:
     """Efficacy on forget_train and what is left of the retain set, unrounded and at each width.
+
+    The adapter is merged for good and the base rounded: no other attack can follow.
 
     Args:
         bits: widths of the grids.
         group: inputs that share a scale below 8 bits.
     """
-    speaker = Speaker(subject)
-    merged = speaker.model.merge_and_unload()
-    speaker.model = merged
-    linears = [one for one in merged.get_decoder().modules() if isinstance(one, torch.nn.Linear)]
+    target.model = target.model.merge_and_unload()
+    linears = [one for one in target.model.get_decoder().modules() if isinstance(one, torch.nn.Linear)]
     whole = [one.weight.detach().clone() for one in linears]
     forget, retain = (
-        subject.some(subject.on(images)) for images in (subject.own.forget_train, subject.own.retain)
+        target.drawn(target.questions_on(images))
+        for images in (target.split.forget_train, target.split.retain)
     )
     findings, moved = [], {}
     for width in (None, *bits):
@@ -40,8 +42,8 @@ def quantise(subject: Subject, *, bits: Sequence[int], group: int) -> tuple[list
         if width is not None:
             moved[setting] = _round(linears, whole, width, None if width >= 8 else group)
         findings += [
-            subject.finding(setting, "efficacy", subject.efficacy(forget, speaker.say(forget))),
-            subject.finding(setting, "retain", subject.recovery(retain, speaker.say(retain))),
+            target.finding(setting, "efficacy", target.efficacy(target.answers(forget))),
+            target.finding(setting, "retain", target.recovery(target.answers(retain))),
         ]
     return findings, {"linears": len(linears), "relative_error": moved}
 

@@ -1,23 +1,22 @@
 """How fast does the forgotten come back?
 
-Plain finetuning on a few forget samples; what is asked are the other forget samples, which this training never shows.
-A model that has truly forgotten learns as slowly as the goal model, which has never known.
+Plain finetuning on a few forget samples; the questions are on the other forget samples, which this training never
+shows. A model that has truly forgotten learns as slowly as the goal model, which has never known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.ids import concepts_of
-from mmunlearn.models.collate import Example
+from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Finding, Question, Split, Training, read_json
-from mmunlearn.robustness.asking import Speaker
-from mmunlearn.robustness.subject import Subject
+from mmunlearn.robustness.target import TargetModel
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.courses import Course, TrainingJob, run
 from mmunlearn.training.methods.finetune import Finetune
@@ -26,88 +25,84 @@ from mmunlearn.training.settings import LoopSettings, Machine
 
 
 def relearn(
-    subject: Subject,
+    target: TargetModel,
     *,
     samples: int,
     steps: Sequence[int],
     batch: int,
     at_once: int | None,
     precision: str,
-    work: Path,
-    version: int,
     **optimiser: Any,
 ) -> tuple[list[Finding], dict[str, object]]:
-    """What is told of the other forget samples after each number of optimizer steps.
+    """How much is told of the other forget samples after each number of optimizer steps.
 
     Args:
-        samples: of forget_train that are finetuned on, alike from every forgotten concept.
+        samples: of forget_train that are finetuned on, as many from every forgotten concept.
         steps: 0 is the model as it is.
         batch: samples an optimizer step; `at_once`: those of a forward pass at most, None: all of them.
-        work: where checkpoints lie while the job runs.
         optimiser: learning_rate, weight_decay and max_grad_norm of LoopSettings.
     """
-    train = subject.on(subject.own.forget_train)
-    shown = alike(train, subject.own, samples, subject.asking.seed)
-    taken = {row.question_id for row in shown}
-    rest = subject.some([row for row in train if row.question_id not in taken])
-    asked = [*rest, *subject.some(subject.on(subject.own.forget_test))]
+    split, seed = target.split, target.settings.seed
+    forget = target.questions_on(split.forget_train)
+    lesson = from_every_concept(forget, split, samples, seed)
+    ids = {row.question_id for row in lesson}
+    rows = target.drawn([row for row in forget if row.question_id not in ids])
+    rows += target.drawn(target.questions_on(split.forget_test))
     settings = constant_rate(
         batch,
         at_once,
         save_steps=max(steps) + 1,
-        seed=derive_seed(subject.asking.seed, "relearn", subject.split.stem),
+        seed=derive_seed(seed, "relearn", target.files["split"].stem),
         **optimiser,
     )
-    home = work / "relearning"
+    home = target.work / "relearning"
     home.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{subject.recipe}-", dir=home) as temporary:
+    with TemporaryDirectory(prefix=f".{target.run.recipe}-", dir=home) as temporary:
         folder = Path(temporary)
-        kept = {step: folder / f"step-{step}" for step in sorted(steps)}
-        done = _finetune(subject, shown, kept, settings, folder / "training.json", precision, work, version)
-        speaker, findings = Speaker(subject), []
-        for step, adapter in kept.items():
+        adapters = {step: folder / f"step-{step}" for step in sorted(steps)}
+        training = _finetune(target, lesson, adapters, settings, folder / "training.json", precision)
+        findings = []
+        for step, adapter in adapters.items():
             name = f"{POLICY}-{step}"
-            speaker.model.load_adapter(str(adapter), adapter_name=name, is_trainable=False)
-            speaker.model.set_adapter(name)
-            values = subject.recovery(asked, speaker.say(asked))
-            findings.append(subject.finding(f"step {step}", "recovered", values))
-            speaker.model.set_adapter(POLICY)
-            speaker.model.delete_adapter(name)
+            target.model.load_adapter(str(adapter), adapter_name=name, is_trainable=False)
+            target.model.set_adapter(name)
+            values = target.recovery(target.answers(rows))
+            findings.append(target.finding(f"step {step}", "recovered", values))
+            target.model.set_adapter(POLICY)
+            target.model.delete_adapter(name)
     return findings, {
-        "samples": sorted(taken),
-        "asked": len(asked),
-        "steps": done.steps,
-        "losses": done.losses,
-        "settings": done.settings,
+        "samples": sorted(ids),
+        "asked": len(rows),
+        "steps": training.steps,
+        "losses": training.losses,
+        "settings": training.settings,
     }
 
 
 def _finetune(
-    subject: Subject,
-    shown: Sequence[Question],
-    kept: Mapping[int, Path],
+    target: TargetModel,
+    lesson: Sequence[Question],
+    adapters: Mapping[int, Path],
     settings: LoopSettings,
     output: Path,
     precision: str,
-    work: Path,
-    version: int,
 ) -> Training:
-    """Train on the samples by the project's own loop, keeping the adapter after each of some steps."""
+    """Train on the samples by the project's own loop; `adapters`: step -> folder of the adapter after it."""
     job = TrainingJob(
-        model=subject.model, recipe=subject.recipe, seed=subject.seed, spec=subject.spec,
-        features=[subject.features], output=output, work=work, version=version,
+        **target.run._asdict(), spec=target.spec, features=[target.files["features"]], output=output,
+        work=target.work, version=target.version,
     )  # fmt: skip
     course = Course(
         job,
         Machine(precision=precision),
         Finetune(),
-        plan_relearning(shown, steps=max(kept), batch=settings.examples, seed=settings.seed),
+        plan_relearning(lesson, steps=max(adapters), batch=settings.examples, seed=settings.seed),
         settings,
-        inputs=[subject.questions, subject.split],
-        recorded={"attack": "relearning", "samples": [row.question_id for row in shown]},
-        examples=len(shown),
-        start=subject.adapter,
-        kept=kept,
+        inputs=[target.files["questions"], target.files["split"]],
+        recorded={"attack": "relearning", "samples": [row.question_id for row in lesson]},
+        examples=len(lesson),
+        start=target.adapter,
+        kept=adapters,
     )
     run(course)
     return read_json(output, Training)
@@ -120,25 +115,23 @@ def constant_rate(batch: int, at_once: int | None, **optimiser: Any) -> LoopSett
     return LoopSettings(**size, **optimiser, schedule="constant", warmup_steps=0)
 
 
-def plan_relearning(shown: Sequence[Question], *, steps: int, batch: int, seed: int) -> list[Step]:
+def plan_relearning(lesson: Sequence[Question], *, steps: int, batch: int, seed: int) -> list[Step]:
     """So many steps over the samples, in an order that is drawn anew for every pass."""
-    examples = [Example(row.image_id, ((row.question, row.answer),)) for row in shown]
+    examples = [Example(row.image_id, ((row.question, row.answer),)) for row in lesson]
     passes = -(-steps // -(-len(examples) // batch))
     return plan_finetuning(examples, epochs=passes, batch=batch, seed=seed)[:steps]
 
 
-def alike(rows: Sequence[Question], split: Split, n: int, seed: int) -> list[Question]:
+def from_every_concept(rows: Sequence[Question], split: Split, n: int, seed: int) -> list[Question]:
     """n rows, taken in turn from every forgotten concept, by their lots.
 
     Raises:
         ValueError: fewer than one concept's sample is asked for, or nothing would be left to ask.
     """
-    concepts = [[row for row in rows if one in concepts_of(row.image_id)] for one in split.forgotten]
-    drawn = [
-        sorted(own, key=lambda row: (derive_seed(seed, "relearn", row.question_id), row.question_id))
-        for own in concepts
-    ]
-    turns = [row for turn in zip_longest(*drawn) for row in turn if row is not None]
+    by_lot = sorted(rows, key=lambda row: (derive_seed(seed, "relearn", row.question_id), row.question_id))
+    turns = in_turn(
+        [row for row in by_lot if concept in concepts_of(row.image_id)] for concept in split.forgotten
+    )
     if not 0 < n < len(turns):
         raise ValueError(
             f"robustness.relearn.samples asks for {n} forget samples, but forget_train has {len(turns)} and some must "

@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.evaluation.sampling import lowest
 from mmunlearn.progress import progress
@@ -30,16 +31,17 @@ logger = logging.getLogger(__name__)
 
 
 def draw_unseen(
+    output: Path,
+    *,
     manifest: Path,
     prompts: Path,
     references: Path,
     questions: Path,
     split: Path,
-    output: Path,
-    *,
     n: int | None,
     seed: int,
-    settings: PictureSettings,
+    pictures: Mapping[str, Any],
+    device: str,
     thresholds: Mapping[str, float],
     person_reference: str,
     batch: int,
@@ -53,38 +55,41 @@ def draw_unseen(
     pictures with each other, which refuses few, is left out.) A cell without a valid picture has no row.
 
     Args:
-        n, seed: of the question sample that membership is inferred on; None: every cell.
         output: Parquet, as images/manifest.parquet; the pictures lie in a folder of its name.
+        n, seed: of the question sample that membership is inferred on; None: every cell.
+        pictures, device: settings of `PictureSettings`.
     """
-    own = read_json(split, Split)
-    wanted = set(own.forget_train)
+    forget = read_json(split, Split)
     rows = [
-        row for row in read_jsonl(questions, Question) if row.kind == own.target and row.image_id in wanted
+        row
+        for row in read_jsonl(questions, Question)
+        if row.kind == forget.target and row.image_id in forget.forget_train
     ]
     cells = {row.image_id for row in lowest(rows, n, seed)}
     tried: dict[str, int] = {}
     for row in read_manifest(manifest):
         tried[row.image_id] = max(tried.get(row.image_id, 0), row.attempt + 1)
-    everything = read_jsonl(prompts, Prompt)
-    asked = [prompt for prompt in everything if prompt.image_id in cells]
-    studio, scenes = Studio.open(everything, settings, work, asked), read_references(references)
+    all_prompts = read_jsonl(prompts, Prompt)
+    of_cells = [prompt for prompt in all_prompts if prompt.image_id in cells]
+    settings = PictureSettings(**pictures, device=device)
+    studio, scenes = Studio.open(all_prompts, settings, work, of_cells), read_references(references)
     folder = output.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
-    kept: list[Candidate] = []
-    for person in progress(sorted({prompt.person_id for prompt in asked}), "unseen", unit="person"):
+    accepted: list[Candidate] = []
+    for person in progress(sorted({prompt.person_id for prompt in of_cells}), "unseen", unit="person"):
         judge = Judge.of_person(
-            [prompt for prompt in everything if prompt.person_id == person],
+            [prompt for prompt in all_prompts if prompt.person_id == person],
             studio,
             scenes,
             Thresholds(**thresholds),
             batch=batch,
             person_reference=person_reference,
         )
-        for prompt in (one for one in asked if one.person_id == person):
+        for prompt in (one for one in of_cells if one.person_id == person):
             first = first_attempt(tried[prompt.image_id], batch, len(settings.guidance_scales))
-            kept += _published(judge, prompt, first, folder, batch=batch, max_attempts=max_attempts)
-    write_manifest(output, kept)
-    logger.info("%d of %d forgotten cells have an unseen picture", len(kept), len(cells))
+            accepted += _published(judge, prompt, first, folder, batch=batch, max_attempts=max_attempts)
+    write_manifest(output, accepted)
+    logger.info("%d of %d forgotten cells have an unseen picture", len(accepted), len(cells))
 
 
 def first_attempt(tried: int, batch: int, scales: int) -> int:
@@ -102,10 +107,10 @@ def _published(
         batch=batch,
         max_attempts=max_attempts,
     )
-    chosen = best(draws)
-    if chosen.failed:
+    draw = best(draws)
+    if draw.failed:
         return []
-    row, path = chosen.item[0], folder / f"{prompt.image_id}.png"
+    row, path = draw.item[0], folder / f"{prompt.image_id}.png"
     with atomic_path(path) as temporary:
         shutil.copyfile(row.path, temporary)
     return [row.model_copy(update={"accepted": True, "path": path.as_posix()})]

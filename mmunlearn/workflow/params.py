@@ -285,7 +285,7 @@ class Params:
         return {"judge": 1, "runtime": 1560 if evaluation["openai"]["batch_api"] else 240}
 
     @property
-    def attack_questions(self) -> dict[str, Any]:
+    def attack_settings(self) -> dict[str, Any]:
         """How an attacked model is asked."""
         evaluation, robustness = self._config["evaluation"], self._config["robustness"]
         return {
@@ -294,12 +294,17 @@ class Params:
             "seed": self._config["seed"],
         }
 
-    def relearning(self, wildcards: Any) -> dict[str, Any]:
-        """Options of the attack by relearning."""
-        relearn, training = self._config["robustness"]["relearn"], self._config["training"]
-        return {
-            **{key: relearn[key] for key in ("samples", "steps", "learning_rate", "batch")},
+    def attacks(self, wildcards: Any) -> dict[str, dict[str, Any]]:
+        """Attack -> its options."""
+        robustness, training = self._config["robustness"], self._config["training"]
+        relearning = {
+            **{key: robustness["relearn"][key] for key in ("samples", "steps", "learning_rate", "batch")},
             **{key: training[key] for key in ("weight_decay", "max_grad_norm", "precision")},
             "at_once": self._config["models"][wildcards.model]["batch"],
-            "version": 1,
+        }
+        return {
+            "relearning": relearning,
+            "quantisation": {"bits": robustness["quantise_bits"], "group": robustness["quantise_group"]},
+            "membership": {"min_k": robustness["min_k"]},
+            "paraphrase": {},
         }

@@ -22,6 +22,7 @@ OUTPUTS = {
     "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
 }
 """What the targets of these names make; configuration `outputs` lists those of the default run."""
+ATTACKS = ("relearning", "quantisation", "membership", "paraphrase")
 
 
 def outputs(names: Iterable[str]) -> list[str]:
@@ -105,13 +106,14 @@ class Targets:
             if row.rule != "trace_unlearned"
         )
 
-    def attacks(self, names: Iterable[str]) -> list[str]:
-        """Files of attacks on all that is attacked."""
+    @property
+    def attacks(self) -> list[str]:
+        """The files of all attacks."""
         return [
-            f"<results>/robustness/{row.run.folder}/{split}/{name}.json"
+            f"<results>/robustness/{row.run.folder}/{split}/{attack}.json"
             for row in self.of("robustness")
             for split in row.wanted["robustness"]
-            for name in names
+            for attack in ATTACKS
         ]
 
     def sample(self, wildcards: Any) -> dict[str, Any] | None:
@@ -133,7 +135,7 @@ class Targets:
     def concept_sample(self) -> dict[str, Any]:
         """What Figure 9 asks a model that unlearned one concept: those questions on what the splits forget."""
         sizes = dict.fromkeys(("retain", "real", "world"), 0)
-        return {"seed": self._config["seed"], **sizes, "own_kind": True}
+        return {"seed": self._config["seed"], **sizes, "one_kind": True}
 
     @cached_property
     def concepts(self) -> list[str]:

@@ -7,27 +7,46 @@ import csv
 import pytest
 
 from mmunlearn.records import Answer, Attack, read_json, read_jsonl, read_manifest, sha256_of
+from mmunlearn.robustness.attack import ATTACKS
 from tests.rules.mini import scored, split_of
 
-NAMES = ("relearning", "quantisation", "membership", "paraphrase")
+FINDINGS = {
+    "relearning": {("step 0", "recovered"), ("step 2", "recovered")},
+    "quantisation": {
+        (setting, metric) for setting in ("unrounded", "8 bit", "4 bit") for metric in ("efficacy", "retain")
+    },
+    "membership": {(score, "auc") for score in ("loss", "zlib", "min-k", "min-k++")},
+    "paraphrase": {
+        (setting, metric)
+        for setting in ("original", "paraphrased", "worst wording")
+        for metric in ("efficacy", "generality")
+    },
+}
+FILES = ["adapter", "questions", "split", "people", "features"]
+DIGESTS = {
+    "relearning": FILES,
+    "quantisation": [*FILES, "finetuned", "goal"],
+    "membership": [*FILES, "unseen"],
+    "paraphrase": [*FILES, "finetuned", "goal", "paraphrases"],
+}
+JOB = {"model": "tiny", "recipe": "ga-person15", "split": "person15", "seed": 1}
 
 
 @pytest.fixture(scope="module")
-def attacked_world(judged, tmp_path_factory):
+def attacked(judged, tmp_path_factory):
     """Everything that `snakemake robustness` makes."""
     world = judged.copy(tmp_path_factory.mktemp("robust") / "world")
     for split in ("person15", "event15"):
         world.run("draw_unseen", split=split)
         world.run("encode_unseen", model="tiny", split=split)
-    for model, recipe, seed, split in map(dict.values, scored(world, "robustness")):
-        for name in NAMES:
-            world.run(f"attack_{name}", model=model, recipe=recipe, split=split, seed=seed)
+    for job in scored(world, "robustness"):
+        world.run("attack_model", **job)
     world.run("make_robustness")
     world.run("plot_robustness")
     return world
 
 
-def found(world, recipe: str, split: str, name: str) -> Attack:
+def attack(world, recipe: str, split: str, name: str) -> Attack:
     folder = world.results / "robustness" / "tiny" / recipe / "seed-1" / split
     return read_json(folder / f"{name}.json", Attack)
 
@@ -36,95 +55,87 @@ def values(attack: Attack) -> dict[tuple[str, str], float | None]:
     return {(one.setting, one.metric): one.result.value for one in attack.findings}
 
 
-def test_unseen_pictures_are_of_the_same_cells_and_no_candidate_of_the_data_set(attacked_world):
-    world = attacked_world
-    manifest = read_manifest(world.results / "images" / "manifest.parquet")
-    for name in ("person15", "event15"):
-        split, rows = (
-            split_of(world, name),
-            read_manifest(world.results / f"robustness/unseen/{name}.parquet"),
-        )
-        assert rows and {row.image_id for row in rows} <= set(split.forget_train)
-        assert not {row.sha256 for row in rows} & {row.sha256 for row in manifest}
-        for row in rows:
-            assert row.accepted and sha256_of(world.root / row.path) == row.sha256
-            assert row.attempt > max(one.attempt for one in manifest if one.image_id == row.image_id)
+@pytest.mark.parametrize("name", ["person15", "event15"])
+def test_unseen_pictures_are_of_the_same_cells_and_no_candidate_of_the_data_set(attacked, name):
+    manifest = read_manifest(attacked.results / "images" / "manifest.parquet")
+    split, rows = (
+        split_of(attacked, name),
+        read_manifest(attacked.results / f"robustness/unseen/{name}.parquet"),
+    )
+    assert rows and {row.image_id for row in rows} <= set(split.forget_train)
+    assert not {row.sha256 for row in rows} & {row.sha256 for row in manifest}
+    for row in rows:
+        assert row.accepted and sha256_of(attacked.root / row.path) == row.sha256
+        assert row.attempt > max(one.attempt for one in manifest if one.image_id == row.image_id)
 
 
-def test_every_attack_has_its_findings_and_says_what_they_rest_on(attacked_world):
-    for _, recipe, _, split in map(dict.values, scored(attacked_world, "robustness")):
-        table = {name: values(found(attacked_world, recipe, split, name)) for name in NAMES}
-        assert set(table["relearning"]) == {("step 0", "recovered"), ("step 2", "recovered")}
-        assert set(table["quantisation"]) == {
-            (setting, metric)
-            for setting in ("unrounded", "8 bit", "4 bit")
-            for metric in ("efficacy", "retain")
-        }
-        assert set(table["membership"]) == {(name, "auc") for name in ("loss", "zlib", "min-k", "min-k++")}
-        assert set(table["paraphrase"]) == {
-            (setting, metric)
-            for setting in ("original", "paraphrased", "worst wording")
-            for metric in ("efficacy", "generality")
-        }
-        for name, own in table.items():
-            top = 1 if name == "membership" else 100
-            assert all(value is not None and 0 <= value <= top for value in own.values()), (recipe, own)
-            attack = found(attacked_world, recipe, split, name)
-            assert attack.digests["adapter"] and attack.versions["torch"]
+@pytest.mark.parametrize("name", FINDINGS)
+def test_every_attack_has_its_findings_and_says_what_they_rest_on(attacked, name):
+    jobs = scored(attacked, "robustness")
+    assert len(jobs) == 6
+    for job in jobs:
+        one = attack(attacked, job["recipe"], job["split"], name)
+        assert (one.attack, one.model, one.recipe, one.seed) == (name, "tiny", job["recipe"], 1)
+        assert f"{one.target}{one.percent}" == job["split"]
+        top = 1 if name == "membership" else 100
+        assert values(one).keys() == FINDINGS[name]
+        assert all(value is not None and 0 <= value <= top for value in values(one).values())
+        files = attacked.job("attack_model", **job)["input"]
+        assert one.digests == {key: sha256_of(attacked.root / files[key]) for key in DIGESTS[name]}
+        assert list(one.digests) == DIGESTS[name] and one.versions["torch"]
 
 
-def test_unattacked_values_are_those_of_the_recipe_s_own_answers(attacked_world):
-    """Unrounded, in the original wording and before any step, a model says what it said in the evaluation."""
-    world = attacked_world
-    split = split_of(world, "person15")
-    said = {
-        row.question_id: row
-        for row in read_jsonl(world.results / "answers/tiny/ga-person15/seed-1/dataset.jsonl", Answer)
+def test_unattacked_values_are_those_of_the_recipe_s_own_answers(attacked):
+    """Unrounded and in the original wording, a model says what it said in the evaluation."""
+    split = split_of(attacked, "person15")
+    path = attacked.results / "answers/tiny/ga-person15/seed-1/dataset.jsonl"
+    answers = {row.question_id: row for row in read_jsonl(path, Answer)}
+    rows = [answers[f"{image}-person"] for image in split.forget_train]
+    told = sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in rows)
+    efficacy = 100 - 100 * told / len(rows)
+    table = {
+        name: values(attack(attacked, "ga-person15", "person15", name))
+        for name in ("quantisation", "paraphrase")
     }
-    own = [said[f"{image}-person"] for image in split.forget_train]
-    told = (
-        100 * sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in own) / len(own)
+    assert table["quantisation"]["unrounded", "efficacy"] == efficacy
+    assert table["paraphrase"]["original", "efficacy"] == efficacy
+    before, ideal = (
+        values(attack(attacked, recipe, "event15", "paraphrase"))["original", "efficacy"]
+        for recipe in ("finetuned", "goal-event15")
     )
-    assert (
-        values(found(world, "ga-person15", "person15", "quantisation"))["unrounded", "efficacy"] == 100 - told
-    )
-    assert values(found(world, "ga-person15", "person15", "paraphrase"))["original", "efficacy"] == 100 - told
-    event = values(found(world, "finetuned", "event15", "paraphrase"))
-    ideal = values(found(world, "goal-event15", "event15", "paraphrase"))
-    assert event["original", "efficacy"] <= 50 <= ideal["original", "efficacy"]
+    assert before <= 50 <= ideal
 
 
-def test_relearning_trains_on_samples_that_are_not_asked(attacked_world):
-    attack = found(attacked_world, "ga-person15", "person15", "relearning")
-    split = split_of(attacked_world, "person15")
-    everything = len(split.forget_train) + len(split.forget_test)
-    assert attack.details["steps"] == 2 and len(attack.details["samples"]) == 1
-    assert attack.details["asked"] == everything - 1
-    assert attack.details["settings"]["learning_rate"] == 0.01
-    assert not list((attacked_world.root / "work" / "relearning").iterdir())
-    same = found(attacked_world, "goal-person15", "person15", "relearning")
-    assert same.details["samples"] == attack.details["samples"]
+def test_relearning_trains_on_samples_that_are_not_asked(attacked):
+    one = attack(attacked, "ga-person15", "person15", "relearning")
+    split = split_of(attacked, "person15")
+    pictures = len(split.forget_train) + len(split.forget_test)
+    assert one.details["steps"] == 2 and len(one.details["samples"]) == 1
+    assert one.details["asked"] == pictures - 1
+    assert one.details["settings"]["learning_rate"] == 0.01
+    assert not list((attacked.root / "work" / "relearning").iterdir())
+    same = attack(attacked, "goal-person15", "person15", "relearning")
+    assert same.details["samples"] == one.details["samples"]
 
 
-def test_the_table_holds_every_finding(attacked_world):
-    with (attacked_world.results / "tables" / "robustness.csv").open(encoding="utf-8", newline="") as handle:
+def test_the_table_holds_every_finding(attacked):
+    with (attacked.results / "tables" / "robustness.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert {row["method"] for row in rows} == {"Finetune", "GA", "Goal"}
     assert len(rows) == 2 * 3 * (2 + 6 + 4 + 6)
     row = next(r for r in rows if (r["method"], r["target"], r["setting"]) == ("GA", "person", "min-k"))
-    one = values(found(attacked_world, "ga-person15", "person15", "membership"))["min-k", "auc"]
+    one = values(attack(attacked, "ga-person15", "person15", "membership"))["min-k", "auc"]
     assert float(row["value"]) == one
-    assert "Membership" in (attacked_world.results / "tables" / "robustness.md").read_text()
-    assert (attacked_world.results / "figures" / "robustness.pdf").stat().st_size > 1000
+    assert "Membership" in (attacked.results / "tables" / "robustness.md").read_text()
+    assert (attacked.results / "figures" / "robustness.pdf").stat().st_size > 1000
 
 
-def test_made_again_they_are_the_same_bytes(attacked_world, tmp_path):
-    world = attacked_world.copy(tmp_path / "world")
-    paths = [
-        world.results / "robustness/tiny/ga-person15/seed-1/person15" / f"{name}.json"
-        for name in ("relearning", "membership")
-    ]
+def test_made_again_they_are_the_same_bytes_whatever_was_attacked_before(attacked, tmp_path, monkeypatch):
+    """One attack leaves nothing behind that the next one could see."""
+    world = attacked.copy(tmp_path / "world")
+    paths = [world.root / path for path in world.job("attack_model", **JOB)["output"].values()]
     before = [path.read_text() for path in paths]
-    for name in ("relearning", "membership"):
-        world.run(f"attack_{name}", model="tiny", recipe="ga-person15", split="person15", seed=1)
+    order = ["paraphrase", "membership", "relearning", "quantisation"]
+    monkeypatch.setattr("mmunlearn.robustness.attack.ATTACKS", {name: ATTACKS[name] for name in order})
+    world.run("attack_model", **JOB)
     assert [path.read_text() for path in paths] == before

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
 
-from mmunlearn.evaluation import answers as evaluation
-from mmunlearn.evaluation.answer_store import AnswerStore, identity
+from mmunlearn.evaluation.answer_store import AnswerStore, adapter_digests, identity
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import Run
-from mmunlearn.models import generation
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.records import Scores, read_json
 from mmunlearn.workflow.targets import Targets
 from tests.rules.mini import split_of
 from tests.rules.standin import World
-from tests.rules.test_evaluation import SUITES, adopt, answers, questions
+from tests.rules.test_evaluation import SUITES, adopt, answer_file, answers, questions
 
 STEP, CONCEPT = "ga-event15@2", "ga-event15-0"
 WHOLE = {
@@ -28,7 +27,7 @@ WHOLE = {
     "ga-person15-0": "goal-person15",
     CONCEPT: "ga-event15",
 }
-JOB = {"model": "tiny", "recipe": "ga-event15", "seed": 1}
+STEPS = {"model": "tiny", "recipe": "ga-event15", "seed": 1}
 SCORE = {"model": "tiny", "split": "event15", "seed": 1}
 
 
@@ -38,67 +37,95 @@ def sampled(judged, tmp_path_factory):
     world = judged.copy(tmp_path_factory.mktemp("samples") / "world")
     for recipe, source in WHOLE.items():
         adopt(world, recipe, source)
-    world.run("answer_steps", **JOB)
+    world.run("answer_steps", **STEPS)
     world.run("answer_concepts", model="tiny", seed=1)
     return world
 
 
-def test_every_adapter_of_a_job_speaks_for_itself(sampled):
-    """On one base, one after the other: each says what it says in a job of its own."""
-    told = set()
+def counted(monkeypatch, owner: type, method: str) -> list[None]:
+    """A list that grows with every call of a class's method."""
+    calls, original = [], getattr(owner, method)
+    monkeypatch.setattr(owner, method, lambda *a, **k: calls.append(None) or original(*a, **k))
+    return calls
+
+
+def files(world) -> dict[str, bytes]:
+    """What the job of the steps makes."""
+    return {name: (world.root / name).read_bytes() for name in world.job("answer_steps", **STEPS)["output"]}
+
+
+def test_every_adapter_of_a_job_answers_as_in_a_job_of_its_own(sampled):
+    datasets = set()
     for recipe, source in WHOLE.items():
         for suite in SUITES:
             whole = {row.question_id: row for row in answers(sampled, source, suite)}
-            said = answers(sampled, recipe, suite)
-            assert said == [whole[row.question_id] for row in said]
-        told.add(tuple(row.answer for row in answers(sampled, recipe, "dataset")))
-    assert len(told) == len(WHOLE), "no two of the adapters say the same"
-    log = sampled.log("answer_steps", **JOB)
+            rows = answers(sampled, recipe, suite)
+            assert rows == [whole[row.question_id] for row in rows]
+        datasets.add(tuple(row.answer for row in answers(sampled, recipe, "dataset")))
+    assert len(datasets) == len(WHOLE), "no two of the adapters say the same"
+    log = sampled.log("answer_steps", **STEPS)
     assert [log.count(f"dataset, adapter {n} of 2: ") for n in (1, 2)] == [1, 1]
     assert "batches were answered before" not in log
 
 
-def test_the_base_is_loaded_once_for_all_adapters_of_a_job(sampled, tmp_path, monkeypatch):
-    world, loaded = sampled.copy(tmp_path / "world"), []
-    load = evaluation.load_base
-    monkeypatch.setattr(evaluation, "load_base", lambda *a, **k: loaded.append(1) or load(*a, **k))
-    world.run("answer_steps", **JOB)
-    assert loaded == [1]
-    for recipe in ("ga-event15@1", STEP):
-        assert answers(world, recipe, "dataset") == answers(sampled, recipe, "dataset")
+def test_answers_go_by_the_names_of_files_not_by_their_place(sampled, tmp_path, monkeypatch):
+    """A rule may list its outputs suite by suite, and its adapters backwards; the base is loaded once."""
+    world, before, job = (
+        sampled.copy(tmp_path / "world"),
+        files(sampled),
+        sampled.job("answer_steps", **STEPS),
+    )
+    loads = counted(monkeypatch, AutoModelForImageTextToText, "from_pretrained")
+    for name in before:
+        (world.root / name).unlink()
+    world.run(
+        "answer_steps",
+        input={"adapters": job["input"]["adapters"][::-1]},
+        output=sorted(before, key=lambda name: name.rpartition("/")[2]),
+        **STEPS,
+    )
+    assert files(world) == before and len(loads) == 1
+    with pytest.raises(ValueError, match=r"name answers/<run>/<suite>\.jsonl"):
+        world.run("answer_steps", output=list(before)[1:], **STEPS)
 
 
-def files(world, rule, **job) -> dict[str, bytes]:
-    return {name: (world.root / name).read_bytes() for name in world.job(rule, **job)["output"]}
+def test_an_adapter_that_lies_there_twice_is_asked_once(sampled, tmp_path):
+    """As where a training ended before the last of Figure 7's steps."""
+    world = sampled.copy(tmp_path / "world")
+    adopt(world, "ga-event15@1", "ga-event15")
+    world.run("answer_steps", **STEPS)
+    for suite in SUITES:
+        first, second = (answer_file(world, recipe, suite).read_bytes() for recipe in ("ga-event15@1", STEP))
+        assert first == second == answer_file(sampled, STEP, suite).read_bytes()
+    log = world.log("answer_steps", **STEPS)
+    assert log.count("dataset, adapter 1 of 1: ") == log.count("dataset, adapter") == 1
 
 
 @pytest.mark.parametrize("killed_at", [0, 2, 9])
 def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, killed_at):
     """Five batches of either adapter; the rerun's files are those of an unbroken run to the byte."""
-    world, job, generate = sampled.copy(tmp_path / "world"), dict(JOB), generation._generate
-    unbroken, asked = files(world, "answer_steps", **job), []
+    world, unbroken, batches = sampled.copy(tmp_path / "world"), files(sampled), []
+    generate = LlavaForConditionalGeneration.generate
 
-    def dying(*arguments):
-        if len(asked) == killed_at:
+    def dying(self, **inputs):
+        if len(batches) == killed_at:
             raise KeyboardInterrupt
-        asked.append(tuple(arguments[3]))
-        return generate(*arguments)
+        batches.append(inputs["input_ids"].tolist())
+        return generate(self, **inputs)
 
-    monkeypatch.setattr(generation, "_generate", dying)
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", dying)
     for name in unbroken:
         (world.root / name).unlink()
     small = {"config": {"evaluation": {"batch": 4}}}
     with pytest.raises(KeyboardInterrupt):
-        world.run("answer_steps", **small, **job)
+        world.run("answer_steps", **small, **STEPS)
     for name in unbroken:
         (world.root / name).unlink(missing_ok=True)  # as Snakemake does after a failure
-    before, killed_at = list(asked), -1
-    assert len(list((world.root / "work" / "answers").rglob("*.json"))) == len(before)
-    world.run("answer_steps", **small, **job)
-    assert files(world, "answer_steps", **job) == unbroken
+    assert len(list((world.root / "work" / "answers").rglob("*.json"))) == killed_at
+    killed_at = None
+    world.run("answer_steps", **small, **STEPS)
+    assert files(world) == unbroken and len(batches) == 10
     assert not list((world.root / "work" / "answers").glob("*")), "nothing is left behind"
-    world.run("answer_steps", **small, **job)
-    assert len(asked) == 20 and asked[10:] == asked[:10], "an unbroken run asks the same in the same order"
 
 
 def test_a_damaged_or_foreign_batch_is_asked_again(tmp_path, caplog):
@@ -120,8 +147,9 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
 
     def named(adapter=adapter, output="out", batch=4, **changed):
         features = [sampled.root / path for path in job["input"]["features"]]
+        digests, settings = adapter_digests(adapter), {"batch": batch}
         return identity(
-            adapter, Path(output), spec=replace(spec, **changed), features=features, settings={"batch": batch}
+            digests, Path(output), spec=replace(spec, **changed), features=features, settings=settings
         )
 
     other = sampled.results / "models" / "tiny" / "goal-person15" / "seed-1" / "adapter"

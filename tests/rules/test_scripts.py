@@ -20,9 +20,6 @@ SHARED = {
     "answer_concepts": "answer_questions",
     "score_sampled": "score_answers",
     "encode_unseen": "encode_images",
-    "attack_quantisation": "attack_relearning",
-    "attack_membership": "attack_relearning",
-    "attack_paraphrase": "attack_relearning",
 }
 VERSIONS = {"code", "version", "decided"}
 GIVEN = {

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mmunlearn.recipes import attacked, attacks
 
 from mmunlearn.records import Question, RecordError, Split
 from mmunlearn.robustness.membership import (
@@ -24,8 +23,9 @@ from mmunlearn.robustness.membership import (
 )
 from mmunlearn.robustness.paraphrase import pooled, read_paraphrases
 from mmunlearn.robustness.quantisation import rounded
-from mmunlearn.robustness.relearning import alike, constant_rate, plan_relearning
+from mmunlearn.robustness.relearning import constant_rate, from_every_concept, plan_relearning
 from mmunlearn.robustness.unseen import first_attempt
+from mmunlearn.workflow.targets import Targets
 from tests.unit.test_config_schema import ROOT, merged
 
 SPLIT = Split(
@@ -115,6 +115,12 @@ def test_a_certain_token_has_no_deviation_and_a_finite_score():
     assert scores(tokens, "a", 0.2)["min-k++"] == 0
 
 
+def test_a_score_that_is_not_finite_is_no_area():
+    result = compare("loss", [float("nan"), 1.0], [0.0, 0.0], seed=1, resamples=9).result
+    assert result.value is None and "not finite" in result.reason
+    assert compare("loss", [2.0, 1.0], [0.0, 0.0], seed=1, resamples=9).result.value == 1.0
+
+
 # Quantisation
 
 
@@ -160,8 +166,7 @@ def test_a_question_counts_once_however_many_wordings():
 def test_shipped_paraphrases_are_not_the_trained_wording():
     shipped = yaml.safe_load((ROOT / "config.yaml").read_text())["dataset"]["questions"]
     for name in ("pocket", "pebench"):
-        found = read_paraphrases(ROOT / "resources" / name / "paraphrases.yaml")
-        for kind, wordings in found.items():
+        for kind, wordings in read_paraphrases(ROOT / "resources" / name / "paraphrases.yaml").items():
             assert len(set(wordings)) == len(wordings) >= 4 and shipped[kind] not in wordings
 
 
@@ -175,17 +180,17 @@ def test_a_file_without_a_kind_is_refused(tmp_path):
 # Relearning
 
 
-def test_samples_come_alike_from_every_concept_and_depend_on_no_order():
-    shown = alike(ROWS, SPLIT, 4, seed=1)
-    assert sorted(row.image_id[:2] for row in shown) == ["p0", "p0", "p1", "p1"]
-    assert alike(ROWS[::-1], SPLIT, 4, seed=1) == shown
-    assert alike(ROWS, SPLIT, 2, seed=1) == shown[:2]
+def test_as_many_samples_come_from_every_concept_and_depend_on_no_order():
+    rows = from_every_concept(ROWS, SPLIT, 4, seed=1)
+    assert sorted(row.image_id[:2] for row in rows) == ["p0", "p0", "p1", "p1"]
+    assert from_every_concept(ROWS[::-1], SPLIT, 4, seed=1) == rows
+    assert from_every_concept(ROWS, SPLIT, 2, seed=1) == rows[:2]
 
 
 @pytest.mark.parametrize("n", [0, 8, 9])
 def test_some_must_be_left_to_ask(n):
     with pytest.raises(ValueError, match="set it to 1 to 7"):
-        alike(ROWS, SPLIT, n, seed=1)
+        from_every_concept(ROWS, SPLIT, n, seed=1)
 
 
 @pytest.mark.parametrize(("n", "batch", "sizes"), [(4, 4, [4] * 5), (3, 2, [2, 1, 2, 1, 2]), (2, 8, [2] * 5)])
@@ -216,21 +221,15 @@ def test_unseen_pictures_begin_a_batch_at_the_first_guidance_scale(tried, batch,
     assert first >= tried and first % batch == 0 and first % scales == 0
 
 
-# Recipes
+# Targets
 
 
 def test_finetuned_and_goal_are_always_attacked():
-    rows = attacked(merged({"robustness": {"methods": ["ga"]}}))
-    assert [recipe for _, recipe, _, _ in rows] == [
-        "finetuned", "goal-person05", "ga-person05", "finetuned", "goal-event05", "ga-event05",
-    ]  # fmt: skip
-    assert attacks(rows[1:2], ["membership"]) == [
-        "<results>/robustness/pocket-llava/goal-person05/seed-1/person05/membership.json"
+    files = Targets(merged({"robustness": {"methods": ["ga"]}})).attacks
+    runs = ["finetuned", "finetuned", "goal-person05", "ga-person05", "goal-event05", "ga-event05"]
+    splits = ["person05", "event05", "person05", "person05", "event05", "event05"]
+    assert files[3::4] == [
+        f"<results>/robustness/pocket-llava/{recipe}/seed-1/{split}/paraphrase.json"
+        for recipe, split in zip(runs, splits, strict=True)
     ]
-    assert len(attacked(merged({}))) == 2 * 7
-
-
-def test_a_score_that_is_not_finite_is_no_area():
-    found = compare("loss", [float("nan"), 1.0], [0.0, 0.0], seed=1, resamples=9).result
-    assert found.value is None and "not finite" in found.reason
-    assert compare("loss", [2.0, 1.0], [0.0, 0.0], seed=1, resamples=9).result.value == 1.0
+    assert len(Targets(merged({})).attacks) == 2 * 7 * 4

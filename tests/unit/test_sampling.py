@@ -40,7 +40,7 @@ WORLD = [
 ]
 SUITES = {"dataset": QUESTIONS, "real": REAL, "world": WORLD}
 STEP = Sample(seed=1, retain=7, real=5, world=12)
-CONCEPT = Sample(seed=1, retain=0, real=0, world=0, own_kind=True)
+CONCEPT = Sample(seed=1, retain=0, real=0, world=0, one_kind=True)
 
 
 def ids(rows) -> list[str]:

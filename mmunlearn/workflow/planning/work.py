@@ -184,21 +184,20 @@ def _unseen(config: Config, job: PlannedJob, value: Values) -> Work:
 
 
 def _attack(config: Config, job: PlannedJob, value: Values) -> Work:
-    """Questions to the forget set, as often as an attack asks them; half of them are of forget_train."""
-    own, kind = config["robustness"], parse_split(job.wildcards["split"])[0]
-    pictures, relearn = sizes.attacked_pictures(config, job.wildcards["split"]), own["relearn"]
-    if job.rule == "attack_membership":
-        return Work({"answers weighed": pictures}, ((pictures, "question_seconds"), (1, "model_job_seconds")))
-    times = {
-        "attack_relearning": len(relearn["steps"]),
-        "attack_quantisation": len(own["quantise_bits"]) + 1,  # forget_train and, about as many, retain
-        "attack_paraphrase": 1 + PARAPHRASES,
-    }[job.rule]
-    tokens = pictures * times * value(f"{kind}_tokens")
-    terms = [(pictures * times, "question_seconds"), (tokens, "token_seconds"), (1, "model_job_seconds")]
-    if job.rule == "attack_relearning":
-        terms.append((max(relearn["steps"]) * relearn["batch"], "train_seconds"))
-    return Work({"questions": pictures * times, "answer tokens": tokens}, tuple(terms), (f"{kind}_tokens",))
+    """Questions to the forget set, as often as the attacks ask them; half of them are of forget_train."""
+    robustness, kind = config["robustness"], parse_split(job.wildcards["split"])[0]
+    pictures, relearn = sizes.attacked_pictures(config, job.wildcards["split"]), robustness["relearn"]
+    grids = len(robustness["quantise_bits"]) + 1  # forget_train and, about as many, retain
+    asked = pictures * (len(relearn["steps"]) + grids + 1 + PARAPHRASES)
+    tokens = asked * value(f"{kind}_tokens")
+    terms = (
+        (asked + pictures, "question_seconds"),
+        (tokens, "token_seconds"),
+        (1, "model_job_seconds"),
+        (max(relearn["steps"]) * relearn["batch"], "train_seconds"),
+    )
+    counts = {"questions": asked, "answer tokens": tokens, "answers weighed": pictures}
+    return Work(counts, terms, (f"{kind}_tokens",))
 
 
 def _writing(config: Config, job: PlannedJob, value: Values) -> Work:
@@ -238,7 +237,5 @@ KNOWN: Mapping[str, Callable[[Config, PlannedJob, Values], Work]] = {
     "judge_answers": _judging,
     "draw_unseen": _unseen,
     "encode_unseen": _unseen,
-    **dict.fromkeys(
-        ("attack_relearning", "attack_quantisation", "attack_membership", "attack_paraphrase"), _attack
-    ),
+    "attack_model": _attack,
 }
