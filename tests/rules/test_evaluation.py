@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import LlavaForConditionalGeneration
 
 from mmunlearn.evaluation.judge import Case, closeness
 from mmunlearn.records import (
@@ -55,8 +56,8 @@ def adopt(world: World, recipe: str, source: str) -> None:
     shutil.copytree(folder / source / "seed-1", folder / recipe / "seed-1", dirs_exist_ok=True)
 
 
-def say(world: World, recipe: str, suite: str, text: Callable[[Answer], str]) -> None:
-    """Put words into a model's mouth."""
+def write_answers(world: World, recipe: str, suite: str, text: Callable[[Answer], str]) -> None:
+    """Let a model have answered with these texts."""
     rows = answers(world, recipe, suite)
     write_jsonl(
         answer_file(world, recipe, suite), [row.model_copy(update={"answer": text(row)}) for row in rows]
@@ -76,28 +77,37 @@ def is_person(row: Answer) -> bool:
 
 
 def test_every_model_answers_every_question_in_order(answered):
-    for recipe, seed in trainings(answered):
+    for model, recipe, seed in trainings(answered):
         for suite in SUITES:
-            asked = questions(answered, suite)
-            said = answers(answered, recipe, suite, seed)
-            assert [(row.question_id, row.image_id, row.question, row.reference) for row in said] == [
-                (row.question_id, row.image_id, row.question, row.answer) for row in asked
+            rows = answers(answered, recipe, suite, seed)
+            assert [(row.question_id, row.image_id, row.question, row.reference) for row in rows] == [
+                (row.question_id, row.image_id, row.question, row.answer)
+                for row in questions(answered, suite)
             ]
-        log = answered.log("answer_questions", model="tiny", recipe=recipe, seed=seed)
+        log = answered.log("answer_questions", model=model, recipe=recipe, seed=seed)
         assert all(line in log for line in ("dataset: 30 answers", "real: 4 answers", "world: 18 answers"))
 
 
-def test_a_model_speaks_with_its_own_adapter(answered):
-    said = {recipe: answers(answered, recipe, "dataset") for recipe in ("finetuned", "goal-person15")}
-    assert said["finetuned"] != said["goal-person15"]
+def test_a_model_answers_with_its_own_adapter(answered):
+    assert answers(answered, "finetuned", "dataset") != answers(answered, "goal-person15", "dataset")
 
 
-def test_answers_do_not_depend_on_the_batch(answered, tmp_path):
-    world = answered.copy(tmp_path / "world")
-    world.run("answer_questions", model="tiny", recipe="finetuned", seed=1, params={"batch": 1})
+def test_answers_do_not_depend_on_the_batch(answered, tmp_path, monkeypatch):
+    world, sizes = answered.copy(tmp_path / "world"), []
+    generate = LlavaForConditionalGeneration.generate
+
+    def counting(self, **inputs):
+        sizes.append(len(inputs["input_ids"]))
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", counting)
+    alone = {"config": {"evaluation": {"batch": 1}}}
+    world.run("answer_questions", model="tiny", recipe="finetuned", seed=1, **alone)
+    assert sizes == [1] * (30 + 4 + 18)
     for suite in SUITES:
-        alone, together = (answer_file(one, "finetuned", suite) for one in (world, answered))
-        assert sha256_of(alone) == sha256_of(together)
+        assert answer_file(world, "finetuned", suite).read_bytes() == (
+            answer_file(answered, "finetuned", suite).read_bytes()
+        )
 
 
 def test_the_length_of_an_answer_is_that_of_its_kind(answered, tmp_path):
@@ -151,11 +161,11 @@ def test_every_score_file_names_what_it_rests_on(judged):
         assert f"{scores.target}{scores.percent}" == split
         extra = {"real_vs_finetuned"} if scores.target == "event" else set()
         assert scores.metrics.keys() == METRICS | extra
-        own = split_of(judged, split)
-        assert scores.details["forgotten"] == own.forgotten
+        images = split_of(judged, split)
+        assert scores.details["forgotten"] == images.forgotten
         assert scores.details["sample"] == "all"
         counts = [scores.metrics[name].n for name in ("efficacy", "generality", "retain", "world_fact")]
-        assert counts == [len(own.forget_train), len(own.forget_test), len(own.retain), 18]
+        assert counts == [len(images.forget_train), len(images.forget_test), len(images.retain), 18]
         assert scores.digests["answers_dataset"] == sha256_of(judged.root / job["input"]["answers"][0])
         assert ("judgements" in scores.digests) == (scores.target == "event")
 
@@ -166,21 +176,20 @@ def test_a_model_that_forgot_a_person_and_nothing_else(judged, tmp_path):
     trained_on = set(split_of(world, "person15").forget_train)
 
     def scores(suite, text):
-        say(world, "ga-person15", suite, text)
+        write_answers(world, "ga-person15", suite, text)
         world.run("score_answers", **GA_PERSON)
         return values(world, **GA_PERSON)
 
-    for suite in SUITES:
-        found = scores(suite, lambda row: row.reference)
+    def forgetful(row):
+        return "Nobody." if row.image_id in trained_on and is_person(row) else row.reference
+
+    table = [scores(suite, lambda row: row.reference) for suite in SUITES][-1]
     knows_all = dict.fromkeys(METRICS, 100.0) | {"efficacy": 0.0, "generality": 0.0}
-    assert found == knows_all
-    found = scores(
-        "dataset", lambda row: "Nobody." if row.image_id in trained_on and is_person(row) else row.reference
-    )
-    assert found == knows_all | {"efficacy": 100.0}
+    assert table == knows_all
+    assert scores("dataset", forgetful) == knows_all | {"efficacy": 100.0}
     assert scores("real", lambda row: "Nobody.") == knows_all | {"efficacy": 100.0, "real": 0.0}
-    found = scores("world", lambda row: "Yes")
-    assert found == knows_all | {"efficacy": 100.0, "real": 0.0, "world_fact": 50.0}
+    table = scores("world", lambda row: "Yes")
+    assert table == knows_all | {"efficacy": 100.0, "real": 0.0, "world_fact": 50.0}
 
 
 def test_a_model_that_forgot_an_event_as_the_goal_model_did(judged, tmp_path):
@@ -194,27 +203,27 @@ def test_a_model_that_forgot_an_event_as_the_goal_model_did(judged, tmp_path):
     def forgetful(row):
         return row.reference if is_person(row) or row.image_id in retain else "An empty room."
 
-    say(world, "finetuned", "dataset", truthful)
-    say(world, "finetuned", "real", lambda row: "An empty room.")
+    write_answers(world, "finetuned", "dataset", truthful)
+    write_answers(world, "finetuned", "real", lambda row: "An empty room.")
     for recipe in ("ga-event15", "goal-event15"):
-        say(world, recipe, "dataset", forgetful)
-        say(world, recipe, "real", truthful)
+        write_answers(world, recipe, "dataset", forgetful)
+        write_answers(world, recipe, "real", truthful)
     for recipe, forgot in (("finetuned", 0.0), ("ga-event15", 100.0)):
         job = GA_EVENT | {"recipe": recipe}
         world.run("judge_answers", **job)
         world.run("score_answers", **job)
-        found = values(world, **job)
-        assert (found["efficacy"], found["generality"]) == (forgot, forgot)
-        assert (found["retain"], found["scope"]) == (100.0, 100.0)
-        assert (found["real"] == 100.0, found["real_vs_finetuned"] == 100.0) == (forgot > 0, forgot == 0)
+        table = values(world, **job)
+        assert (table["efficacy"], table["generality"]) == (forgot, forgot)
+        assert (table["retain"], table["scope"]) == (100.0, 100.0)
+        assert (table["real"] == 100.0, table["real_vs_finetuned"] == 100.0) == (forgot > 0, forgot == 0)
 
 
 def test_missing_judgements_are_an_error_unless_allowed(judged, tmp_path):
     world = judged.copy(tmp_path / "world")
     path = world.root / world.job("judge_answers", **GA_EVENT)["output"][0]
-    gone, left = (f"{image_id}-event" for image_id in split_of(world, "event15").forget_train)
+    missing, left = (f"{image_id}-event" for image_id in split_of(world, "event15").forget_train)
     rows = {row.question_id: row for row in read_jsonl(path, Judgement)}
-    write_jsonl(path, (rows | {gone: rows[gone].model_copy(update={"score": None})}).values())
+    write_jsonl(path, (rows | {missing: rows[missing].model_copy(update={"score": None})}).values())
     with pytest.raises(ValueError, match=r"1 of 2 judgements are missing.*max_missing_share"):
         world.run("score_answers", **GA_EVENT)
     world.run("score_answers", params={"max_missing_share": 0.5}, **GA_EVENT)
