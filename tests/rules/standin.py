@@ -184,14 +184,18 @@ class World:
         **wildcards: Any,
     ) -> None:
         """Run a rule's script; `input`, `output`, `params` replace single ones by name, or a whole list; `config`
-        replaces sections of the configuration by keys of them."""
+        replaces sections of the configuration by keys of them. Raises KeyError where there is none to replace."""
         given = self.job(rule, **wildcards)
         for kind, values in (("input", input), ("output", output), ("params", params)):
             if values is not None:
-                given[kind] = given[kind] | values if isinstance(values, dict) else values
+                given[kind] = (
+                    _replaced(given[kind], values, f"{kind} of {rule}")
+                    if isinstance(values, dict)
+                    else values
+                )
         changed = copy.deepcopy(self.config)
         for section, values in (config or {}).items():
-            changed[section] |= values
+            changed[section] = _replaced(changed[section], values, f"configuration {section}")
         self._run(rule, given, changed)
 
     def _run(self, rule: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -210,6 +214,12 @@ class World:
     def log(self, rule: str, **wildcards: Any) -> str:
         """What a job has left in its log file."""
         return (self.root / self.job(rule, **wildcards)["log"][0]).read_text(encoding="utf-8")
+
+
+def _replaced(before: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if unknown := values.keys() - dict(before).keys():
+        raise KeyError(f"{where}: nothing is called {sorted(unknown)}, so a test would replace nothing")
+    return {**before, **values}
 
 
 def _plain(files: Namedlist) -> dict[str, Any] | list[str]:
