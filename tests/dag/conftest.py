@@ -1,17 +1,33 @@
-"""A copy of the workflow in which every declared file of the repository exists, and dry runs of it."""
+"""Plans of the shipped workflow in an empty folder, in this process; and a copy of it for what needs its own."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.copies import copy_workflow
+from tests.copies import ROOT, copy_workflow
+from tests.rules.standin import Rules
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Counter]:
+    """Jobs by rule that would run for some targets with some overlays; each plan is made once."""
+    folder = tmp_path_factory.mktemp("planned")
+    for name in ("config.yaml", "presets", "resources"):
+        (folder / name).symlink_to(ROOT / name)
+
+    @cache
+    def count(*targets: str, overlays: tuple[str, ...] = ()) -> Counter:
+        return Counter(name for name, _ in Rules.needed(folder, targets, overlays))
+
+    return count
 
 
 @pytest.fixture(scope="session")
@@ -23,24 +39,11 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def snakemake(workflow: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run Snakemake in the copy; nothing of the surrounding environment decides the configuration."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess:
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
         return subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-            cwd=workflow, env=environment, capture_output=True, text=True, timeout=300,
+            cwd=workflow, env=inherited | environment, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     return run
-
-
-@pytest.fixture(scope="session")
-def planned(snakemake: Callable[..., subprocess.CompletedProcess]) -> Callable[..., dict[str, int]]:
-    """Jobs by rule of a dry run."""
-
-    def count(*arguments: str) -> dict[str, int]:
-        done = snakemake("-n", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
-        return {rule: int(jobs) for rule, jobs in table}
-
-    return count

@@ -32,7 +32,7 @@ from snakemake.iocontainers import (
 )
 from snakemake.rules import Rule
 from snakemake.settings.enums import Quietness, RerunTrigger
-from snakemake.settings.types import DAGSettings, OutputSettings, ResourceSettings
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
 from mmunlearn.backends import BACKENDS
 
@@ -100,12 +100,19 @@ class Rules:
         return cls._read[1]
 
     @classmethod
-    def needed(cls, folder: Path, files: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
-        """The jobs that Snakemake would run for these files, in order: their rule and what it gives its script."""
+    def needed(
+        cls, folder: Path, targets: Iterable[str], overlays: Iterable[str] = ()
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """The jobs that Snakemake would run for these targets, in order: their rule and what it gives its script."""
         cls._read = "", {}
         with _own_signals(), SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
-            workflow = api.workflow(ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=folder)
-            asked = DAGSettings(targets=set(files), rerun_triggers={RerunTrigger.MTIME})
+            workflow = api.workflow(
+                ResourceSettings(cores=1),
+                ConfigSettings(configfiles=[folder / path for path in overlays]),
+                snakefile=ROOT / "Snakefile",
+                workdir=folder,
+            )
+            asked = DAGSettings(targets=set(targets), rerun_triggers={RerunTrigger.MTIME})
             workflow.dag(asked).execute_workflow(executor="dryrun")
             dag = workflow._workflow.dag
             jobs = [job for level in dag.toposorted() for job in level if dag.needrun(job)]

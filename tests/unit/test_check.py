@@ -6,29 +6,19 @@ import copy
 import importlib
 import inspect
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import yaml
-from mmunlearn.config import ConfigError, base_inputs, check, decisions, machine, prepare, receipts
-from mmunlearn.recipes import (
-    Recipe,
-    concepts,
-    label,
-    method_row,
-    parse_recipe,
-    parse_split,
-    parts,
-    recipes,
-    scored,
-    scored_both,
-    scored_steps,
-    splits,
-)
 
 from mmunlearn.backends import BACKENDS, UnknownBackend, backend
+from mmunlearn.ids import Run
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
+from mmunlearn.workflow.check import ConfigError, check, prepare
+from mmunlearn.workflow.params import Params, label
+from mmunlearn.workflow.targets import Targets
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
 prepare(CONFIG)
@@ -44,46 +34,76 @@ def changed(path: str, value):
     return config
 
 
+def wanted(config, output):
+    """(recipe, split, seed) of what an output scores."""
+    rows = Targets(config).of(output)
+    return [(row.run.recipe, split, row.run.seed) for row in rows for split in row.wanted[output]]
+
+
 def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
     check(CONFIG)
-    names = [recipe.name for recipe in recipes(CONFIG)]
-    assert len(names) == len(set(names)) == 13
-    assert {"finetuned", "goal-person05", "goal-event05", "ga-person05", "dpo-event05"} <= set(names)
-    rows = scored(CONFIG)
+    rows = wanted(CONFIG, "table3")
     assert len(rows) == len(set(rows)) == 16, "14 rows of the table and two of the ceiling"
+    recipes = {recipe for recipe, _, seed in rows if seed == 1}
+    methods = ("goal", "po", "ga", "gd", "kl", "dpo")
+    assert recipes == {"finetuned", *(f"{m}-{split}" for m in methods for split in ("person05", "event05"))}
+    assert {row for row in rows if row[2] == 101} == {
+        (f"goal-{split}", split, 101) for split in ("person05", "event05")
+    }
 
 
 def test_table_4_has_its_methods_for_both_targets():
-    rows = scored_both(CONFIG)
-    recipes_of = {recipe for _, recipe, _, _ in rows}
-    assert recipes_of == {
-        "finetuned",
-        "goal-both05",
-        *(f"{one}-both05" for one in ("gd", "gd+bgd", "kl", "kl+bgd")),
-    }
-    assert {split for _, _, split, _ in rows} == {"person05", "event05"} and len(rows) == 12 + 2
-    assert {recipe for _, recipe, _, seed in rows if seed == CONFIG["ceiling_seed"]} == {"goal-both05"}
+    rows = wanted(CONFIG, "table4")
+    recipes = ("finetuned", *(f"{one}-both05" for one in ("goal", "gd", "kl", "gd+bgd", "kl+bgd")))
+    assert rows == [
+        *((recipe, split, 1) for recipe in recipes for split in ("person05", "event05")),
+        *(("goal-both05", split, 101) for split in ("person05", "event05")),
+    ]
 
 
 def test_figure_7_follows_each_method_and_figure_9_takes_each_concept():
-    steps = CONFIG["figures"]["steps"]
-    assert len(scored_steps(CONFIG)) == 2 * 5 * len(steps)
-    assert ("pocket-llava", f"ga-person05@{steps[-1]}", "person05", 1) in scored_steps(CONFIG)
-    assert [one.name for one in concepts(CONFIG)] == ["gd-person05-0", "gd-person05-1", "gd-event05-0"]
+    steps, targets = CONFIG["figures"]["steps"], Targets(CONFIG | {"seeds": [3, 4]})
+    traced = [row for row in targets.of("figure7") if row.rule == "trace_unlearned"]
+    assert len(traced) == 2 * 5 * len(steps) and {row.run.seed for row in traced} == {3}
+    assert f"<results>/scores/pocket-llava/ga-person05@{steps[-1]}/seed-3/person05.json" in targets.scores(
+        "figure7"
+    )
+    assert "<results>/scores/pocket-llava/finetuned/seed-3/event05.sampled.json" in targets.scores("figure7")
+    assert targets.concepts == ["gd-person05-0", "gd-person05-1", "gd-event05-0"]
+    whole = "<results>/models/pocket-llava/ga-person05/seed-3/training.json"
+    assert whole in targets.trainings("figure7") and not any(
+        "@" in path for path in targets.trainings("figure7")
+    )
+
+
+def test_every_row_says_what_trains_it_and_what_it_is_asked():
+    targets = Targets(CONFIG)
+    rules = {row.run.recipe: (row.rule, row.sample) for row in targets.rows}
+    assert rules["finetuned"] == ("train_finetuned", None) and rules["goal-both05"] == ("train_goal", None)
+    assert rules["ga-event05"] == ("train_unlearned", None)
+    questions = dict.fromkeys(("retain", "real", "world"), CONFIG["figures"]["questions"])
+    assert rules["ga-event05@2"] == ("trace_unlearned", {"seed": 1, **questions})
+    concept = {"seed": 1, **dict.fromkeys(questions, 0)}
+    assert (
+        rules["gd-event05-0"][0] == "train_unlearned" and concept.items() < rules["gd-event05-0"][1].items()
+    )
+    assert len(targets.rows) == len({row.run for row in targets.rows})
+    spare = targets.row(Run("pocket-llava", "npo-person05", 7))
+    assert (spare.rule, spare.wanted) == ("train_unlearned", {})
 
 
 def test_labels_are_the_published_ones_and_others_their_own():
-    assert [label(CONFIG, one) for one in ("finetuned", "goal-both05", "kl+bgd-both05", "npo-person05")] == [
-        "Finetune", "Goal", "KL+BGD", "NPO",
-    ]  # fmt: skip
+    names = ("finetuned", "goal", "kl+bgd", "npo")
+    assert [label(CONFIG, name) for name in names] == ["Finetune", "Goal", "KL+BGD", "NPO"]
     config = changed("methods", CONFIG["methods"] | {"mine": {"label": "Mine"}, "other": {}})
-    assert (label(config, "mine-person05"), label(config, "other-person05")) == ("Mine", "OTHER")
+    assert (label(config, "mine"), label(config, "other")) == ("Mine", "OTHER")
 
 
-def test_full_preset_multiplies_splits_and_seeds():
+def test_splits_and_seeds_multiply():
     config = changed("dataset.percents", [5, 10, 15]) | {"seeds": [1, 2, 3]}
-    assert splits(config) == ["person05", "person10", "person15", "event05", "event10", "event15"]
-    assert len(scored(config)) == 3 * 6 * 7 + 6
+    splits = ["person05", "person10", "person15", "event05", "event10", "event15"]
+    assert Targets(config).splits == splits
+    assert len(wanted(config, "table3")) == 3 * 6 * 7 + 6
 
 
 @pytest.mark.parametrize(
@@ -127,25 +147,6 @@ def test_a_bound_on_the_cost_needs_prices():
         check(config)
 
 
-def test_names_of_recipes_and_splits():
-    assert parse_recipe("finetuned") == Recipe("finetuned")
-    assert parse_recipe("gd+bgd-both05") == Recipe("gd+bgd", "both", 5)
-    assert parse_split("event15") == ("event", 15)
-    assert parse_recipe("ga-person05@8") == Recipe("ga", "person", 5, step=8)
-    assert parse_recipe("gd-event05-1") == Recipe("gd", "event", 5, concept=1)
-    for name in ("finetuned", "ga-person05@8", "gd+bgd-both05", "gd-event05-1"):
-        assert parse_recipe(name).name == name
-    assert parts("both05") == ["person05", "event05"] and parts("event15") == ["event15"]
-    for wrong in ("ga", "ga-person5x", "goal-persons05", "ga-05", "ga-person05@", "ga-person05@1-2"):
-        with pytest.raises(ConfigError):
-            parse_recipe(wrong)
-
-
-def test_an_unknown_method_is_named_with_the_nearest_one():
-    with pytest.raises(ConfigError, match="did you mean 'npo'"):
-        method_row(CONFIG, "nop")
-
-
 def test_backends_are_found_by_name_and_misses_are_explained():
     for kind, names in BACKENDS.items():
         for name in names:
@@ -181,32 +182,37 @@ def test_an_overlay_can_leave_out_a_model_and_move_the_weights():
     assert set(config["models"]) == {"pocket-llava", "llava-1.5-7b"}
     assert config["models"]["llava-1.5-7b"]["source"] == "/scratch/weights/llava-1.5-7b"
     assert config["images"]["flux"]["source"] == "/scratch/weights/flux-dev"
-    assert receipts(config, [config["images"]["flux"]["source"]]) == ["<results>/weights/flux-dev.json"]
+    assert Params(config).receipts([config["images"]["flux"]["source"]]) == [
+        "<results>/weights/flux-dev.json"
+    ]
     assert config["images"]["pocket"]["weights"] == CONFIG["images"]["pocket"]["weights"]
 
 
 def test_decisions_that_change_nothing_are_none(tmp_path):
     """An empty folder, and verdicts that only confirm where nobody must, rerun nothing."""
     config = changed("review.verdicts", None)
-    assert set(decisions(config).values()) == {"none"}
+    assert set(Params(config).decided.values()) == {"none"}
     config["review"]["verdicts"] = str(tmp_path)
-    assert set(decisions(config).values()) == {"none"}
+    assert set(Params(config).decided.values()) == {"none"}
     row = "picture,p000-e00,{},{},Kim,2026-01-01T10:00:00Z,"
     said = [",".join(COLUMNS), row.format("a" * 64, "accept")]
     (tmp_path / "kim.csv").write_text("\n".join(said) + "\n")
-    assert set(decisions(config).values()) == {"none"}
+    assert set(Params(config).decided.values()) == {"none"}
     (tmp_path / "kim.csv").write_text("\n".join([*said, row.format("b" * 64, "reject")]) + "\n")
-    decided = decisions(config)
+    decided = Params(config).decided
     assert decided["rejected"] != "none" and decided["texts"] == decided["confirmed"] == "none"
     config["review"]["reviewers"] = 1
-    assert decisions(config)["confirmed"] != "none" and decisions(config)["rejected"] == decided["rejected"]
+    assert (
+        Params(config).decided["confirmed"] != "none"
+        and Params(config).decided["rejected"] == decided["rejected"]
+    )
 
 
-def test_a_hub_id_has_no_files_and_what_trainings_run_on_is_no_part_of_the_results():
-    row = CONFIG["models"]["pocket-llava"]
-    assert "resources/pocket/llava/config.json" in base_inputs(CONFIG, row)
-    assert base_inputs(CONFIG, row | {"source": "llava-hf/llava-1.5-7b-hf", "revision": "main"}) == []
-    assert "precision" not in machine(CONFIG)
+def test_a_hub_id_has_no_files_to_depend_on():
+    wildcards = Namespace(model="pocket-llava")
+    assert "resources/pocket/llava/config.json" in Params(CONFIG).base(wildcards)
+    row = CONFIG["models"]["pocket-llava"] | {"source": "llava-hf/llava-1.5-7b-hf", "revision": "main"}
+    assert Params(changed("models.pocket-llava", row)).base(wildcards) == []
 
 
 def test_percents_of_null_are_the_first_of_the_tables():
