@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import CURATORS
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
 from mmunlearn.text import fold
 from mmunlearn.verdicts import read_verdicts, rejected
 
 logger = logging.getLogger(__name__)
 ENTITIES = Path(__file__).resolve().parents[2] / "resources" / "mlubench_entities.sha256"
+
+
+class Curator(ABC):
+    """Writes the texts of the data set; `rejected` are digests of texts that reviewers refuse."""
+
+    @abstractmethod
+    def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:
+        """`options`: the backend's own keys (`curation.<backend>`); `work`: folder of resumable files."""
+
+    @abstractmethod
+    def people(self, n: int, rejected: Collection[str]) -> list[Person]:
+        """n people."""
+
+    @abstractmethod
+    def events(self, n: int, rejected: Collection[str]) -> list[Event]:
+        """n events."""
 
 
 def curate_people(
@@ -38,8 +55,8 @@ def curate_people(
     Raises:
         RecordError: an id or a name occurs twice, or a name is not fit (`name_problem`).
     """
-    author = backend("curator", curator)(options, seed=seed, work=work)
-    rows = author.people(n, rejected(read_verdicts(verdicts), "person"))
+    backend = CURATORS.load(curator)(options, seed=seed, work=work)
+    rows = backend.people(n, rejected(read_verdicts(verdicts), "person"))
     check_people(rows)
     write_jsonl(output, rows)
     logger.info("%d people from the %s curator", len(rows), curator)
@@ -60,8 +77,8 @@ def curate_events(
     Raises:
         RecordError: an id, a theme or a description occurs twice.
     """
-    author = backend("curator", curator)(options, seed=seed, work=work)
-    rows = author.events(n, rejected(read_verdicts(verdicts), "event"))
+    backend = CURATORS.load(curator)(options, seed=seed, work=work)
+    rows = backend.events(n, rejected(read_verdicts(verdicts), "event"))
     check_events(rows)
     write_jsonl(output, rows)
     logger.info("%d events from the %s curator", len(rows), curator)

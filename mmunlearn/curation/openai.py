@@ -17,7 +17,7 @@ from typing import Any
 
 from mmunlearn.chat import ChatModel, ReplyError
 from mmunlearn.curation.attributes import Attributes, sample_attributes
-from mmunlearn.curation.curate import name_problem
+from mmunlearn.curation.curate import Curator, name_problem
 from mmunlearn.records import Event, Person
 from mmunlearn.verdicts import text_digest
 
@@ -82,7 +82,7 @@ class Slot:
     problem: str = ""
 
 
-class OpenAICurator:
+class OpenAICurator(Curator):
     """Asks an OpenAI-compatible endpoint; the replies lie in `<work>/replies/`.
 
     Args:

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.curation.curate import Curator
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
 from mmunlearn.verdicts import text_digest
 
 
-class ShippedCurator:
+class ShippedCurator(Curator):
     """Takes the first n people and events of two JSON-lines files that no reviewer has rejected.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import JUDGES
 from mmunlearn.evaluation.cases import Case, Judge
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.records import Answer, Judgement, RecordError, Split, read_json, read_jsonl, write_jsonl
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 EventAnswers = Callable[[Path, set[str]], dict[str, str]]
 
 
-class LocalJudge:
+class LocalJudge(Judge):
     """The embedded judge: d_finetuned / (d_finetuned + d_goal) with d = 1 - ROUGE-L F1 to that sentence.
 
     It is 0.5 where both distances are 0: the anchors agree, so nothing can be told apart. By construction the
@@ -81,7 +81,7 @@ def judge_answers(
         RecordError: as of `cases_of`.
     """
     cases = cases_of(answers, finetuned, goal, split)
-    backend_judge: Judge = backend("judge", judge)(options)
+    backend_judge = JUDGES.load(judge)(options)
     rows = backend_judge.judge(cases)
     write_jsonl(output, rows)
     reasons = [row.reason for row in rows if row.score is None]

@@ -15,7 +15,7 @@ from typing import Any
 
 from mmunlearn.chat import ChatModel, Reply, ReplyError, object_of
 from mmunlearn.evaluation.budget import Budget
-from mmunlearn.evaluation.cases import Case
+from mmunlearn.evaluation.cases import Case, Judge
 from mmunlearn.evaluation.g_eval import SCORE, identity, messages, verdict_key
 from mmunlearn.evaluation.verdict_store import Verdict, VerdictStore, Writer
 from mmunlearn.records import Judgement
@@ -23,7 +23,7 @@ from mmunlearn.records import Judgement
 logger = logging.getLogger(__name__)
 
 
-class OpenAIJudge:
+class OpenAIJudge(Judge):
     """Asks for one score a case; safe to kill at any moment.
 
     Args:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import CURATORS
 from mmunlearn.chat import ChatError
 from mmunlearn.curation.attributes import sample_attributes
 from mmunlearn.curation.curate import check_events, check_people, curate_events, curate_people
@@ -55,7 +55,7 @@ def curator(tmp_path):
     def make(server: ChatServer, **changed):
         options = {"base_url": server.base_url, "model": "m", "key_env": "TEST_KEY"}
         options |= {"temperature": 1.0, "timeout": 5.0, "max_asks": 3}
-        return backend("curator", "openai")(options | changed, seed=5, work=tmp_path / "work")
+        return CURATORS.load("openai")(options | changed, seed=5, work=tmp_path / "work")
 
     return make
 
