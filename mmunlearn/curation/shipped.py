@@ -16,7 +16,7 @@ class ShippedCurator(Curator):
 
     Args:
         options: `people` and `events`, the paths of the files; each is read where it is asked for.
-        seed, work: not used: nothing is drawn, nothing kept.
+        seed, work: not used: nothing is drawn or cached.
     """
 
     def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:

@@ -20,28 +20,35 @@ logger = logging.getLogger(__name__)
 
 def build_reference_set(
     output: Path,
+    events: Path,
     *,
     name: str,
     source: str,
     options: Mapping[str, Any],
+    device: str,
     n: int,
     seed: int,
     questions: Mapping[str, str],
     answers: Mapping[str, str],
     size: int,
-    events: Path,
     work: Path,
 ) -> None:
     """Write one of the sets `real`, `world`, `replay`: pictures beside the file, in a folder of its name.
 
     Args:
-        source: the backend; it gets `options`, `questions`, `answers`, `size`, `events`, `work`.
+        source: the backend; it gets `options` with the device, and what `ReferenceSets` names besides.
+        device: auto, cuda or cpu.
         n, seed: what the set is asked for.
     Raises:
         ValueError: the backend gave a question without its picture.
     """
     sets = REFERENCE_SETS.load(source)(
-        options, questions=questions, answers=answers, size=size, events=events, work=work
+        {**options, "device": device},
+        questions=questions,
+        answers=answers,
+        size=size,
+        events=events,
+        work=work,
     )
     pictures, rows = getattr(sets, name)(n, seed)
     _check(pictures, rows)
@@ -51,8 +58,8 @@ def build_reference_set(
         for image_id in progress(pictures, f"{name} pictures", unit="picture")
     }
     tables = [_write_table(folder / file, table) for file, table in getattr(pictures, "tables", {}).items()]
-    kept = {path for path, _ in written.values()} | set(tables)
-    for stale in {*folder.glob("*.png"), *folder.glob("*.csv")} - kept:
+    current = {path for path, _ in written.values()} | set(tables)
+    for stale in {*folder.glob("*.png"), *folder.glob("*.csv")} - current:
         stale.unlink()
     write_jsonl(output, [row.model_copy(update=_located(*written[row.image_id])) for row in rows])
     logger.info("%s: %d questions on %d pictures", name, len(rows), len(pictures))
