@@ -79,10 +79,6 @@ def test_bad_weights_are_refused_with_what_to_do(trained, tmp_path, name, harm):
     assert "train_scorers" in remedy
 
 
-def test_the_version_names_the_weights(trained, shipped):
-    assert PocketScorers({"weights": trained[0]}).version != shipped.version
-
-
 def test_scores_keep_to_the_protocol_whatever_the_threads(shipped, pictures):
     threads = torch.get_num_threads()
     for picture in pictures:
