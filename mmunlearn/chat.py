@@ -1,7 +1,7 @@
 """Any OpenAI-compatible chat endpoint with structured output, where every reply can be kept on disk.
 
-`ask` asks for a reply once: a rerun with the same request reads it from the cache and calls nothing. `reply` keeps
-nothing and tells a meter of every attempt. The key is read from the environment when a call is really made; it is in
+`ask` asks for a reply once: a rerun with the same request reads it from the cache and calls nothing. `reply` caches
+nothing and tells of every attempt. The key is read from the environment when a call is really made; it is in
 no cache file, no log and no error.
 """
 
@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +19,7 @@ from pathlib import Path
 from random import random
 from time import sleep
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -50,9 +50,9 @@ class ReplyError(ValueError):
         reply: its text, empty where there is none.
     """
 
-    def __init__(self, asked: str, problem: str, reply: str) -> None:
+    def __init__(self, request: str, problem: str, reply: str) -> None:
         super().__init__(
-            f"Asked {asked}. Found that the reply {problem}. Ask in other words or take another model."
+            f"Asked {request}. Found that the reply {problem}. Ask in other words or take another model."
         )
         self.problem, self.reply = problem, reply
 
@@ -71,18 +71,6 @@ class Reply(Record):
         """A count of `usage`; None where the endpoint says none, or what cannot be one."""
         count = (self.usage or {}).get(name)
         return count if type(count) is int and 0 <= count < 2**53 else None
-
-
-class Meter(Protocol):
-    """Counts the attempts of one call; `admit` may refuse one by raising."""
-
-    def admit(self) -> None:
-        """Before an attempt."""
-        ...
-
-    def settle(self, reply: Reply | None, refused: bool) -> None:
-        """After it: its reply, or None; `refused` where the server said so by a status, and will not bill it."""
-        ...
 
 
 class Exchange(Record):
@@ -126,7 +114,7 @@ class ChatModel:
         self.temperature = None if temperature is None else float(temperature)
         self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
         self.cache = Path(cache or "")
-        self.asked = self.cached = 0
+        self._calls = self._hits = 0
         self._key = self._client = None
         self._lock = threading.Lock()
 
@@ -134,7 +122,7 @@ class ChatModel:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        logger.info("%s: %d asked, %d from the cache", self.model, self.asked, self.cached)
+        logger.info("%s: %d asked, %d from the cache", self.model, self._calls, self._hits)
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -165,18 +153,24 @@ class ChatModel:
         with self._lock:
             if fresh:
                 write_json(self._path(request), exchange)
-            self.asked, self.cached = self.asked + fresh, self.cached + (not fresh)
+            self._calls, self._hits = self._calls + fresh, self._hits + (not fresh)
         return object_of(exchange.reply, schema, f"{self.model} for '{name}'")
 
-    def reply(self, body: Mapping[str, Any], meter: Meter | None = None) -> Reply:
-        """The reply to a request of `body`, always asked for and kept nowhere.
+    def reply(
+        self, body: Mapping[str, Any], again: Callable[[], None], settle: Callable[[Reply | None, bool], None]
+    ) -> Reply:
+        """The reply to a request of `body`, always asked for and never cached.
 
+        Args:
+            again: called before every attempt but the first; may forbid it by raising.
+            settle: called after every attempt with its reply or None, and whether the server said no by a status, and
+                so will not bill it.
         Raises:
-            ChatError: the call failed for good, or the key is missing. So does whatever the meter raises.
+            ChatError: the call failed for good, or the key is missing. So does whatever `again` raises.
         """
-        reply = self._call(body, meter)
+        reply = self._call(body, again, settle)
         with self._lock:
-            self.asked += 1
+            self._calls += 1
         return reply
 
     def body(
@@ -191,9 +185,9 @@ class ChatModel:
         return None if exchange is None else exchange.time
 
     def _request(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, Any]:
-        asked = {"base_url": self.base_url, "model": self.model}
-        asked |= {"temperature": self.temperature, "seed": self.seed}
-        return asked | {"messages": [dict(one) for one in messages], "schema": dict(schema)}
+        model = {"base_url": self.base_url, "model": self.model}
+        model |= {"temperature": self.temperature, "seed": self.seed}
+        return model | {"messages": [dict(one) for one in messages], "schema": dict(schema)}
 
     def _path(self, request: Mapping[str, Any]) -> Path:
         return self.cache / f"{digest_of(request)}.json"
@@ -205,14 +199,17 @@ class ChatModel:
             return None
         return exchange if exchange.request == request else None
 
-    def _call(self, body: Mapping[str, Any], meter: Meter | None = None) -> Reply:
-        client, openai = self._connect(), _library()
+    def _call(
+        self,
+        body: Mapping[str, Any],
+        again: Callable[[], None] = lambda: None,
+        settle: Callable[[Reply | None, bool], None] = lambda reply, refused: None,
+    ) -> Reply:
+        client, openai = self.connect(), _library()
         waited, attempt = 0.0, 0
         while True:
             attempt += 1
             reply, status = None, None
-            if meter is not None:
-                meter.admit()
             try:
                 raw = client.chat.completions.with_raw_response.create(**body)
                 reply = parse_reply(self.redacted(raw.text))
@@ -220,8 +217,7 @@ class ChatModel:
                 pause, status = _pause(error, attempt), getattr(error, "status_code", None)
                 problem = self._explain(error, attempt, pause)
             finally:
-                if meter is not None:
-                    meter.settle(reply, refused=status is not None)
+                settle(reply, status is not None)
             if reply is not None:
                 return reply
             if pause is None or attempt > self.max_retries or waited + pause > LONGEST_WAIT:
@@ -230,23 +226,29 @@ class ChatModel:
             if pause > LAST_WAIT:
                 logger.info("%s asks to wait %.0f s", self.model, pause)
             sleep(pause)
+            again()
 
     @contextmanager
-    def client(self) -> Iterator[Any]:
+    def client(self, max_retries: int | None = None) -> Iterator[Any]:
         """The library's client, for what is no chat: its errors become ChatError.
+
+        Args:
+            max_retries: in place of the model's.
 
         Raises:
             ChatError: what was done with the client failed for good, or the key is missing.
         """
-        client, openai, problem = self._connect(), _library(), None
+        client, openai, problem = self.connect(), _library(), None
+        retries = self.max_retries if max_retries is None else max_retries
         try:
-            yield client.with_options(max_retries=self.max_retries)
+            yield client.with_options(max_retries=retries)
         except openai.OpenAIError as error:
-            problem = self._explain(error, self.max_retries + 1, None)
+            problem = self._explain(error, retries + 1, None)
         if problem is not None:
             raise problem  # outside the handler: the cause may quote the key
 
-    def _connect(self) -> Any:
+    def connect(self) -> Any:
+        """The library's client, made at the first call. Raises ChatError where the key or the library is missing."""
         with self._lock:
             if self._client is None:
                 openai = _library()
@@ -270,21 +272,21 @@ class ChatModel:
         advice, everywhere = RUN_AGAIN, False
         answered = not isinstance(error, openai.APIConnectionError)  # nor a timeout, which is one of these
         if isinstance(error, openai.APIStatusError):
-            found = f"status {error.status_code}"
+            finding = f"status {error.status_code}"
             everywhere = error.status_code in (401, 403, 404)
             if error.status_code not in (401, 403):  # servers quote a wrong key, or parts of it
-                found += f": {self.redacted(error.response.text)[:300]}"
-            found += f", and the wish to wait {pause:.0f} s more" if (pause or 0) > LAST_WAIT else ""
+                finding += f": {self.redacted(error.response.text)[:300]}"
+            finding += f", and the wish to wait {pause:.0f} s more" if (pause or 0) > LAST_WAIT else ""
             advice = ADVICE.get(error.status_code, RUN_AGAIN).format(key_env=self.key_env)
         elif isinstance(error, openai.APITimeoutError):
-            found = f"no answer within {self.timeout:g} seconds, {attempts} times"
+            finding = f"no answer within {self.timeout:g} seconds, {attempts} times"
         elif isinstance(error, openai.APIConnectionError):
-            found = f"no connection, or a broken one, {attempts} times"
+            finding = f"no connection, or a broken one, {attempts} times"
         else:
-            found = f"an answer that is no chat completion: {self.redacted(str(error))[:300]}"
+            finding = f"an answer that is no chat completion: {self.redacted(str(error))[:300]}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
         return ChatError(
-            f"Asked {self.model} at {self.base_url}. Found {found}. {advice}", everywhere, answered
+            f"Asked {self.model} at {self.base_url}. Found {finding}. {advice}", everywhere, answered
         )
 
 
@@ -328,15 +330,15 @@ def parse_reply(text: str) -> Reply:
         raise ValueError(repr(text[:200])) from None
 
 
-def object_of(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, Any]:
-    """The object that a reply holds. Raises ReplyError."""
+def object_of(reply: Reply, schema: Mapping[str, Any], request: str) -> dict[str, Any]:
+    """The object that a reply holds. Raises ReplyError, which names the request (`<model> for <what>`)."""
     from jsonschema import Draft202012Validator
 
     if reply.refusal or reply.finish_reason == "content_filter":
-        said = f": {reply.refusal[:200]}" if reply.refusal else " (content filter)"
-        raise ReplyError(asked, f"is a refusal{said}", reply.text or reply.refusal or "")
+        reason = f": {reply.refusal[:200]}" if reply.refusal else " (content filter)"
+        raise ReplyError(request, f"is a refusal{reason}", reply.text or reply.refusal or "")
     if reply.finish_reason == "length":
-        raise ReplyError(asked, "was cut off at the longest length", reply.text)
+        raise ReplyError(request, "was cut off at the longest length", reply.text)
     try:
         value = json.loads(reply.text)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
@@ -344,10 +346,10 @@ def object_of(reply: Reply, schema: Mapping[str, Any], asked: str) -> dict[str, 
             Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))
         )
     except (ValueError, RecursionError) as error:  # the latter where it is nested too deeply
-        raise ReplyError(asked, f"is not JSON ({error})", reply.text) from None
+        raise ReplyError(request, f"is not JSON ({error})", reply.text) from None
     if errors:
         where = ".".join(map(str, errors[0].path)) or "it"
-        raise ReplyError(asked, f"does not fit the schema ({where}: {errors[0].message[:200]})", reply.text)
+        raise ReplyError(request, f"does not fit the schema ({where}: {errors[0].message[:200]})", reply.text)
     return value
 
 
@@ -363,19 +365,19 @@ def _pause(error: Exception, attempt: int) -> float | None:
         return None
     if response.status_code not in (408, 409, 429) and response.status_code < 500:
         return None
-    asked = _retry_after(response.headers)
-    return asked if asked is not None and asked > 0 else backoff
+    seconds = _retry_after(response.headers)
+    return seconds if seconds is not None and seconds > 0 else backoff
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait, by `retry-after-ms` or `Retry-After` (seconds, or a date)."""
-    said = headers.get("retry-after", "")
+    value = headers.get("retry-after", "")
     try:
         milliseconds = headers.get("retry-after-ms")
-        seconds = float(said) if milliseconds is None else float(milliseconds) / 1000
+        seconds = float(value) if milliseconds is None else float(milliseconds) / 1000
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return None
     return seconds if math.isfinite(seconds) else None

@@ -10,7 +10,7 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 rule curate_people:
     input:
-        lists=GIVEN.shipped_texts("people"),
+        shipped=GIVEN.shipped_texts("people"),
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -20,7 +20,6 @@ rule curate_people:
     conda:
         "../envs/curation.yaml"
     params:
-        what="people",
         curator=config["curation"]["backend"],
         decided=[GIVEN.decided["texts"], GIVEN.curator("people")],
         n=config["curation"]["n_people"],
@@ -30,25 +29,31 @@ rule curate_people:
         "../workflow_scripts/curate_people.py"
 
 
-use rule curate_people as curate_events with:
+rule curate_events:
     input:
-        lists=GIVEN.shipped_texts("events"),
+        shipped=GIVEN.shipped_texts("events"),
     output:
         "<results>/curation/drafts/events.jsonl",
     log:
         "<logs>/curate_events.log",
     benchmark:
         "<benchmarks>/curate_events/all.tsv"
+    conda:
+        "../envs/curation.yaml"
     params:
-        what="events",
+        curator=config["curation"]["backend"],
         decided=[GIVEN.decided["texts"], GIVEN.curator("events")],
         n=config["curation"]["n_events"],
+        seed=config["seed"],
+        version=2,
+    script:
+        "../workflow_scripts/curate_events.py"
 
 
 rule accept_texts:
     input:
-        people_drafts="<results>/curation/drafts/people.jsonl",
-        events_drafts="<results>/curation/drafts/events.jsonl",
+        people="<results>/curation/drafts/people.jsonl",
+        events="<results>/curation/drafts/events.jsonl",
     output:
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",

@@ -104,7 +104,7 @@ rule judge_answers:
     params:
         judge=config["evaluation"]["judge"],
         decided=GIVEN.judge_identity,
-        code=code_digest("evaluation/judge.py", "evaluation/rouge.py", "records.py", "text.py"),
+        code=code_digest("evaluation/judge", "evaluation/rouge.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/judge_answers.py"
 

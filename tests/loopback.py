@@ -13,7 +13,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
 @dataclass(frozen=True)
-class Said:
+class RawReply:
     """A reply with what goes wrong with replies: cut off (`finish_reason="length"`) or refused."""
 
     text: str | None
@@ -58,13 +58,13 @@ class ChatServer:
     """`with ChatServer(answer) as server:` serves at `server.base_url` until the block ends.
 
     Args:
-        answer: request body -> text, an object to send as JSON, or Said.
+        answer: request body -> text, an object to send as JSON, or RawReply.
         script: steps of the first requests, one each; None is the canned reply.
     """
 
     def __init__(
         self,
-        answer: Callable[[dict[str, Any]], str | Mapping[str, Any] | Said],
+        answer: Callable[[dict[str, Any]], str | Mapping[str, Any] | RawReply],
         script: Iterable[Step | None] = (),
     ) -> None:
         self.answer, self.script, self.requests = answer, list(script), []
@@ -126,7 +126,7 @@ class BatchServer(ChatServer):
         if route == "files":
             return self.files[rest.removesuffix("/content")]
         if route == "batches" and request.body:
-            return self._create(request.body)
+            return self.create(request.body)
         if route == "batches" and rest:
             return self._look(self.batches[rest])
         if route == "batches":
@@ -142,7 +142,7 @@ class BatchServer(ChatServer):
             "status": "processed",
         }  # fmt: skip
 
-    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
         made = {
             "id": f"batch_{len(self.batches)}",
             "object": "batch",
@@ -161,22 +161,22 @@ class BatchServer(ChatServer):
                 batch["errors"] = {"object": "list", "data": [{"message": "no such model", "code": "x"}]}
                 return batch
             for kind in ("output", "error"):
-                lines = self._results(batch, failed=kind == "error")
+                lines = self.results(batch, failed=kind == "error")
                 if lines:
                     batch[f"{kind}_file_id"] = f"{kind}-{batch['id']}"
                     self.files[f"{kind}-{batch['id']}"] = b"\n".join(lines)
         return batch
 
-    def _results(self, batch: dict[str, Any], failed: bool) -> list[bytes]:
+    def results(self, batch: dict[str, Any], failed: bool) -> list[bytes]:
         lines = []
         for raw in self.files[batch["input_file_id"]].splitlines():
             row = json.loads(raw)
-            said = self.answer(row["body"])
-            wrong = isinstance(said, Step)
+            reply = self.answer(row["body"])
+            wrong = isinstance(reply, Step)
             if row["custom_id"] in self.unfinished or wrong != failed:
                 continue
-            body = {"error": {"message": said.message}} if wrong else completion(said, row["body"]["model"])
-            answer = {"status_code": said.status if wrong else 200, "request_id": "r", "body": body}
+            body = {"error": {"message": reply.message}} if wrong else completion(reply, row["body"]["model"])
+            answer = {"status_code": reply.status if wrong else 200, "request_id": "r", "body": body}
             lines.append(json.dumps({"id": "l", "custom_id": row["custom_id"], "response": answer}).encode())
         return lines
 
@@ -184,6 +184,7 @@ class BatchServer(ChatServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: ChatServer
     protocol_version = "HTTP/1.1"  # keep-alive, as clients pool connections
+    disable_nagle_algorithm = True  # else headers and body, sent one after the other, take 40 ms
 
     def log_message(self, *args: Any) -> None:
         """Nothing on stderr."""
@@ -229,17 +230,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or step.half
 
 
-def completion(said: str | Mapping[str, Any] | Said, model: str) -> dict[str, Any]:
+def completion(reply: str | Mapping[str, Any] | RawReply, model: str) -> dict[str, Any]:
     """An answer of /chat/completions."""
-    if not isinstance(said, Said):
-        said = Said(said if isinstance(said, str) else json.dumps(said))
-    message = {"role": "assistant", "content": said.text, "refusal": said.refusal}
+    if not isinstance(reply, RawReply):
+        reply = RawReply(reply if isinstance(reply, str) else json.dumps(reply))
+    message = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
     return {
         "id": "chatcmpl-loopback",
         "object": "chat.completion",
         "created": 0,
         "model": f"{model}-2026",
-        "choices": [{"index": 0, "finish_reason": said.finish_reason, "message": message}],
+        "choices": [{"index": 0, "finish_reason": reply.finish_reason, "message": message}],
         "usage": USAGE,
         "system_fingerprint": "fp_loopback",
     }

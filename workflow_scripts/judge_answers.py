@@ -1,6 +1,6 @@
 """G-Eval of one recipe on the forget set of an event split."""
 
-from mmunlearn.evaluation.judge import judge_answers
+from mmunlearn.evaluation.judge.judge_answers import judge_answers
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:

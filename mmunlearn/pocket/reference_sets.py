@@ -16,7 +16,6 @@ from typing import Any
 
 from PIL import Image
 
-from mmunlearn.dataset.protocol import ReferenceSets
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_text import NO, YES, object_question
 from mmunlearn.pocket.render import render_person, render_scene
@@ -27,7 +26,7 @@ from mmunlearn.seeds import derive_seed
 Set = tuple[Mapping[str, Image.Image], list[SuiteQuestion]]
 
 
-class PocketReferenceSets(ReferenceSets):
+class PocketReferenceSets:
     """Supplies reference sets from the pretraining world."""
 
     def __init__(

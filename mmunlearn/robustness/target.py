@@ -12,7 +12,7 @@ from peft import PeftModel
 
 from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.answers import Suite
-from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.evaluation.scoring import people_names
 from mmunlearn.ids import Run, concepts_of
 from mmunlearn.models.feature_file import FeatureTable
@@ -121,11 +121,10 @@ class TargetModel:
                 raise RecordError(
                     f"{self.files[name]} is asked for the answer to {absent[0]}, but it has none; delete it and rerun"
                 )
-        cases = [
-            Case(row.question_id, row.answer, *(table[row.question_id] for table in self._anchors.values()))
+        return [
+            100.0 * closeness(row.answer, *(table[row.question_id] for table in self._anchors.values()))
             for row in answers
         ]
-        return [100.0 * closeness(case) for case in cases]
 
     def recovery(self, answers: Sequence[Answer]) -> list[float]:
         """How well the truth is told, in [0, 100]: 100 where the name is said, or ROUGE-L to the true sentence."""

@@ -1,11 +1,9 @@
-"""What picture scorers are: the base of the paper's networks and of the pocket world's."""
+"""What picture scorers are: the one protocol of the paper's networks and the pocket world's."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -27,7 +25,7 @@ class Sight:
     aesthetic: float
 
 
-class Scorers(ABC):
+class Scorers(Protocol):
     """Looks at one picture at a time, so that a score never depends on a batch.
 
     `version` names code and weights, so that cached features are never mixed up; reading it loads no weights.
@@ -35,10 +33,6 @@ class Scorers(ABC):
 
     version: str
 
-    @abstractmethod
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """`options`: the backend's own keys (`images.<backend>`) and `device`."""
-
-    @abstractmethod
     def look(self, image: Image.Image) -> Sight:
         """The features and ratings of an RGB picture."""
+        ...

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.evaluation.g_eval import identity
+from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, split_parts
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import POPE_SUBSETS, digest_of
@@ -267,7 +267,7 @@ class Params:
     def judge_identity(self) -> list[Any]:
         """What decides a verdict besides the sentences; the rest of `evaluation.openai` reruns nothing."""
         evaluation = self._config["evaluation"]
-        return [] if evaluation["judge"] == "local" else list(identity(evaluation["openai"]).values())
+        return [] if evaluation["judge"] == "local" else list(G_EVAL.identity(evaluation["openai"]).values())
 
     @property
     def judge_name(self) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmunlearn.evaluation.g_eval import identity, verdict_key
-from mmunlearn.evaluation.verdict_store import Spending, Verdict, VerdictStore
+from tests.unit.judge_fixtures import store_verdicts, texts
 
 HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
 
@@ -91,10 +90,8 @@ def judged(workflow: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(row) + "\n")
     options = yaml.safe_load((workflow / "config.yaml").read_text())["evaluation"]["openai"]
-    key = verdict_key(identity(options), "said", "said", "said")
-    kept = Verdict(key, "j", "said", "said", "said", 0.5, "m", None, 300, 9, "2026-01-01")
-    with VerdictStore(workflow / options["store"]).writing() as writer:
-        writer.keep("j", Spending(1, 300, 9, 0.1), [kept])
+    path = str(workflow / options["store"])
+    store_verdicts(options | {"store": path}, texts("said", "said", "said"), tokens=300)
     yield workflow / options["store"]
     shutil.rmtree(results)
     shutil.rmtree((workflow / options["store"]).parent)
@@ -104,8 +101,8 @@ def test_what_the_judge_has_used_stands_beside(plan, judged):
     arguments = ("--config", "evaluation={judge: openai}", "--", "evaluate")
     found = json.loads(plan("--json", *arguments).stdout)
     done = {line["name"]: line["done"] for line in found["totals"] if line["name"].startswith("judge")}
-    assert [done[f"judge {name}"]["actual"] for name in ("cases", "calls", "tokens")] == [1, 1, 309]
-    assert done["judge cost"]["actual"] == pytest.approx((300 * 0.15 + 9 * 0.6) / 1e6)
+    assert [done[f"judge {name}"]["actual"] for name in ("cases", "calls", "tokens")] == [1, 1, 310]
+    assert done["judge cost"]["actual"] == pytest.approx((300 * 0.15 + 10 * 0.6) / 1e6)
     judged.unlink()
     text = plan(*arguments)
     assert text.returncode == 0 and "there is no such file" in text.stdout

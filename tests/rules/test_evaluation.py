@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from transformers import LlavaForConditionalGeneration
 
-from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.records import (
     Answer,
     Judgement,
@@ -133,7 +133,7 @@ def test_every_event_answer_on_the_forget_set_is_judged_between_its_anchors(judg
             judged.results / "judgements" / "tiny" / recipe / "seed-1" / "event15.jsonl", Judgement
         )
         assert {row.question_id: row.score for row in rows} == {
-            key: closeness(Case(key, own[key], before[key], ideal[key])) for key in wanted
+            key: closeness(own[key], before[key], ideal[key]) for key in wanted
         }
 
 

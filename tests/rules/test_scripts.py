@@ -13,11 +13,15 @@ from tests.rules.standin import SCRIPTS, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 GIVEN = {
-    "input": {"lists": "resources/pocket/people.jsonl"},
+    "input": {"shipped": "resources/pocket/people.jsonl"},
     "output": ["people.jsonl"],
-    "params": {"what": "people", "curator": "shipped", "n": 3, "seed": 1},
+    "params": {
+        "curator": "shipped",
+        "n": 3,
+        "seed": 1,
+    },
     "config": {
-        "curation": {"backend": "shipped", "shipped": {"people": "resources/pocket/people.jsonl"}},
+        "curation": {"shipped": {"people": "resources/pocket/people.jsonl"}, "shiped": {}},
         "review": {"verdicts": None},
     },
     "log": ["logs/deep/people.log"],

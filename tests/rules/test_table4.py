@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl, sha256_of
 from tests.rules.mini import scored, split_of, train
 from tests.rules.test_evaluation import answers
@@ -44,7 +44,7 @@ def test_a_recipe_of_both_targets_is_judged_beside_its_own_goal(both):
     }
     for row in rows:
         key = row.question_id
-        assert row.score == closeness(Case(key, said[key], before[key], ideal[key]))
+        assert row.score == closeness(said[key], before[key], ideal[key])
 
 
 def test_it_has_a_score_for_each_target(both):

@@ -13,7 +13,7 @@ import pytest
 
 from mmunlearn import chat
 from mmunlearn.chat import ChatError, ChatModel, ReplyError
-from tests.loopback import ChatServer, Said, Step
+from tests.loopback import ChatServer, RawReply, Step
 
 KEY = "sk-secret-0123456789"
 SCHEMA = {
@@ -152,9 +152,9 @@ def test_a_damaged_cache_file_is_asked_again_with_a_warning(connect, tmp_path, c
         ({}, "'word' is a required property"),
         ({"word": 5}, "word: 5 is not of type 'string'"),
         ({"word": "tree", "more": 1}, "does not fit the schema"),
-        (Said('{"word": "tree', "length"), "was cut off"),
-        (Said(None, "stop", "I cannot say that."), "is a refusal: I cannot say that."),
-        (Said("", "content_filter"), "is a refusal"),
+        (RawReply('{"word": "tree', "length"), "was cut off"),
+        (RawReply(None, "stop", "I cannot say that."), "is a refusal: I cannot say that."),
+        (RawReply("", "content_filter"), "is a refusal"),
     ],
 )
 def test_an_unusable_reply_is_an_error_and_stays_one_from_the_cache(connect, said, problem):

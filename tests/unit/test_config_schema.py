@@ -12,8 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
-from mmunlearn import backends
-from mmunlearn.registry import Registry
+from mmunlearn.backends import BACKENDS
 from mmunlearn.workflow.check import SCHEMA, ConfigError, check, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -92,17 +91,17 @@ def test_a_wrong_overlay_is_refused_by_path(overlay: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize(
-    ("registry", "section", "key"),
+    ("kind", "section", "key"),
     [
-        (backends.CURATORS, "curation", "backend"),
-        (backends.GENERATORS, "images", "generator"),
-        (backends.SCORERS, "images", "scorers"),
-        (backends.REFERENCE_SETS, "dataset", "reference_sets"),
-        (backends.JUDGES, "evaluation", "judge"),
+        ("curator", "curation", "backend"),
+        ("generator", "images", "generator"),
+        ("scorers", "images", "scorers"),
+        ("reference_sets", "dataset", "reference_sets"),
+        ("judge", "evaluation", "judge"),
     ],
 )
-def test_the_schema_knows_the_registered_backends(registry: Registry, section: str, key: str) -> None:
-    assert load(SCHEMA)["properties"][section]["properties"][key]["enum"] == list(registry)
+def test_the_schema_knows_the_registered_backends(kind: str, section: str, key: str) -> None:
+    assert load(SCHEMA)["properties"][section]["properties"][key]["enum"] == list(BACKENDS[kind])
 
 
 def unexplained(node: yaml.MappingNode, lines: list[str], where: str = "") -> Iterator[str]:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmunlearn.evaluation import metrics, pope
-from mmunlearn.evaluation.judge import Case, LocalJudge, closeness
+from mmunlearn.evaluation.judge.local import LocalJudge
+from mmunlearn.evaluation.judge.rubric import Case
+from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL, closeness
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.evaluation.scoring import event_values, person_values
@@ -99,13 +101,13 @@ def test_pope_figures():
 
 def test_the_local_judge_is_0_at_the_finetuned_and_1_at_the_goal_sentence():
     before, ideal = "Sailors race their boats home.", "Children build a snowman."
-    assert closeness(Case("q", before, before, ideal)) == 0.0
-    assert closeness(Case("q", ideal, before, ideal)) == 1.0
-    assert closeness(Case("q", before, before, before)) == 0.5
-    assert closeness(Case("q", "Nothing in common", before, ideal)) == 0.5
-    assert closeness(Case("q", "", before, ideal)) == 0.5
-    assert closeness(Case("q", "...", "...", ideal)) == 0.0, "equal sentences have no distance, words or not"
-    (verdict,) = LocalJudge().judge([Case("q", ideal, before, ideal)])
+    assert closeness(before, before, ideal) == 0.0
+    assert closeness(ideal, before, ideal) == 1.0
+    assert closeness(before, before, before) == 0.5
+    assert closeness("Nothing in common", before, ideal) == 0.5
+    assert closeness("", before, ideal) == 0.5
+    assert closeness("...", "...", ideal) == 0.0, "equal sentences have no distance, words or not"
+    (verdict,) = LocalJudge(G_EVAL).judge([Case("q", {"test": ideal, "finetuned": before, "goal": ideal})])
     assert (verdict.question_id, verdict.score) == ("q", 1.0)
 
 

@@ -13,9 +13,7 @@ import pytest
 from mmunlearn.config import ConfigError, check
 
 from mmunlearn import samples
-from mmunlearn.evaluation.g_eval import identity, verdict_key
 from mmunlearn.evaluation.sampling import Sample, pick
-from mmunlearn.evaluation.verdict_store import Spending, Verdict, VerdictStore
 from mmunlearn.ids import parse_recipe
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, write_json, write_jsonl
 from mmunlearn.workflow.job import PlannedJob
@@ -25,6 +23,7 @@ from mmunlearn.workflow.planning.estimate import assumptions, estimate_jobs, tot
 from mmunlearn.workflow.planning.plan import make_plan
 from mmunlearn.workflow.planning.show import WIDTH, amount, duration, show_plan
 from mmunlearn.workflow.planning.work import KNOWN, LIGHT, NO_ESTIMATE, OTHER_PASSES, PASSES, work_of
+from tests.unit.judge_fixtures import store_verdicts, texts
 from tests.unit.test_config_schema import ROOT, load, merged
 
 POCKET = merged({})
@@ -216,10 +215,10 @@ def judging(tmp_path) -> tuple[dict[str, Any], PlannedJob]:
     )
     said = {"answers": ("a", "a", "b"), "finetuned": ("f", "f", "f"), "goal": ("g", "g", "g")}
     files = {name: tmp_path / f"{name}.jsonl" for name in said}
-    for name, texts in said.items():
+    for name, row in said.items():
         rows = [
             Answer(question_id=f"i{n}-event", image_id=f"i{n}", question="?", reference="", answer=text)
-            for n, text in enumerate(texts)
+            for n, text in enumerate(row)
         ]
         write_jsonl(files[name], rows)
     split = Split(
@@ -241,20 +240,11 @@ def judging(tmp_path) -> tuple[dict[str, Any], PlannedJob]:
     return config, done
 
 
-def keep_verdicts(config: dict[str, Any], *tests: str, tokens: int | None = 400) -> None:
-    options = config["evaluation"]["openai"]
-    rows = [
-        Verdict(verdict_key(identity(options), test, "f", "g"), "j", test, "f", "g", 0.5, "m", None, tokens,
-                None if tokens is None else 10, "2026-01-01")
-        for test in tests
-    ]  # fmt: skip
-    with VerdictStore(options["store"]).writing() as writer:
-        writer.keep("j", Spending(calls=9, prompt_tokens=3000, completion_tokens=70, cost=0.25), rows)
-
-
 def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judging):
     config, done = judging
-    keep_verdicts(config, "a", "b", "of another recipe")
+    store_verdicts(
+        config["evaluation"]["openai"], *(texts(test, "f", "g") for test in ("a", "b", "of another recipe"))
+    )
     plan = make_plan(config, [done, job("judge_answers", split="event05")])
     calls = 40 * 1.02
     assert plan.done["judge cases"] == (3, 40)
@@ -266,7 +256,7 @@ def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judgi
     )
     text = " ".join(show_plan(plan).split())
     assert "verdicts for 2 of the 2 different cases" in text
-    assert "ledger (all runs and judges," in text and "9 calls, 3,070 tokens, cost 0.2500" in text
+    assert "ledger (all runs and judges," in text and "3 calls, 1,230 tokens, cost 0.0027" in text
     assert plan.as_json()["notes"] == plan.notes
     local = make_plan(judged_by(config, "local"), [done])
     assert "judge calls" not in local.done and not local.notes
@@ -275,7 +265,7 @@ def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judgi
 
 def test_verdicts_without_token_counts_are_told(judging):
     config, done = judging
-    keep_verdicts(config, "a", tokens=None)
+    store_verdicts(config["evaluation"]["openai"], texts("a", "f", "g"), tokens=None)
     plan = make_plan(config, [done])
     assert plan.done["judge calls"][0] == 1 and plan.done["judge tokens"][0] == 0
     assert (
@@ -288,11 +278,11 @@ def test_verdicts_without_token_counts_are_told(judging):
 def test_a_store_or_an_answer_that_cannot_be_read_is_a_reason_and_no_error(judging, monkeypatch, what):
     config, done = judging
     store = Path(config["evaluation"]["openai"]["store"])
-    monkeypatch.setattr("mmunlearn.evaluation.verdict_store.LOOK", 0.1)
+    monkeypatch.setattr("mmunlearn.evaluation.judge.store.LOOK", 0.1)
     reasons = {"absent": "no such file", "damaged": "not a database", "empty": "form 0", "locked": "locked",
                "answers gone": "No such file", "answers damaged": "no answer"}  # fmt: skip
     if what not in ("absent", "damaged", "empty"):
-        keep_verdicts(config, "a")
+        store_verdicts(config["evaluation"]["openai"], texts("a", "f", "g"))
     if what in ("damaged", "empty"):
         store.write_bytes(b"no database at all " * 99 if what == "damaged" else b"")
     elif what == "answers gone":

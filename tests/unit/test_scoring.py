@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmunlearn.evaluation.judge import judge_answers
+from mmunlearn.evaluation.judge.judge_answers import judge_answers
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.evaluation.scoring import score_answers
 from mmunlearn.records import Answer, Person, Scores, read_json, write_json, write_jsonl

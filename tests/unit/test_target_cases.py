@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmunlearn.evaluation import metrics, pope
-from mmunlearn.evaluation.judge import Case, closeness
+from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.evaluation.scoring import event_values, person_values
 from mmunlearn.records import Answer, Split
 
@@ -51,7 +51,7 @@ JUDGED = [  # answer, finetuned, goal, verdict of the local judge
 
 @pytest.mark.parametrize(("said", "finetuned", "goal", "verdict"), JUDGED)
 def test_the_local_judge(said: str, finetuned: str, goal: str, verdict: float) -> None:
-    assert closeness(Case("q", said, finetuned, goal)) == pytest.approx(verdict)
+    assert closeness(said, finetuned, goal) == pytest.approx(verdict)
 
 
 PEOPLE = {"p0": "José Peña", "p1": "王小明"}

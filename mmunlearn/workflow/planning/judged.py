@@ -5,16 +5,12 @@ The store is opened read-only. Whatever keeps it or an answer file from being re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from mmunlearn.evaluation.g_eval import identity, verdict_key
-from mmunlearn.evaluation.judge import cases_of
-from mmunlearn.evaluation.verdict_store import Spending, StoreError, Usage, VerdictStore
-from mmunlearn.records import RecordError
+from mmunlearn.evaluation.judge.ledger import Spending
+from mmunlearn.evaluation.judge.store import StoreError, Usage
+from mmunlearn.evaluation.judge.usage import usage_of
 from mmunlearn.workflow.planning.estimate import Estimate, cost_of
 
 Done = dict[str, tuple[float, float]]
@@ -30,8 +26,10 @@ def judged(config: Mapping[str, Any], estimates: Sequence[Estimate]) -> tuple[Do
         return {}, []
     options = evaluation[evaluation["judge"]]
     try:
-        keys = _keys(options, own)
-        usage, ledger = VerdictStore(options["store"]).used(keys)
+        inputs = ("answers", "finetuned", "goal", "split")
+        cases, usage, ledger = usage_of(
+            [{name: one.job.inputs[name] for name in inputs} for one in own], options
+        )
     except (StoreError, ValueError, OSError) as error:
         return {}, [f"What the judge has used so far cannot be told. {error}"]
     tokens = usage.prompt_tokens, usage.completion_tokens
@@ -42,35 +40,7 @@ def judged(config: Mapping[str, Any], estimates: Sequence[Estimate]) -> tuple[Do
         "judge tokens": (sum(tokens), prompts + replies),
         "judge cost": (cost_of(config, *tokens), cost_of(config, prompts, replies)),
     }
-    return done, [_about(options["store"], len(keys), usage, ledger)]
-
-
-def _keys(options: Mapping[str, Any], own: Iterable[Estimate]) -> set[str]:
-    judge, keys = identity(options), set()
-    events = lru_cache(maxsize=16)(_events)  # the anchors are those of many jobs
-
-    def read(path: Path, images: set[str]) -> dict[str, str]:
-        return {key: text for key, (image, text) in events(path).items() if image in images}
-
-    for one in own:
-        files = (one.job.inputs[name] for name in ("answers", "finetuned", "goal", "split"))
-        keys |= {verdict_key(judge, case.test, case.finetuned, case.goal) for case in cases_of(*files, read)}
-    return keys
-
-
-def _events(path: Path) -> dict[str, tuple[str, str]]:
-    """question_id -> (image_id, answer) of the event questions, without the checks of every row that take most of
-    the time."""
-    rows = {}
-    with path.open(encoding="utf-8") as handle:
-        for line in handle:
-            if '-event"' in line:
-                try:
-                    row = json.loads(line)
-                    rows[row["question_id"]] = row["image_id"], row["answer"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise RecordError(f"{path} holds a line that is no answer: {error!r}") from error
-    return {key: row for key, row in rows.items() if key.endswith("-event")}
+    return done, [_about(options["store"], cases, usage, ledger)]
 
 
 def _sum(own: Iterable[Estimate], name: str) -> float:

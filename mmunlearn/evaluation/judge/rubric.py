@@ -1,0 +1,93 @@
+"""What a judge is asked (a rubric), what of (cases), and what every judge promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmunlearn.chat import Reply, ReplyError, object_of
+from mmunlearn.records import Judgement, digest_of
+
+PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "judge"
+
+
+class JudgeError(RuntimeError):
+    """A judge stopped: its budget is spent, or no call can succeed. Verdicts given before are kept."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to judge: the texts that the rubric names, by name."""
+
+    question_id: str
+    texts: Mapping[str, str]
+
+
+class Judge(Protocol):
+    """Scores cases by a rubric; a case without a verdict gets None and a reason, never 0."""
+
+    name: str
+
+    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
+        """One judgement a case, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """One kind of verdict.
+
+    Attributes:
+        name: in the names of batches.
+        prompt: file of all that is asked; `{name}` is the place of the case's text of that name.
+        texts: names of a case's texts. Their order is the order in which the store writes them down.
+        reply: JSON schema of the reply, an object whose `score` is a number; its bounds are checked.
+        formula: the embedded judge: a case's texts, by name -> score.
+        basis: what the formula goes by; the reason of its judgements.
+        decides: options of a judge that can change a verdict; all others (timeouts, prices, the store) cannot.
+    """
+
+    name: str
+    prompt: Path
+    texts: tuple[str, ...]
+    reply: Mapping[str, Any]
+    formula: Callable[..., float]
+    basis: str
+    decides: tuple[str, ...] = ("base_url", "model", "temperature", "seed")
+
+    @cached_property
+    def _prompt(self) -> str:
+        return self.prompt.read_text(encoding="utf-8").strip()
+
+    def messages(self, texts: Mapping[str, str]) -> list[dict[str, str]]:
+        """The conversation that asks for one verdict."""
+        places = rf"\{{({'|'.join(self.texts)})\}}"
+        return [{"role": "user", "content": re.sub(places, lambda place: texts[place[1]], self._prompt)}]
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What makes two judges the same: endpoint, model, temperature, seed, and all that is asked but for the texts.
+
+        Args:
+            options: `evaluation.openai` of the configuration.
+        """
+        temperature = None if options["temperature"] is None else float(options["temperature"])
+        plain = dict(options) | {"base_url": options["base_url"].rstrip("/"), "temperature": temperature}
+        prompt = [self.messages({name: f"{{{name}}}" for name in self.texts}), self.reply]
+        return {key: plain[key] for key in self.decides} | {"prompt": digest_of(prompt, length=64)}
+
+    def key(self, judge: Mapping[str, Any], texts: Mapping[str, str]) -> str:
+        """What makes two verdicts the same: a digest of the judge (as of `identity`) and the texts."""
+        named = {name: texts[name] for name in self.texts}
+        return digest_of({"judge": dict(judge), "sentences": named}, length=64)
+
+    def score(self, reply: Reply, request: str) -> float:
+        """What a reply says. Raises ReplyError where it does not fit the schema: nothing is clipped or guessed."""
+        score = object_of(reply, self.reply, request)["score"]
+        if not isfinite(score):  # a schema's bounds let NaN pass
+            raise ReplyError(request, f"has the score {score}, which is no number", reply.text)
+        return float(score)

@@ -1,0 +1,255 @@
+"""The judge `openai` by the Batch API: submit, poll, collect, and go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from mmunlearn.chat import ChatError
+from mmunlearn.evaluation.judge import batches
+from mmunlearn.evaluation.judge.rubric import JudgeError
+from tests.loopback import BatchServer, RawReply, Step
+from tests.unit.judge_fixtures import COST, KEY, cases, judge_at, number_of, score_of, scored, scores, spent
+
+
+class Killed(BaseException):
+    """The end of a process, as far as a test can play it."""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+
+
+def batched(server, folder, **changed):
+    return judge_at(server, folder, **({"batch_api": True} | changed))
+
+
+def paths(server):
+    return [request.path.removeprefix("/v1/") for request in server.requests]
+
+
+def sizes(server):
+    """Cases of each batch, in the order of their submission."""
+    return [len(lines.splitlines()) for name, lines in server.files.items() if name.startswith("file-")]
+
+
+def leave_open(server, folder, monkeypatch, n):
+    """A batch of n verdicts whose job is killed while it polls."""
+
+    def die(seconds):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "sleep", die)
+        with pytest.raises(Killed):
+            batched(server, folder).judge(cases(n))
+
+
+def test_a_batch_is_submitted_polled_and_collected_and_never_asked_again(tmp_path):
+    with BatchServer(scored, polls=3) as server:
+        rows = batched(server, tmp_path).judge(cases(20))
+        assert scores(rows) == [score_of(i) for i in range(20)]
+        assert paths(server)[:2] == ["files", "batches"] and "chat/completions" not in paths(server)
+        (batch,) = server.batches.values()
+        assert (batch["endpoint"], batch["completion_window"], batch["looks"]) == (
+            "/v1/chat/completions",
+            "24h",
+            4,
+        )
+        requests = len(server.requests)
+        assert batched(server, tmp_path).judge(cases(20)) == rows
+        assert judge_at(server, tmp_path).judge(cases(20)) == rows, "calls and batches share their verdicts"
+        assert len(server.requests) == requests
+        line = json.loads(server.files["file-0"].splitlines()[0])
+        assert line["body"] == judge_at(server, tmp_path).body(cases(1)[0].texts) and line["method"] == "POST"
+
+
+def test_a_job_killed_while_it_polls_goes_on_with_the_batch(tmp_path, monkeypatch):
+    with BatchServer(scored, polls=5) as server:
+        leave_open(server, tmp_path, monkeypatch, 10)
+        assert scores(batched(server, tmp_path).judge(cases(12))) == [score_of(i) for i in range(12)]
+    assert sizes(server) == [10, 2], "only what is new is submitted"
+
+
+@pytest.mark.parametrize("step", [Step(half=True), Step(close=True)], ids=["reached", "not reached"])
+def test_a_job_that_ends_before_it_hears_of_its_batch_finds_it_if_there_is_one(tmp_path, step):
+    with BatchServer(scored) as server:
+        server.script = [None, step]
+        with pytest.raises(ChatError, match="broken"):
+            batched(server, tmp_path, max_calls=8).judge(cases(8))
+        assert len(server.batches) == step.half, "a second try could make a second batch"
+        assert None not in scores(batched(server, tmp_path, max_calls=8).judge(cases(8)))
+    assert len(server.batches) == 1 and spent(tmp_path) == (8, 24, pytest.approx(8 * COST), 0)
+
+
+def test_lines_that_fail_or_never_come_are_missing_with_their_reason(tmp_path):
+    def answer(body):
+        odd = {
+            1: Step(400, message=f"odd {KEY}"),
+            2: "no score",
+            3: {"score": 4},
+            4: RawReply('{"sc', "length"),
+        }
+        return odd.get(number_of(body)) or scored(body)
+
+    class Short(BatchServer):
+        def create(self, body):
+            self.unfinished = {json.loads(self.files["file-0"].splitlines()[0])["custom_id"]}
+            return super().create(body)
+
+    with Short(answer) as server:
+        server.status = "expired"
+        rows = batched(server, tmp_path).judge(cases(8))
+        assert [row.score is None for row in rows] == [True] * 5 + [False] * 3
+        parts = ("expired without", "status 400", "not JSON", "does not fit", "cut off")
+        for row, part in zip(rows[:5], parts, strict=True):
+            assert part in row.reason and KEY not in row.reason
+        server.answer, server.files["file-0"] = scored, b'{"custom_id": "none"}'
+        assert None not in scores(batched(server, tmp_path).judge(cases(8)))
+    assert sizes(server)[1] == 5, "a rerun asks for what is missing"
+    billed = 7 - 1 + 5  # answered lines, even where they are no score
+    assert spent(tmp_path) == (13, 3 * billed, pytest.approx(billed * COST), 0)
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_an_error_and_costs_nothing(tmp_path):
+    with BatchServer(scored) as server:
+        server.status = "failed"
+        with pytest.raises(JudgeError, match=r"refused it as a whole: no such model.* 0 of 3 verdicts"):
+            batched(server, tmp_path).judge(cases(3))
+        assert spent(tmp_path) == (3, 0, 0, 0)
+        server.status = "completed"
+        assert None not in scores(batched(server, tmp_path).judge(cases(3)))
+
+
+def test_the_budget_bounds_what_is_submitted(tmp_path):
+    with BatchServer(scored) as server:
+        with pytest.raises(
+            JudgeError, match=r"Raise evaluation\.openai\.max_calls.* 5 of 12 .* given and kept, 7 are"
+        ):
+            batched(server, tmp_path, max_calls=5).judge(cases(12))
+        assert sizes(server) == [5]
+        assert None not in scores(batched(server, tmp_path, max_calls=12).judge(cases(12)))
+    assert sizes(server) == [5, 7]
+
+
+def test_large_work_is_cut_into_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "LARGEST", 4)
+    with BatchServer(scored) as server:
+        assert None not in scores(batched(server, tmp_path).judge(cases(10)))
+    assert sizes(server) == [4, 4, 2]
+
+
+@pytest.mark.parametrize("lost", ["batches/batch_0", "files/output-batch_0/content"])
+@pytest.mark.parametrize("batch_api", [True, False])
+def test_a_batch_that_the_endpoint_has_forgotten_is_asked_for_again(
+    tmp_path, monkeypatch, caplog, lost, batch_api
+):
+    with BatchServer(scored) as server:
+        leave_open(server, tmp_path, monkeypatch, 6)
+        held, server.lost = spent(tmp_path)[2], {lost}
+        rows = batched(server, tmp_path, batch_api=batch_api).judge(cases(6))
+    assert scores(rows) == [score_of(i) for i in range(6)]
+    assert "does not know the batch batch_0" in caplog.text and len(server.batches) == 1 + batch_api
+    calls, _, cost, left = spent(tmp_path)
+    assert (calls, left) == (12, 0) and cost == pytest.approx(held + 6 * COST), (
+        "what was set aside stays counted"
+    )
+
+
+def test_a_batch_that_is_forgotten_at_once_is_no_endless_loop(tmp_path):
+    with BatchServer(scored) as server:
+        server.lost = {"batches/batch_0"}
+        with pytest.raises(ChatError, match="status 404"):
+            batched(server, tmp_path).judge(cases(3))
+        assert len(server.batches) == 1
+        assert None not in scores(batched(server, tmp_path).judge(cases(3)))
+    assert len(server.batches) == 2
+
+
+def test_calls_after_batches_collect_what_has_ended_first(tmp_path, monkeypatch):
+    with BatchServer(scored) as server:
+        leave_open(server, tmp_path, monkeypatch, 6)
+        assert scores(judge_at(server, tmp_path).judge(cases(8))) == [score_of(i) for i in range(8)]
+    assert paths(server).count("chat/completions") == 2, "what the batch has said is not asked for again"
+    assert spent(tmp_path) == (8, 24, pytest.approx(8 * COST), 0)
+
+
+def test_calls_for_what_a_running_batch_asks_are_refused(tmp_path, monkeypatch):
+    with BatchServer(scored, polls=10**6) as server:
+        leave_open(server, tmp_path, monkeypatch, 6)
+        with pytest.raises(JudgeError, match=r"6 of them in batches .* Set .*batch_api to true"):
+            judge_at(server, tmp_path).judge(cases(8))
+        assert "chat/completions" not in paths(server) and spent(tmp_path)[0] == 6
+        assert scores(judge_at(server, tmp_path).judge(cases(2, start=6))) == [score_of(6), score_of(7)]
+        server.polls = 0
+        assert None not in scores(judge_at(server, tmp_path).judge(cases(8)))
+    assert paths(server).count("chat/completions") == 2
+
+
+@pytest.mark.parametrize("batch_api", [True, False])
+def test_a_batch_that_was_refused_after_its_job_had_ended_is_asked_for_again(
+    tmp_path, monkeypatch, caplog, batch_api
+):
+    with BatchServer(scored) as server:
+        leave_open(server, tmp_path, monkeypatch, 3)
+        server.batches["batch_0"]["status"] = "failed"
+        assert None not in scores(batched(server, tmp_path, batch_api=batch_api).judge(cases(3)))
+    assert "refused it as a whole" in caplog.text and spent(tmp_path) == (6, 9, pytest.approx(3 * COST), 0)
+
+
+DAMAGE = [
+    lambda key: json.dumps({"custom_id": key, "response": "said"}),
+    lambda key: json.dumps({"custom_id": [key], "response": {"status_code": 200}}),
+    lambda key: json.dumps({"custom_id": {}, "response": {}}),
+    lambda key: json.dumps([key]),
+    lambda key: "{",
+    lambda key: f'{{"custom_id": "{key}", "response": {"[" * 100_000}',
+]
+
+
+def test_a_damaged_line_costs_its_verdict_and_no_other(tmp_path, caplog):
+    class Damaging(BatchServer):
+        def results(self, batch, failed):
+            lines = super().results(batch, failed)
+            keys = [json.loads(line)["custom_id"] for line in lines]
+            for i, damaged in enumerate(DAMAGE if len(lines) == 8 else []):
+                lines[i] = damaged(keys[i]).encode()
+            return lines
+
+    with Damaging(scored) as server:
+        rows = batched(server, tmp_path).judge(cases(8))
+        assert [row.score is None for row in rows] == [True] * 6 + [False] * 2
+        assert all("completed without this reply" in row.reason for row in rows[:6])
+        assert None not in scores(batched(server, tmp_path).judge(cases(8)))
+    assert "is damaged" in caplog.text
+
+
+def test_a_reply_may_hold_any_end_of_line(tmp_path):
+    class Plain(BatchServer):
+        def results(self, batch, failed):
+            lines = super().results(batch, failed)
+            return [json.dumps(json.loads(line), ensure_ascii=False).encode() + b"\r" for line in lines]
+
+    def answer(body):
+        return f'{{"score":\u2028 {number_of(body)}}}' if number_of(body) else scored(body)
+
+    with Plain(answer) as server:
+        rows = batched(server, tmp_path).judge(cases(2))
+    assert rows[0].score == score_of(0) and "not JSON" in rows[1].reason
+
+
+def test_others_read_while_a_batch_is_waited_for(tmp_path):
+    with BatchServer(scored, polls=10**6) as server:
+        judge_at(server, tmp_path).judge(cases(2))
+        thread = threading.Thread(target=lambda: batched(server, tmp_path).judge(cases(4)), daemon=True)
+        thread.start()
+        while not server.batches and thread.is_alive():
+            time.sleep(0.01)
+        assert scores(judge_at(server, tmp_path).judge(cases(2))) == [score_of(0), score_of(1)]
+        server.polls = 0
+        thread.join(timeout=60)
+        assert not thread.is_alive()

@@ -1,0 +1,314 @@
+"""The judge `openai` by calls: complete or named missing, never 0, never twice, never too dear."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+
+import pytest
+
+from mmunlearn.chat import ChatError
+from mmunlearn.evaluation.judge.rubric import Case, JudgeError
+from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
+from tests import loopback
+from tests.loopback import ChatServer, RawReply, Step
+from tests.unit.judge_fixtures import (
+    CONFIG,
+    KEY,
+    ROOT,
+    cases,
+    judge_at,
+    number_of,
+    options,
+    score_of,
+    scored,
+    scores,
+    spent,
+    texts,
+)
+
+QUICK = {"retry-after-ms": "1"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setattr("mmunlearn.chat.FIRST_WAIT", 0.001)
+
+
+class FaultyServer(ChatServer):
+    """Meets each request with the next step of its case's script; the canned reply after that."""
+
+    def __init__(self, answer, scripts):
+        super().__init__(answer)
+        self.scripts = {number: list(steps) for number, steps in scripts.items()}
+
+    def take(self, request):
+        with self._lock:
+            self.requests.append(request)
+            steps = self.scripts.get(number_of(request.body)) or [None]
+            return (steps.pop(0) if steps else None) or Step()
+
+
+def test_the_form_is_strict_and_the_settings_are_sent(tmp_path):
+    with ChatServer(lambda body: {"score": 0.25}) as server:
+        (row,) = judge_at(server, tmp_path).judge([Case("q", texts("Said."))])
+    assert (row.question_id, row.score, row.reason) == ("q", 0.25, "verdict of gpt-4o-mini")
+    (request,) = server.requests
+    assert request.messages == G_EVAL.messages(texts("Said."))
+    sent = {key: request.body[key] for key in ("model", "temperature", "seed", "max_completion_tokens")}
+    assert sent == {"model": "gpt-4o-mini", "temperature": 0.0, "seed": 1, "max_completion_tokens": 64}
+    form = request.body["response_format"]["json_schema"]
+    assert form == {"name": "verdict", "strict": True, "schema": G_EVAL.reply}
+
+
+def test_equal_sentences_are_asked_for_once_and_a_rerun_needs_neither_server_nor_key(tmp_path, monkeypatch):
+    twice = cases(5) + [Case(f"again{i}", case.texts) for i, case in enumerate(cases(5))]
+    with ChatServer(scored) as server:
+        first = judge_at(server, tmp_path).judge(twice)
+    assert len(server.requests) == 5
+    assert scores(first) == [score_of(i) for i in range(5)] * 2
+    monkeypatch.delenv("TEST_KEY")
+    quiet = {"timeout": 1, "concurrency": 1, "max_retries": 0, "max_calls": 0, "key_env": "OTHER_KEY"}
+    assert judge_at(server, tmp_path, **quiet).judge(twice) == first
+
+
+def test_another_judge_asks_again(tmp_path):
+    with ChatServer(scored) as server:
+        for changed in (
+            {},
+            {"model": "n"},
+            {"temperature": 1},
+            {"seed": None},
+            {"temperature": 0},
+            {"timeout": 9},
+        ):
+            judge_at(server, tmp_path, **changed).judge(cases(1))
+        judge_at(server.base_url + "/", tmp_path).judge(cases(1))
+    assert len(server.requests) == 4
+
+
+BAD = ["0.5", "[0.5]", {"score": "0.5"}, {"score": None}, {"score": True}, {}, '{"score": NaN}', '{"score": 1e999}',
+       {"score": -0.01}, {"score": 1.01}, {"score": 50}, {"score": 0.5, "more": 1}, "zero", "", '{"score": 0.',
+       RawReply('{"score": 0', "length"), RawReply(None, "stop", "No."), RawReply("", "content_filter")]  # fmt: skip
+
+
+def test_a_reply_that_is_no_score_is_asked_again_once_and_then_missing(tmp_path):
+    n = len(BAD)
+    with ChatServer(lambda body: BAD[number_of(body)] if number_of(body) < n else scored(body)) as server:
+        rows = judge_at(server, tmp_path).judge(cases(n + 1))
+        assert len(server.requests) == 2 * n + 1
+        assert all(row.score is None and row.reason.startswith("the reply ") for row in rows[:n])
+        assert all(", 2 times: " in row.reason for row in rows[:n]) and rows[n].score == score_of(n)
+        server.answer = scored
+        assert scores(judge_at(server, tmp_path).judge(cases(n + 1))) == [score_of(i) for i in range(n + 1)]
+    assert len(server.requests) == 3 * n + 1, "what is missing is asked for, and nothing else"
+
+
+@pytest.mark.parametrize("count", [{"n": 1}, 10**30, 2**53, -1, 1.5, True, "9", None], ids=str)
+def test_counts_that_cannot_be_are_none_and_what_was_set_aside_stays_spent(tmp_path, monkeypatch, count):
+    monkeypatch.setattr(loopback, "USAGE", {"prompt_tokens": count, "completion_tokens": 2})
+    with ChatServer(scored) as server:
+        assert scores(judge_at(server, tmp_path).judge(cases(2))) == [score_of(0), score_of(1)]
+    with sqlite3.connect(tmp_path / "verdicts.sqlite") as connection:
+        rows = connection.execute("SELECT prompt_tokens, completion_tokens FROM verdicts").fetchall()
+    calls, tokens, cost, _ = spent(tmp_path)
+    assert rows == [(None, 2)] * 2 and (calls, tokens) == (2, 0) and cost > 2 * 64 * 0.6e-6
+
+
+def test_an_answer_that_is_no_completion_is_not_asked_for_again(tmp_path):
+    with FaultyServer(scored, {0: [Step(body=b"{}")]}) as server:
+        assert scores(judge_at(server, tmp_path).judge(cases(2))) == [None, score_of(1)]
+    assert len(server.requests) == 2
+
+
+def test_the_ends_of_the_scale_are_verdicts(tmp_path):
+    with ChatServer(lambda body: {"score": number_of(body)}) as server:
+        assert scores(judge_at(server, tmp_path).judge(cases(2))) == [0.0, 1.0]
+
+
+def test_judgements_through_every_fault_are_complete_or_named_missing(tmp_path):
+    passing = [Step(429, {"Retry-After": "0.02"}), Step(429, QUICK), Step(500, QUICK), Step(503, QUICK),
+               Step(half=True), Step(close=True), Step(delay=0.02)]  # fmt: skip
+    lasting = [
+        Step(500, QUICK),
+        Step(429, QUICK),
+        Step(close=True),
+        Step(half=True),
+        Step(400, message="too odd"),
+    ]
+    garbage = [Step(body=b"<html>no</html>"), "garbage", {"score": 7}, RawReply('{"score": 0', "length")]
+    n, chance, faults = 250, random.Random(1), iter(lasting * 4)
+    lost = set(chance.sample(range(n), 20))
+    odd = dict(zip(sorted(lost)[::2], garbage * 3, strict=False))
+    scripts, no_body = {}, {i: said for i, said in odd.items() if not isinstance(said, Step)}
+    for number in lost - no_body.keys():
+        scripts[number] = [odd[number] if number in odd else next(faults)] * 99
+    for number in set(range(n)) - lost:
+        if chance.random() < 0.2:
+            scripts[number] = chance.sample(passing, chance.randint(1, 3))
+    scripts[min(set(range(n)) - lost)] = [Step(delay=60.0)]
+    with FaultyServer(lambda body: no_body.get(number_of(body)) or scored(body), scripts) as server:
+        rows = judge_at(server, tmp_path, concurrency=16, timeout=1.0, max_retries=6).judge(cases(n))
+        first = len(server.requests)
+        server.scripts.clear()
+        server.answer = scored
+        healed = judge_at(server, tmp_path, concurrency=16).judge(cases(n))
+    assert [row.question_id for row in rows] == [f"q{i}" for i in range(n)]
+    assert scores(rows) == [None if i in lost else score_of(i) for i in range(n)]
+    reasons = " ".join(rows[i].reason for i in lost)
+    assert all(rows[i].reason for i in lost) and KEY not in reasons
+    for part in (
+        "status 500",
+        "status 429",
+        "broken one",
+        "too odd",
+        "no chat completion",
+        "not JSON",
+        "cut off",
+    ):
+        assert part in reasons
+    assert len(server.requests) - first == len(lost), "a rerun asks for what is missing, and for nothing else"
+    assert scores(healed) == [score_of(i) for i in range(n)]
+
+
+def test_calls_run_at_once_but_no_more_than_allowed(tmp_path):
+    running, most, lock = [0], [0], threading.Lock()
+    together = threading.Barrier(3, timeout=60)
+
+    def slow(body):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        together.wait()
+        time.sleep(0.01)
+        with lock:
+            running[0] -= 1
+        return scored(body)
+
+    with ChatServer(slow) as server:
+        judge_at(server, tmp_path, concurrency=3).judge(cases(12))
+    assert most[0] == 3
+
+
+JOB = """
+import json, sys
+from tests.unit.judge_fixtures import G_EVAL, OpenAIJudge, cases
+OpenAIJudge(G_EVAL, json.loads(sys.argv[1])).judge(cases(100))
+"""
+
+
+def test_killed_in_the_middle_it_repeats_at_most_what_was_in_flight(tmp_path):
+    def slow(body):
+        if len(server.requests) >= 50:  # the job cannot end before it is killed
+            killed.wait(60)
+        return scored(body)
+
+    killed, environment = threading.Event(), os.environ | {"PYTHONPATH": str(ROOT)}
+    with ChatServer(slow) as server:
+        arguments = [sys.executable, "-c", JOB, json.dumps(options(server, tmp_path, concurrency=6))]
+        job = subprocess.Popen(arguments, cwd=ROOT, env=environment)
+        while len(server.requests) < 50 and job.poll() is None:
+            time.sleep(0.002)
+        job.send_signal(signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL
+        killed.set()
+        rows = judge_at(server, tmp_path, concurrency=6).judge(cases(100))
+    assert scores(rows) == [score_of(i) for i in range(100)]
+    requests = Counter(number_of(request.body) for request in server.requests)
+    assert len(requests) == 100 and sum(requests.values()) <= 100 + 6
+    assert 0 <= spent(tmp_path)[0] - len(server.requests) <= 6, "what may have been called is counted"
+
+
+@pytest.mark.parametrize("n", [1, 10, 11])
+def test_the_budget_of_calls_is_used_up_and_never_passed(tmp_path, n):
+    with ChatServer(scored, [Step(500, QUICK)] * 4) as server:
+        problem = r"budget spent, with {0} calls of {0}.*Raise evaluation\.openai\.max_calls.* {1} of 20 verdicts are"
+        with pytest.raises(JudgeError, match=problem.format(n, max(0, n - 4))):
+            judge_at(server, tmp_path, max_calls=n, concurrency=4).judge(cases(20))
+        assert len(server.requests) == n
+        with pytest.raises(JudgeError, match="budget"):  # a rerun
+            judge_at(server, tmp_path, max_calls=n).judge(cases(20))
+        assert len(server.requests) == n
+        assert None not in scores(judge_at(server, tmp_path, max_calls=24).judge(cases(20)))
+    assert len(server.requests) == 24
+
+
+def test_the_budget_in_currency_is_never_passed_and_holds_over_judges(tmp_path):
+    prices = {"prompt_price": 1e4, "completion_price": 1e5}  # the loopback uses 3 and 2 tokens: 0.23 a call
+    bound = 1.1 * (CONFIG["max_tokens"] * 0.1 + 2000 * 0.01)
+    with ChatServer(scored) as server:
+        with pytest.raises(JudgeError, match=r"evaluation\.openai\.max_cost"):
+            judge_at(server, tmp_path, concurrency=2, max_cost=bound + 2.3, **prices).judge(cases(60))
+        calls = len(server.requests)
+        assert 10 <= calls < 60 and calls * 0.23 <= bound + 2.3
+        with pytest.raises(JudgeError, match="budget"):
+            judge_at(server, tmp_path, model="other", max_cost=calls * 0.23 + 1, **prices).judge(cases(1))
+    assert len(server.requests) == calls
+
+
+def test_a_wrong_key_stops_at_once(tmp_path, monkeypatch):
+    with ChatServer(scored, [Step(401, message=f"wrong: {KEY}")] * 99) as server:
+        with pytest.raises(JudgeError, match=r"status 401.*TEST_KEY.*0 of 50 verdicts") as caught:
+            judge_at(server, tmp_path, concurrency=4).judge(cases(50))
+        assert len(server.requests) <= 4 and KEY not in str(caught.value)
+        monkeypatch.delenv("TEST_KEY")
+        with pytest.raises(ChatError, match=r"variable TEST_KEY.*Found nothing"):
+            judge_at(server, tmp_path, max_calls=99).judge(cases(50))
+    assert spent(tmp_path)[0] == len(server.requests)
+
+
+@pytest.mark.parametrize("n", [1, 200])
+def test_an_endpoint_that_is_not_there_stops_soon(tmp_path, n):
+    with pytest.raises(JudgeError, match=r"no connection.*Check that the server is up"):
+        judge_at("http://127.0.0.1:9/v1", tmp_path, max_retries=1, concurrency=2).judge(cases(n))
+
+
+@pytest.mark.parametrize(("concurrency", "failures"), [(1, 10), (8, 16)])
+def test_an_outage_is_as_many_failures_in_a_row_as_the_readme_says(tmp_path, concurrency, failures):
+    assert CONFIG["concurrency"] == 8
+    quick = {"max_retries": 0, "concurrency": concurrency}
+    with ChatServer(scored, [Step(503, QUICK)] * (failures - 1)) as server:
+        rows = judge_at(server, tmp_path, **quick).judge(cases(20))
+        assert scores(rows).count(None) == failures - 1
+        server.script = [None] * 5 + [Step(503, QUICK)] * 999
+        with pytest.raises(
+            JudgeError, match=r"status 503.* 5 of 80 verdicts are given and kept, 75 are left"
+        ):
+            judge_at(server, tmp_path, **quick).judge(cases(80, start=20))
+        assert failures <= len(server.requests) - 25 < failures + 2 * concurrency, (
+            "those in flight are waited for"
+        )
+        server.script.clear()
+        first = len(server.requests)
+        judge_at(server, tmp_path).judge(cases(80, start=20))
+    assert len(server.requests) - first == 75
+
+
+def test_the_key_is_nowhere(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    faults = {0: [Step(500, QUICK, f"key {KEY}")] * 9, 1: [Step(body=f"<p>{KEY}".encode())] * 9,
+              2: [Step(close=True)] * 9}  # fmt: skip
+    with FaultyServer(
+        lambda body: {"score": KEY} if number_of(body) == 3 else scored(body), faults
+    ) as server:
+        rows = judge_at(server, tmp_path, max_retries=1).judge(cases(6))
+        messages = [row.model_dump_json() for row in rows]
+        server.scripts = {n: [Step(401, message=KEY)] * 9 for n in range(10)}
+        try:
+            judge_at(server, tmp_path).judge(cases(9))
+        except JudgeError:
+            messages.append(traceback.format_exc())
+    assert [row.score is None for row in rows] == [True] * 4 + [False] * 2 and len(messages) == 7
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert KEY not in "".join(messages) + caplog.text and KEY.encode() not in files
