@@ -1,51 +1,46 @@
-"""Backends by name: each is imported only when it is asked for, so that no phase imports `pocket`."""
+"""What can stand in for another, by name; imported only when it is looked up, so that no phase imports `pocket`."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from mmunlearn.registry import Registry
 
-BACKENDS: dict[str, dict[str, str]] = {
-    "curator": {
+CURATORS = Registry(
+    "curator",
+    "mmunlearn.curation.curate:Curator",
+    {
         "shipped": "mmunlearn.curation.shipped:ShippedCurator",
         "openai": "mmunlearn.curation.openai:OpenAICurator",
     },
-    "generator": {
-        "pocket": "mmunlearn.pocket.generator:build_generator",
-        "flux": "mmunlearn.synthesis.flux:build_generator",
+)
+GENERATORS = Registry(
+    "generator",
+    "mmunlearn.synthesis.generate:Generator",
+    {
+        "pocket": "mmunlearn.pocket.generator:PocketGenerator",
+        "flux": "mmunlearn.synthesis.flux:FluxGenerator",
     },
-    "scorers": {
-        "pocket": "mmunlearn.pocket.scorers:build_scorers",
+)
+SCORERS = Registry(
+    "scorers",
+    "mmunlearn.scorers.protocol:Scorers",
+    {
+        "pocket": "mmunlearn.pocket.scorers:PocketScorers",
         "networks": "mmunlearn.scorers.networks:NetworkScorers",
     },
-    "reference_sets": {
+)
+REFERENCE_SETS = Registry(
+    "reference sets",
+    "mmunlearn.dataset.protocol:ReferenceSets",
+    {
         "pocket": "mmunlearn.pocket.reference_sets:PocketReferenceSets",
         "files": "mmunlearn.dataset.files:FileReferenceSets",
     },
-    "judge": {
+)
+JUDGES = Registry(
+    "judge",
+    "mmunlearn.evaluation.judge.rubric:Judge",
+    {
         "local": "mmunlearn.evaluation.judge.local:LocalJudge",
         "openai": "mmunlearn.evaluation.judge.client:OpenAIJudge",
     },
-}
-
-
-class UnknownBackend(KeyError):
-    """No backend of that kind has the name asked for."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-def backend(kind: str, name: str) -> Any:
-    """The class or factory registered as `name`, imported now.
-
-    Raises:
-        UnknownBackend: names the nearest registered backend.
-    """
-    names = BACKENDS[kind]
-    if name not in names:
-        from mmunlearn.text import nearest
-
-        raise UnknownBackend(f"{kind} backend '{name}' is unknown; {nearest(name, names)}")
-    module, attribute = names[name].split(":")
-    return getattr(import_module(module), attribute)
+)

@@ -38,6 +38,16 @@ class IdError(ValueError):
     """A name that does not follow the grammar; the message says what is expected."""
 
 
+def person_id(number: int) -> str:
+    """A person of the benchmark."""
+    return f"p{number:03d}"
+
+
+def event_id(number: int) -> str:
+    """An event of the benchmark."""
+    return f"e{number:02d}"
+
+
 def image_id(person_id: str, event_id: str) -> str:
     """The picture of a person at an event."""
     return f"{person_id}-{event_id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -24,8 +24,8 @@ class UnknownName(KeyError):
         return str(self.args[0])
 
 
-class Registry(Mapping[str, Entry]):
-    """Name -> entry. Nothing is imported before `load`.
+class Registry(dict[str, Entry]):
+    """Name -> entry. Nothing is imported before `load`; another package may add entries of its own.
 
     Args:
         what: the registered things in the singular, for messages.
@@ -34,25 +34,13 @@ class Registry(Mapping[str, Entry]):
     """
 
     def __init__(self, what: str, base: str, entries: Mapping[str, str | Entry]) -> None:
+        super().__init__(
+            (name, Entry(entry) if isinstance(entry, str) else entry) for name, entry in entries.items()
+        )
         self.what, self._base = what, base
-        self._entries = {
-            name: Entry(entry) if isinstance(entry, str) else entry for name, entry in entries.items()
-        }
 
-    def __getitem__(self, name: str) -> Entry:
-        """Raises UnknownName."""
-        if name not in self._entries:
-            raise UnknownName(f"{self.what} '{name}' is unknown; {nearest(name, self._entries)}")
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
+    def __missing__(self, name: str) -> Entry:
+        raise UnknownName(f"{self.what} '{name}' is unknown; {nearest(name, self)}")
 
     def load(self, name: str) -> type[Any]:
         """The class of a name. Raises UnknownName, and as `load_path`."""
@@ -65,10 +53,10 @@ class Registry(Mapping[str, Entry]):
             ImportError: the path leads nowhere; the cause says why.
             TypeError: what is there does not derive from the registry's base.
         """
-        found, base = _load(self.what, name, path), _load(self.what, name, self._base)
-        if not (isinstance(found, type) and base in found.__mro__):
+        loaded, base = _load(self.what, name, path), _load(self.what, name, self._base)
+        if not (isinstance(loaded, type) and base in loaded.__mro__):
             raise TypeError(f"{self.what} '{name}': {path} is no {self._base.replace(':', '.')}")
-        return found
+        return loaded
 
 
 def _load(what: str, name: str, path: str) -> Any:

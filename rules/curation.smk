@@ -10,7 +10,7 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 rule curate_people:
     input:
-        shipped=GIVEN.shipped_texts("people"),
+        lists=GIVEN.shipped_texts("people"),
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -20,6 +20,7 @@ rule curate_people:
     conda:
         "../envs/curation.yaml"
     params:
+        what="people",
         curator=config["curation"]["backend"],
         decided=[GIVEN.decided["texts"], GIVEN.curator("people")],
         n=config["curation"]["n_people"],
@@ -29,31 +30,25 @@ rule curate_people:
         "../workflow_scripts/curate_people.py"
 
 
-rule curate_events:
+use rule curate_people as curate_events with:
     input:
-        shipped=GIVEN.shipped_texts("events"),
+        lists=GIVEN.shipped_texts("events"),
     output:
         "<results>/curation/drafts/events.jsonl",
     log:
         "<logs>/curate_events.log",
     benchmark:
         "<benchmarks>/curate_events/all.tsv"
-    conda:
-        "../envs/curation.yaml"
     params:
-        curator=config["curation"]["backend"],
+        what="events",
         decided=[GIVEN.decided["texts"], GIVEN.curator("events")],
         n=config["curation"]["n_events"],
-        seed=config["seed"],
-        version=2,
-    script:
-        "../workflow_scripts/curate_events.py"
 
 
 rule accept_texts:
     input:
-        people="<results>/curation/drafts/people.jsonl",
-        events="<results>/curation/drafts/events.jsonl",
+        people_drafts="<results>/curation/drafts/people.jsonl",
+        events_drafts="<results>/curation/drafts/events.jsonl",
     output:
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",

@@ -4,11 +4,4 @@ from mmunlearn.curation.acceptance import accept_texts
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    accept_texts(
-        it.input.people,
-        it.input.events,
-        it.verdicts,
-        it.output.people,
-        it.output.events,
-        reviewers=it.params["reviewers"],
-    )
+    accept_texts(**it.input, **it.output, **it.params, verdicts=it.verdicts)

@@ -5,15 +5,5 @@ from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     build_reference_set(
-        it.output[0],
-        name=it.wildcards["set"],
-        source=it.params["source"],
-        options={**it.params["options"], "device": it.device},
-        n=it.params["n"],
-        seed=it.params["seed"],
-        questions=it.params["questions"],
-        answers=it.params["answers"],
-        size=it.params["size"],
-        events=it.input.events,
-        work=it.work,
+        it.output[0], **it.input, **it.params, name=it.wildcards["set"], device=it.device, work=it.work
     )

@@ -4,11 +4,4 @@ from mmunlearn.dataset.statistics import count_dataset
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    count_dataset(
-        it.input.manifest,
-        it.input.people,
-        it.input.events,
-        it.input.questions,
-        it.input.splits,
-        it.output[0],
-    )
+    count_dataset(it.output[0], **it.input)

@@ -1,15 +1,7 @@
-"""Drafts of people from the curation backend."""
+"""Drafts of people, or of events, from the curation backend."""
 
-from mmunlearn.curation.curate import curate_people
+from mmunlearn.curation.curate import curate
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    curate_people(
-        it.output[0],
-        curator=it.params["curator"],
-        options=it.config["curation"][it.params["curator"]],
-        n=it.params["n"],
-        seed=it.params["seed"],
-        verdicts=it.verdicts,
-        work=it.work,
-    )
+    curate(it.output[0], **it.params, options=it.curator, verdicts=it.verdicts, work=it.work)

@@ -4,11 +4,4 @@ from mmunlearn.review.page import write_sample_page
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    write_sample_page(
-        it.output[0],
-        manifest=it.input.manifest,
-        people=it.input.people,
-        events=it.input.events,
-        share=it.params["share"],
-        seed=it.params["seed"],
-    )
+    write_sample_page(it.output[0], **it.input, **it.params)

@@ -4,4 +4,4 @@ from mmunlearn.review.page import write_text_page
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    write_text_page(it.output[0], people=it.input.people, events=it.input.events)
+    write_text_page(it.output[0], **it.input)

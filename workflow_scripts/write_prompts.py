@@ -4,4 +4,4 @@ from mmunlearn.curation.prompts import write_prompts
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    write_prompts(it.input.people, it.input.events, it.output[0])
+    write_prompts(it.output[0], **it.input)

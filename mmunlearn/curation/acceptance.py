@@ -9,7 +9,7 @@ from pathlib import Path
 from mmunlearn.records import Event, Person, read_jsonl, write_jsonl
 from mmunlearn.verdicts import confirmed, read_verdicts, rejected, text_digest
 
-SHOWN = 10
+NAMED = 10  # texts in a message
 logger = logging.getLogger(__name__)
 
 
@@ -20,53 +20,53 @@ class ReviewPending(RuntimeError):
 def accept_texts(
     people_drafts: Path,
     events_drafts: Path,
-    verdicts: Sequence[Path],
-    people_out: Path,
-    events_out: Path,
+    people: Path,
+    events: Path,
     *,
+    verdicts: Sequence[Path],
     reviewers: int,
 ) -> None:
     """Copy the drafts, provided that every one of them may go on.
 
     Args:
+        people, events: to be written: `<results>/curation/people.jsonl` and `events.jsonl`.
         verdicts: the reviewers' CSV files.
-        people_out, events_out: `<results>/curation/people.jsonl` and `events.jsonl`.
         reviewers: people who must confirm a text; 0: a text goes on unless somebody rejects it.
     Raises:
         ReviewPending: a text is not confirmed by that many, or rejected by anyone.
         RecordError: a file is damaged.
     """
-    said = read_verdicts(verdicts)
-    people, events = read_jsonl(people_drafts, Person), read_jsonl(events_drafts, Event)
-    waiting, refused = [], []
-    for kind, rows in (("person", people), ("event", events)):
-        bad, good = rejected(said, kind), confirmed(said, kind, reviewers)
+    judged = read_verdicts(verdicts)
+    texts = {"person": read_jsonl(people_drafts, Person), "event": read_jsonl(events_drafts, Event)}
+    counts = f"{len(texts['person'])} people and {len(texts['event'])} events"
+    waiting: list[str] = []
+    refused: list[str] = []
+    for kind, rows in texts.items():
+        bad, good = rejected(judged, kind), confirmed(judged, kind, reviewers)
         for row in rows:
-            item, digest = row.person_id if kind == "person" else row.event_id, text_digest(row)
+            item, digest = getattr(row, f"{kind}_id"), text_digest(row)
             if digest in bad:
                 refused.append(item)
             elif reviewers and digest not in good:
                 waiting.append(item)
     if waiting or refused:
-        page = people_out.parents[1] / "review" / "texts.html"
-        raise ReviewPending(_explain(waiting, refused, reviewers, len(people), len(events), page))
-    write_jsonl(people_out, people)
-    write_jsonl(events_out, events)
+        page = people.parents[1] / "review" / "texts.html"
+        raise ReviewPending(_explain(counts, waiting, refused, reviewers, page))
+    write_jsonl(people, texts["person"])
+    write_jsonl(events, texts["event"])
     how = f"each confirmed by {reviewers} or more" if reviewers else "none rejected"
-    logger.info("%d people and %d events go on, %s", len(people), len(events), how)
+    logger.info("%s go on, %s", counts, how)
 
 
-def _explain(
-    waiting: list[str], refused: list[str], reviewers: int, people: int, events: int, page: Path
-) -> str:
-    asked = f"confirmed by {reviewers} different reviewers" if reviewers else "that nobody has rejected"
-    found = [
-        f"{len(items)} {what} ({', '.join(items[:SHOWN])}{', ...' if len(items) > SHOWN else ''})"
+def _explain(counts: str, waiting: list[str], refused: list[str], reviewers: int, page: Path) -> str:
+    condition = f"confirmed by {reviewers} different reviewers" if reviewers else "that nobody has rejected"
+    problems = [
+        f"{len(items)} {what} ({', '.join(items[:NAMED])}{', ...' if len(items) > NAMED else ''})"
         for items, what in ((waiting, "that await review"), (refused, "that somebody rejected"))
         if items
     ]
     return (
-        f"Asked for {people} people and {events} events {asked}. Found {' and '.join(found)}. "
+        f"Asked for {counts} {condition}. Found {' and '.join(problems)}. "
         f"Open {page} (`make review` makes it), judge the texts, save the CSV into the folder that review.verdicts "
         "names and run again. A language model is asked anew for a rejected text; a shipped one is replaced by the "
         "next of its file, so correct it there, add one, or ask for fewer, where all are in use."

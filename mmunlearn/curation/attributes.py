@@ -1,8 +1,8 @@
 """Who the people of the benchmark are, before they have a name: random, balanced combinations of attributes.
 
 PEBench (section III-A) combines job, birthplace, age and gender at random and balances them (section III-B,
-Figure 4). It gives counts only: 17 categories with 75 occupations, 7 continents with 55 regions. The lists are
-`resources/curation/*.yaml`.
+Figure 4). It gives counts only: 17 categories with 75 occupations, 7 continents with 55 regions. The lists, and the
+ages that suit an occupation, are `resources/curation/*.yaml`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import yaml
 
@@ -20,32 +21,6 @@ from mmunlearn.seeds import derive_seed
 GENDERS = ("woman", "man")
 AGE_BANDS = ((18, 29), (30, 44), (45, 59), (60, 79))
 """First and last age of each band; people are spread evenly over the bands."""
-
-# Training and retirement: what is not named here may have any age.
-YOUNGEST = {
-    **dict.fromkeys(("firefighter", "pastry chef", "software developer", "swimming coach"), 19),
-    **dict.fromkeys(("paramedic", "police officer", "fencing instructor", "horse trainer", "novelist"), 20),
-    **dict.fromkeys(("crane operator", "tram driver", "truck driver", "land surveyor"), 21),
-    **dict.fromkeys(("real estate broker", "radio presenter", "kindergarten teacher", "nurse"), 21),
-    **dict.fromkeys(("coast guard officer", "naval officer", "mountain guide", "midwife"), 22),
-    **dict.fromkeys(("librarian", "music teacher", "journalist", "translator", "winemaker", "sommelier"), 22),
-    **dict.fromkeys(("mathematics teacher", "market analyst", "tax accountant", "helicopter pilot"), 23),
-    **dict.fromkeys(("botanist", "chemist", "geologist", "meteorologist", "costume designer"), 23),
-    **dict.fromkeys(("civil engineer", "robotics engineer", "cinematographer", "choreographer"), 24),
-    **dict.fromkeys(("marine biologist", "forensic scientist", "film director", "theatre director"), 25),
-    **dict.fromkeys(("dentist", "veterinarian", "defence lawyer"), 26),
-    **dict.fromkeys(("ferry captain", "hotel manager"), 28),
-    **dict.fromkeys(("bank manager", "notary"), 30),
-    "surgeon": 32,
-    "university professor": 34,
-    "judge": 38,
-}
-OLDEST = {
-    **dict.fromkeys(("coast guard officer", "firefighter", "naval officer", "police officer"), 59),
-    **dict.fromkeys(("helicopter pilot", "paramedic"), 59),
-    **dict.fromkeys(("crane operator", "kindergarten teacher", "midwife", "nurse", "tram driver"), 66),
-    **dict.fromkeys(("ferry captain", "mountain guide", "surgeon", "truck driver"), 70),
-}
 _FOLDER = Path(__file__).resolve().parents[2] / "resources" / "curation"
 
 
@@ -65,8 +40,7 @@ def sample_attributes(n: int, seed: int) -> list[Attributes]:
 
     No two genders, occupations, regions or age bands differ by more than one person. Categories and continents
     follow from their occupations and regions: which of these come once more than others is chosen so that the
-    categories and continents are as even as the lengths of their lists permit. Ages suit the job
-    (`YOUNGEST`, `OLDEST`).
+    categories and continents are as even as the lengths of their lists permit. Ages suit the job.
 
     Raises:
         ValueError: `n` is negative.
@@ -81,36 +55,44 @@ def sample_attributes(n: int, seed: int) -> list[Attributes]:
         bands = _fit(jobs, _balanced({band: [band] for band in AGE_BANDS}, n, rng), rng)
         if bands is not None:
             break
-    ages = [rng.randint(*_overlap(job, band)) for job, band in zip(jobs, bands, strict=True)]
     return [
         Attributes(
             job=job,
             job_category=categories()[job],
             birthplace=place,
             continent=continents()[place],
-            age=age,
+            age=rng.choice(_ages_within(band, job)),
             gender=gender,
         )
-        for job, place, age, gender in zip(jobs, places, ages, genders, strict=True)
+        for job, place, gender, band in zip(jobs, places, genders, bands, strict=True)
     ]
+
+
+def ages(job: str) -> tuple[int, int]:
+    """First and last age that suit an occupation."""
+    youngest, oldest = _group_of("ages", "youngest"), _group_of("ages", "oldest")
+    return youngest.get(job, AGE_BANDS[0][0]), oldest.get(job, AGE_BANDS[-1][1])
 
 
 def categories() -> dict[str, str]:
     """The category of each of the 75 occupations."""
-    return _owners(_groups("occupations"))
+    return _group_of("occupations")
 
 
 def continents() -> dict[str, str]:
     """The continent of each of the 55 regions."""
-    return _owners(_groups("regions"))
+    return _group_of("regions")
 
 
 @cache
-def _groups(name: str) -> dict[str, list[str]]:
+def _groups(name: str) -> dict[str, Any]:
     return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def _owners(groups: dict[str, list[str]]) -> dict[str, str]:
+@cache
+def _group_of(name: str, part: str | None = None) -> dict:
+    """The group of every value of a list, or of a part of it."""
+    groups = _groups(name) if part is None else _groups(name)[part]
     return {value: group for group, values in groups.items() for value in values}
 
 
@@ -133,12 +115,12 @@ def _fit(jobs: list[str], bands: list[tuple[int, int]], rng: Random) -> list[tup
     """Exchange age bands between people until every job has one it permits; None where that fails."""
     bands = list(bands)
     for here, job in enumerate(jobs):
-        if _permits(job, bands[here]):
+        if _ages_within(bands[here], job):
             continue
         partners = [
             there
-            for there in range(len(jobs))
-            if _permits(job, bands[there]) and _permits(jobs[there], bands[here])
+            for there, other in enumerate(jobs)
+            if _ages_within(bands[there], job) and _ages_within(bands[here], other)
         ]
         if not partners:
             return None
@@ -147,11 +129,7 @@ def _fit(jobs: list[str], bands: list[tuple[int, int]], rng: Random) -> list[tup
     return bands
 
 
-def _permits(job: str, band: tuple[int, int]) -> bool:
-    first, last = _overlap(job, band)
-    return first <= last
-
-
-def _overlap(job: str, band: tuple[int, int]) -> tuple[int, int]:
-    """First and last age of `band` that the job permits."""
-    return max(band[0], YOUNGEST.get(job, band[0])), min(band[1], OLDEST.get(job, band[1]))
+def _ages_within(band: tuple[int, int], job: str) -> range:
+    """The ages of a band that suit the job."""
+    (first, last), (youngest, oldest) = band, ages(job)
+    return range(max(first, youngest), min(last, oldest) + 1)

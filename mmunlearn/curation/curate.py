@@ -1,16 +1,17 @@
-"""People and events from a curation backend, checked for what the benchmark relies on."""
+"""Drafts of people and events from a curation backend, checked for what the benchmark relies on."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import CURATORS
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
 from mmunlearn.text import fold
 from mmunlearn.verdicts import read_verdicts, rejected
@@ -19,9 +20,26 @@ logger = logging.getLogger(__name__)
 ENTITIES = Path(__file__).resolve().parents[2] / "resources" / "mlubench_entities.sha256"
 
 
-def curate_people(
+class Curator(ABC):
+    """Writes the texts of the data set; `rejected` are digests of texts that reviewers refuse."""
+
+    @abstractmethod
+    def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:
+        """`options`: the backend's own keys (`curation.<backend>`); `work`: folder of resumable files."""
+
+    @abstractmethod
+    def people(self, n: int, rejected: Collection[str]) -> list[Person]:
+        """n people."""
+
+    @abstractmethod
+    def events(self, n: int, rejected: Collection[str]) -> list[Event]:
+        """n events."""
+
+
+def curate(
     output: Path,
     *,
+    what: Literal["people", "events"],
     curator: str,
     options: Mapping[str, Any],
     n: int,
@@ -29,42 +47,21 @@ def curate_people(
     verdicts: Sequence[Path],
     work: Path,
 ) -> None:
-    """Write `n` drafts of people, none of which a reviewer has rejected.
+    """Write `n` drafts of people or events, none of which a reviewer has rejected.
 
     Args:
         curator, options: the curation backend and its own settings.
         verdicts: the reviewers' CSV files.
         work: folder of resumable files, such as a language model's replies.
     Raises:
-        RecordError: an id or a name occurs twice, or a name is not fit (`name_problem`).
+        RecordError: they are not fit, see `check_people` and `check_events`.
     """
-    author = backend("curator", curator)(options, seed=seed, work=work)
-    rows = author.people(n, rejected(read_verdicts(verdicts), "person"))
-    check_people(rows)
+    kind, check = ("person", check_people) if what == "people" else ("event", check_events)
+    backend = CURATORS.load(curator)(options, seed=seed, work=work)
+    rows = getattr(backend, what)(n, rejected(read_verdicts(verdicts), kind))
+    check(rows)
     write_jsonl(output, rows)
-    logger.info("%d people from the %s curator", len(rows), curator)
-
-
-def curate_events(
-    output: Path,
-    *,
-    curator: str,
-    options: Mapping[str, Any],
-    n: int,
-    seed: int,
-    verdicts: Sequence[Path],
-    work: Path,
-) -> None:
-    """Write `n` drafts of events, as `curate_people` does.
-
-    Raises:
-        RecordError: an id, a theme or a description occurs twice.
-    """
-    author = backend("curator", curator)(options, seed=seed, work=work)
-    rows = author.events(n, rejected(read_verdicts(verdicts), "event"))
-    check_events(rows)
-    write_jsonl(output, rows)
-    logger.info("%d events from the %s curator", len(rows), curator)
+    logger.info("%d %s from the %s curator", len(rows), what, curator)
 
 
 def check_people(people: Sequence[Person]) -> None:
@@ -73,13 +70,23 @@ def check_people(people: Sequence[Person]) -> None:
     Raises:
         RecordError: names the person and says what to do; also where an id occurs twice or holds a hyphen.
     """
-    _require_unique("person_id", [person.person_id for person in people])
-    _require_plain("person_id", [person.person_id for person in people])
+    _require_ids("person_id", [person.person_id for person in people])
     _require_unique("name", [fold(person.name) for person in people])
     for index, person in enumerate(people):
         others = [other.name for other in (*people[:index], *people[index + 1 :])]
         if problem := name_problem(person.name, others):
             raise RecordError(f"{person.person_id}: {problem}")
+
+
+def check_events(events: Sequence[Event]) -> None:
+    """Descriptions are the answers: two events must not share one.
+
+    Raises:
+        RecordError: an id, a theme or a description occurs twice, or an id holds a hyphen.
+    """
+    _require_ids("event_id", [event.event_id for event in events])
+    _require_unique("theme", [event.theme.casefold() for event in events])
+    _require_unique("description", [event.description.casefold() for event in events])
 
 
 def name_problem(name: str, others: Sequence[str]) -> str | None:
@@ -102,31 +109,24 @@ def name_problem(name: str, others: Sequence[str]) -> str | None:
             return f"the name '{other}' is part of '{name}': rename one of the two"
     for first, last in combinations(range(len(words) + 1), 2):
         run = " ".join(words[first:last])
-        if hashlib.sha256(run.encode()).hexdigest() in _entities():
+        if hashlib.sha256(run.encode()).hexdigest() in entities(ENTITIES):
             return f"the name '{name}' holds '{run}', an entity of MLUBench: rename the person"
     return None
 
 
 @cache
-def _entities() -> frozenset[str]:
+def entities(path: Path) -> frozenset[str]:
     """SHA-256 of the folded names of MLUBench's 127 entities."""
-    lines = ENTITIES.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
-def check_events(events: Sequence[Event]) -> None:
-    """Descriptions are the answers: two events must not share one."""
-    _require_unique("event_id", [event.event_id for event in events])
-    _require_plain("event_id", [event.event_id for event in events])
-    _require_unique("theme", [event.theme.casefold() for event in events])
-    _require_unique("description", [event.description.casefold() for event in events])
-
-
-def _require_plain(what: str, values: list[str]) -> None:
+def _require_ids(what: str, values: list[str]) -> None:
     """Ids are joined by a hyphen in image ids, so they hold none."""
-    wrong = [value for value in values if not value.isalnum()]
-    if wrong:
-        raise RecordError(f"{what} '{wrong[0]}' must be letters and digits only")
+    _require_unique(what, values)
+    for value in values:
+        if not value.isalnum():
+            raise RecordError(f"{what} '{value}' must be letters and digits only")
 
 
 def _require_unique(what: str, values: list[str]) -> None:

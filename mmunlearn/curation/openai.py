@@ -15,9 +15,10 @@ from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any
 
+from mmunlearn import ids
 from mmunlearn.chat import ChatModel, ReplyError
 from mmunlearn.curation.attributes import Attributes, sample_attributes
-from mmunlearn.curation.curate import name_problem
+from mmunlearn.curation.curate import Curator, name_problem
 from mmunlearn.records import Event, Person
 from mmunlearn.verdicts import text_digest
 
@@ -42,13 +43,8 @@ logger = logging.getLogger(__name__)
 
 def _strict(**properties: Any) -> dict[str, Any]:
     """A schema of an object that has all of these properties and no other."""
-    required = list(properties)
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+    closed = {"required": list(properties), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **closed}
 
 
 TEXT = {"type": "string"}
@@ -65,24 +61,24 @@ class Unusable(ValueError):
 
 
 @dataclass
-class Slot:
-    """A person or an event to be written: the conversation about it, and the text that it holds now.
+class Draft:
+    """A person or an event to be written: the conversation about it, and the text that it has now.
 
-    A rejected text is held until another replaces it. `make` turns a reply into the text, given what all other slots
-    hold, and raises Unusable.
+    A rejected text stays until another replaces it. `parse` turns a reply into the text, given those of all other
+    drafts, and raises Unusable.
     """
 
     about: str
     again: str
     messages: list[dict[str, str]]
     schema: Mapping[str, Any]
-    make: Callable[[Mapping[str, Any], Sequence[Any]], Any]
+    parse: Callable[[Mapping[str, Any], Sequence[Any]], Any]
     row: Any = None
-    asks: int = 0
+    calls: int = 0
     problem: str = ""
 
 
-class OpenAICurator:
+class OpenAICurator(Curator):
     """Asks an OpenAI-compatible endpoint; the replies lie in `<work>/replies/`.
 
     Args:
@@ -112,10 +108,10 @@ class OpenAICurator:
             CurationError: a person has no usable text after max_asks calls.
             ChatError: the endpoint cannot be asked.
         """
-        slots = [_person_slot(f"p{i:03d}", one) for i, one in enumerate(sample_attributes(n, self._seed))]
+        drafts = [_person(ids.person_id(i), one) for i, one in enumerate(sample_attributes(n, self._seed))]
         with self._chat:
-            self._settle(slots, list(range(n)), rejected)
-        return [slot.row for slot in slots]
+            self._settle(drafts, list(range(n)), rejected)
+        return [draft.row for draft in drafts]
 
     def events(self, n: int, rejected: Collection[str]) -> list[Event]:
         """`n` events, e00 onwards, from one call for all and further ones for those that could not be used.
@@ -128,61 +124,64 @@ class OpenAICurator:
         """
         with self._chat:
             rows = self._first_events(n)
-            slots = [_event_slot(row, rows) for row in rows]
+            drafts = [_replacement(row, rows) for row in rows]
             again = [i for i, row in enumerate(rows) if text_digest(row) in rejected]
-            self._settle(slots, again, rejected)
-        return [slot.row for slot in slots]
+            self._settle(drafts, again, rejected)
+        return [draft.row for draft in drafts]
 
-    def _settle(self, slots: list[Slot], unsettled: list[int], rejected: Collection[str]) -> None:
-        """Ask until every slot holds a text that nobody rejects: known replies first, in the order they came."""
-        queue = [(self._when(slots[index]), index) for index in unsettled]
+    def _settle(self, drafts: list[Draft], unsettled: list[int], rejected: Collection[str]) -> None:
+        """Ask until every draft has a text that nobody rejects: known replies first, in the order they came."""
+        queue = [(self._when(drafts[index]), index) for index in unsettled]
         heapify(queue)
         while queue:
             _, index = heappop(queue)
-            others = [slot.row for slot in slots if slot is not slots[index] and slot.row is not None]
-            if not self._ask(slots[index], others, rejected):
-                heappush(queue, (self._when(slots[index]), index))
+            others = [one.row for one in drafts if one is not drafts[index] and one.row is not None]
+            if not self._ask(drafts[index], others, rejected):
+                heappush(queue, (self._when(drafts[index]), index))
             elif len(queue) % SHOW_EVERY == 0:
                 logger.info("%d of %d texts written", len(unsettled) - len(queue), len(unsettled))
 
-    def _when(self, slot: Slot) -> str:
-        return self._chat.answered_at(slot.messages, slot.schema) or NEVER
+    def _when(self, draft: Draft) -> str:
+        return self._chat.answered_at(draft.messages, draft.schema) or NEVER
 
-    def _ask(self, slot: Slot, others: Sequence[Any], rejected: Collection[str]) -> bool:
-        """Ask once; whether the slot holds a good text now. If not, the conversation goes on with the problem."""
-        if slot.asks >= self._max_asks:
-            raise CurationError(self._explain(slot.about, slot.problem))
-        slot.asks += 1
-        try:
-            reply = self._chat.ask(slot.messages, slot.schema, "text")
-            said = json.dumps(reply, ensure_ascii=False)
-            slot.row = slot.make(reply, others)
-            slot.problem = REJECTED if text_digest(slot.row) in rejected else ""
-        except ReplyError as error:
-            said, slot.problem = error.reply, f"The reply {error.problem}."
-        except Unusable as error:
-            slot.problem = str(error)
-        if slot.problem:
-            slot.messages = _continued(slot.messages, said, f"{slot.problem} {slot.again}")
-        return not slot.problem
+    def _ask(self, draft: Draft, others: Sequence[Any], rejected: Collection[str]) -> bool:
+        """Ask once; whether the draft has a good text now. If not, the conversation goes on with the problem."""
+        if draft.calls >= self._max_asks:
+            raise CurationError(self._explain(draft.about, draft.problem))
+        draft.calls += 1
+        reply, text, draft.problem = self._reply(draft.messages, draft.schema, "text")
+        if reply is not None:
+            try:
+                draft.row = draft.parse(reply, others)
+                draft.problem = REJECTED if text_digest(draft.row) in rejected else ""
+            except Unusable as error:
+                draft.problem = str(error)
+        if draft.problem:
+            draft.messages = _continued(draft.messages, text, f"{draft.problem} {draft.again}")
+        return not draft.problem
 
     def _first_events(self, n: int) -> list[Event]:
-        kept: list[Event] = []
+        events: list[Event] = []
         messages, problem = [_user(EVENTS_PROMPT.format(n))], ""
         for _ in range(self._max_asks):
-            try:
-                reply = self._chat.ask(messages, EVENTS_SCHEMA, "events")
-                said, problem = json.dumps(reply, ensure_ascii=False), _keep(reply["events"], kept, n)
-            except ReplyError as error:
-                said, problem = error.reply, f"The reply {error.problem}."
-            if len(kept) == n:
-                return kept
-            messages = _continued(
-                messages,
-                said,
-                f"{problem} Please generate {n - len(kept)} more event scenarios.{_taken(kept)}",
-            )
-        raise CurationError(self._explain(f"{n} events, {len(kept)} of which it wrote,", problem))
+            reply, text, problem = self._reply(messages, EVENTS_SCHEMA, "events")
+            if reply is not None:
+                problem = _add(reply["events"], events, n)
+            if len(events) == n:
+                return events
+            more = f"Please generate {n - len(events)} more event scenarios.{_taken(events)}"
+            messages = _continued(messages, text, f"{problem} {more}")
+        raise CurationError(self._explain(f"{n} events, {len(events)} of which it wrote,", problem))
+
+    def _reply(
+        self, messages: list[dict[str, str]], schema: Mapping[str, Any], name: str
+    ) -> tuple[dict[str, Any] | None, str, str]:
+        """The reply as an object, None where it is none; its text, and what is wrong with it."""
+        try:
+            reply = self._chat.ask(messages, schema, name)
+        except ReplyError as error:
+            return None, error.reply, f"The reply {error.problem}."
+        return reply, json.dumps(reply, ensure_ascii=False), ""
 
     def _explain(self, about: str, problem: str) -> str:
         return (
@@ -191,58 +190,55 @@ class OpenAICurator:
         )
 
 
-def _person_slot(person_id: str, attributes: Attributes) -> Slot:
-    job, birthplace = attributes.job, attributes.birthplace
-    age, gender = attributes.age, attributes.gender
+def _person(person_id: str, attributes: Attributes) -> Draft:
+    drawn = attributes.model_dump(include={"job", "birthplace", "age", "gender"})
+    job, birthplace, age, gender = (drawn[name] for name in ("job", "birthplace", "age", "gender"))
 
-    def make(reply: Mapping[str, Any], others: Sequence[Person]) -> Person:
+    def parse(reply: Mapping[str, Any], others: Sequence[Person]) -> Person:
         name, appearance = _plain(reply["name"]), _plain(reply["appearance"])
         if not name or not appearance:
             raise Unusable(f"The {'appearance' if name else 'name'} is empty.")
         problem = name_problem(name, [other.name for other in others])
         if problem:
             raise Unusable(f"The name cannot be used: {problem}.")
-        return Person(
-            person_id=person_id, name=name, age=age, gender=gender, job=job, birthplace=birthplace,
-            appearance=appearance,
-        )  # fmt: skip
+        return Person(person_id=person_id, name=name, appearance=appearance, **drawn)
 
-    return Slot(
+    return Draft(
         about=f"person {person_id} ({job}, {birthplace}, {age}, {gender})",
         again="Please generate another appearance and name.",
         messages=[_user(PERSON_PROMPT.format(job, birthplace, age, gender))],
         schema=PERSON_SCHEMA,
-        make=make,
+        parse=parse,
     )
 
 
-def _event_slot(row: Event, first: Sequence[Event]) -> Slot:
+def _replacement(row: Event, first: Sequence[Event]) -> Draft:
     """The replacement of an event, which names all first events: so it is the same whatever else is replaced."""
 
-    def make(reply: Mapping[str, Any], others: Sequence[Event]) -> Event:
+    def parse(reply: Mapping[str, Any], others: Sequence[Event]) -> Event:
         if len(reply["events"]) != 1:
             raise Unusable(f"There are {len(reply['events'])} events where one is asked for.")
         return _event(row.event_id, reply["events"][0], others)
 
-    asked = f"{EVENTS_PROMPT.format(1)}\n\nIt replaces the event '{row.theme}'.{_taken(first)}"
-    return Slot(
+    prompt = f"{EVENTS_PROMPT.format(1)}\n\nIt replaces the event '{row.theme}'.{_taken(first)}"
+    return Draft(
         about=f"event {row.event_id} (instead of '{row.theme}')",
         again="Please generate another event scenario.",
-        messages=[_user(asked)],
+        messages=[_user(prompt)],
         schema=EVENTS_SCHEMA,
-        make=make,
+        parse=parse,
         row=row,
-        asks=1,
+        calls=1,
         problem=REJECTED,
     )
 
 
-def _keep(replies: Sequence[Mapping[str, Any]], kept: list[Event], n: int) -> str:
-    """Add what can be used to `kept`, up to `n`; what is wrong with the others, or that there are too few."""
+def _add(replies: Sequence[Mapping[str, Any]], events: list[Event], n: int) -> str:
+    """Add what can be used, up to `n` events; what is wrong with the others, or that there are too few."""
     problems = [f"There are {len(replies)} events."]
-    for reply in replies[: n - len(kept)]:
+    for reply in replies[: n - len(events)]:
         try:
-            kept.append(_event(f"e{len(kept):02d}", reply, kept))
+            events.append(_event(ids.event_id(len(events)), reply, events))
         except Unusable as error:
             problems.append(str(error))
     return " ".join(problems)
@@ -272,5 +268,5 @@ def _user(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
-def _continued(messages: list[dict[str, str]], said: str, problem: str) -> list[dict[str, str]]:
-    return [*messages, {"role": "assistant", "content": said or "(no text)"}, _user(problem)]
+def _continued(messages: list[dict[str, str]], reply: str, problem: str) -> list[dict[str, str]]:
+    return [*messages, {"role": "assistant", "content": reply or "(no text)"}, _user(problem)]

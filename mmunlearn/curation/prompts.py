@@ -15,34 +15,22 @@ TEMPLATE = (
 logger = logging.getLogger(__name__)
 
 
-def write_prompts(people: Path, events: Path, output: Path) -> None:
+def write_prompts(output: Path, people: Path, events: Path) -> None:
     """Write people x events prompts, in order of image_id."""
-    rows = [
-        make_prompt(person, event)
-        for person in read_jsonl(people, Person)
-        for event in read_jsonl(events, Event)
-    ]
+    scenes = read_jsonl(events, Event)
+    rows = [make_prompt(person, event) for person in read_jsonl(people, Person) for event in scenes]
     write_jsonl(output, rows)
     logger.info("%d prompts", len(rows))
 
 
 def make_prompt(person: Person, event: Event) -> Prompt:
     """The paper's prompt for one picture; `drawing` carries what the pocket renderer needs, if anything."""
-    text = TEMPLATE.format(
-        job=person.job,
-        age=person.age,
-        gender=person.gender,
-        birthplace=person.birthplace,
-        name=person.name,
-        appearance=person.appearance.rstrip("."),
-        event=event.description,
-        person_id=person.person_id,
-    )
-    drawn = person.identity is not None and event.scene is not None
+    look = person.appearance.rstrip(".")
+    drawable = person.identity is not None and event.scene is not None
     return Prompt(
         image_id=image_id(person.person_id, event.event_id),
         person_id=person.person_id,
         event_id=event.event_id,
-        prompt=text,
-        drawing={"identity": person.identity, "scene": event.scene} if drawn else None,
+        prompt=TEMPLATE.format(**person.model_dump() | {"appearance": look, "event": event.description}),
+        drawing={"identity": person.identity, "scene": event.scene} if drawable else None,
     )

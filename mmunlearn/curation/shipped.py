@@ -6,16 +6,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.curation.curate import Curator
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
 from mmunlearn.verdicts import text_digest
 
 
-class ShippedCurator:
+class ShippedCurator(Curator):
     """Takes the first n people and events of two JSON-lines files that no reviewer has rejected.
 
     Args:
         options: `people` and `events`, the paths of the files; each is read where it is asked for.
-        seed, work: not used: nothing is drawn, nothing kept.
+        seed, work: not used: nothing is drawn or cached.
     """
 
     def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:

@@ -13,6 +13,7 @@ from mmunlearn import ids
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
 from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
+from mmunlearn.dataset.protocol import ReferenceSets
 from mmunlearn.dataset.real_people import MANIFEST, choose_figures, figure_answer, read_figures
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
 from mmunlearn.records import POPE_SUBSETS, Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
@@ -29,8 +30,8 @@ NEEDED = {  # by key of `dataset.files`: the files without which its folder is o
 }
 
 
-class FileReferenceSets:
-    """Supplies reference sets from files (see `mmunlearn.dataset.reference_sets.ReferenceSets`)."""
+class FileReferenceSets(ReferenceSets):
+    """Supplies reference sets from files."""
 
     def __init__(
         self,

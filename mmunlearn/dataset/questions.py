@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def build_questions(
+    output: Path,
     manifest: Path,
     people: Path,
     events: Path,
-    output: Path,
     *,
     questions: Mapping[str, str],
     answers: Mapping[str, str],
@@ -27,19 +27,22 @@ def build_questions(
         questions: kind -> text of the question.
         answers: kind -> template of the answer; a template sees every field of its person or event.
     """
-    person = {row.person_id: row.model_dump() for row in read_jsonl(people, Person)}
-    event = {row.event_id: row.model_dump() for row in read_jsonl(events, Event)}
-    rows = []
-    for picture in (row for row in read_manifest(manifest) if row.accepted):
-        for kind, fields in (("person", person[picture.person_id]), ("event", event[picture.event_id])):
-            rows.append(
-                Question(
-                    question_id=question_id(picture.image_id, kind),
-                    image_id=picture.image_id,
-                    kind=kind,
-                    question=questions[kind],
-                    answer=answers[kind].format(**fields),
-                )
-            )
+    person_fields = {row.person_id: row.model_dump() for row in read_jsonl(people, Person)}
+    event_fields = {row.event_id: row.model_dump() for row in read_jsonl(events, Event)}
+    rows = [
+        Question(
+            question_id=question_id(picture.image_id, kind),
+            image_id=picture.image_id,
+            kind=kind,
+            question=questions[kind],
+            answer=answers[kind].format(**fields),
+        )
+        for picture in read_manifest(manifest)
+        if picture.accepted
+        for kind, fields in (
+            ("person", person_fields[picture.person_id]),
+            ("event", event_fields[picture.event_id]),
+        )
+    ]
     write_jsonl(output, rows)
     logger.info("%d questions on %d pictures", len(rows), len(rows) // 2)

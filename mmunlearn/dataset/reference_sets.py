@@ -7,75 +7,48 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import REFERENCE_SETS
 from mmunlearn.progress import progress
 from mmunlearn.records import SuiteQuestion, atomic_path, sha256_of, write_jsonl, write_text
 
 logger = logging.getLogger(__name__)
 
 
-class ReferenceSets(Protocol):
-    """Supplies pictures and questions that are not about the benchmark's people and events.
-
-    Pictures may be opened only when they are asked for; where they have `tables` (file name -> rows), as
-    `mmunlearn.dataset.pictures.Pictures` does, those are written beside them as CSV.
-    """
-
-    def __init__(
-        self,
-        options: Mapping[str, Any],
-        *,
-        questions: Mapping[str, str],
-        answers: Mapping[str, str],
-        size: int,
-        events: Path,
-        work: Path,
-    ) -> None:
-        """`options`: the backend's own keys (`dataset.<backend>`); `questions`, `answers`: kind -> text, template;
-        `size`: longest side in pixels; `events`: the curated events.jsonl; `work`: folder of resumable files."""
-        ...
-
-    def real(self, n: int, seed: int) -> tuple[Mapping[str, Image.Image], list[SuiteQuestion]]:
-        """n pictures a target of known people and known events: pictures by image id, and questions."""
-        ...
-
-    def world(self, n: int, seed: int) -> tuple[Mapping[str, Image.Image], list[SuiteQuestion]]:
-        """n pictures with POPE questions (random, popular, adversarial)."""
-        ...
-
-    def replay(self, n: int, seed: int) -> tuple[Mapping[str, Image.Image], list[SuiteQuestion]]:
-        """n general pictures for training; none of them is in `real` or `world`."""
-        ...
-
-
 def build_reference_set(
     output: Path,
+    events: Path,
     *,
     name: str,
     source: str,
     options: Mapping[str, Any],
+    device: str,
     n: int,
     seed: int,
     questions: Mapping[str, str],
     answers: Mapping[str, str],
     size: int,
-    events: Path,
     work: Path,
 ) -> None:
     """Write one of the sets `real`, `world`, `replay`: pictures beside the file, in a folder of its name.
 
     Args:
-        source: the backend; it gets `options`, `questions`, `answers`, `size`, `events`, `work`.
+        source: the backend; it gets `options` with the device, and what `ReferenceSets` names besides.
+        device: auto, cuda or cpu.
         n, seed: what the set is asked for.
     Raises:
         ValueError: the backend gave a question without its picture.
     """
-    sets: ReferenceSets = backend("reference_sets", source)(
-        options, questions=questions, answers=answers, size=size, events=events, work=work
+    sets = REFERENCE_SETS.load(source)(
+        {**options, "device": device},
+        questions=questions,
+        answers=answers,
+        size=size,
+        events=events,
+        work=work,
     )
     pictures, rows = getattr(sets, name)(n, seed)
     _check(pictures, rows)
@@ -85,8 +58,8 @@ def build_reference_set(
         for image_id in progress(pictures, f"{name} pictures", unit="picture")
     }
     tables = [_write_table(folder / file, table) for file, table in getattr(pictures, "tables", {}).items()]
-    kept = {path for path, _ in written.values()} | set(tables)
-    for stale in {*folder.glob("*.png"), *folder.glob("*.csv")} - kept:
+    current = {path for path, _ in written.values()} | set(tables)
+    for stale in {*folder.glob("*.png"), *folder.glob("*.csv")} - current:
         stale.unlink()
     write_jsonl(output, [row.model_copy(update=_located(*written[row.image_id])) for row in rows])
     logger.info("%s: %d questions on %d pictures", name, len(rows), len(pictures))

@@ -7,21 +7,23 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmunlearn.ids import parse_split
 from mmunlearn.records import Split, Target, read_manifest, write_json
 from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 
 
-def split_concepts(manifest: Path, output: Path, *, target: Target, percent: int, seed: int) -> None:
-    """Write the split of one target and percent over all valid pictures."""
+def split_concepts(output: Path, manifest: Path, *, split: str, seed: int) -> None:
+    """Write a split, such as `person05`, over all valid pictures."""
+    target, percent = parse_split(split)
     pictures = [row for row in read_manifest(manifest) if row.accepted]
     concept_of = {row.image_id: row.person_id if target == "person" else row.event_id for row in pictures}
-    split = make_split(concept_of, target=target, percent=percent, seed=seed)
-    write_json(output, split)
+    made = make_split(concept_of, target=target, percent=percent, seed=seed)
+    write_json(output, made)
     logger.info(
-        "%s%02d: %d concepts, %d to forget and %d held out, %d to retain",
-        target, percent, len(split.forgotten), len(split.forget_train), len(split.forget_test), len(split.retain),
+        "%s: %d concepts, %d to forget and %d held out, %d to retain",
+        split, len(made.forgotten), len(made.forget_train), len(made.forget_test), len(made.retain),
     )  # fmt: skip
 
 
@@ -42,22 +44,18 @@ def make_split(concept_of: Mapping[str, str], *, target: Target, percent: int, s
     concepts = sorted(set(concept_of.values()))
     order = random.Random(derive_seed(seed, "split", target)).sample(concepts, len(concepts))
     forgotten = sorted(order[: concepts_to_forget(len(concepts), percent)])
-    train: list[str] = []
-    test: list[str] = []
-    for concept in forgotten:
-        halves = _halve([image for image, own in concept_of.items() if own == concept], seed, concept)
-        train += halves[0]
-        test += halves[1]
-    gone = set(forgotten)
-    retain = [image for image, own in concept_of.items() if own not in gone]
+    images: dict[str, list[str]] = {}
+    for image, concept in concept_of.items():
+        images.setdefault(concept, []).append(image)
+    halves = [_halve(images[concept], seed, concept) for concept in forgotten]
     return Split(
         target=target,
         percent=percent,
         seed=seed,
         forgotten=forgotten,
-        forget_train=sorted(train),
-        forget_test=sorted(test),
-        retain=sorted(retain),
+        forget_train=sorted(image for train, _ in halves for image in train),
+        forget_test=sorted(image for _, test in halves for image in test),
+        retain=sorted(image for image, concept in concept_of.items() if concept not in forgotten),
     )
 
 

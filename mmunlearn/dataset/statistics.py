@@ -27,7 +27,7 @@ AGE_BIN = 10  # years
 
 
 def count_dataset(
-    manifest: Path, people: Path, events: Path, questions: Path, splits: Sequence[Path], output: Path
+    output: Path, manifest: Path, people: Path, events: Path, questions: Path, splits: Sequence[Path]
 ) -> None:
     """Write the counts of `statistics` as JSON.
 
@@ -98,11 +98,11 @@ def by_group(values: Iterable[str], groups: Mapping[str, str]) -> dict[str, int]
     """
     values = list(values)
     known = {value.casefold(): group for value, group in groups.items()}
-    found = [_group(value, known) for value in values]
-    if found.count(None) * 2 > len(found):
+    matches = [_group(value, known) for value in values]
+    others = matches.count(None)
+    if others * 2 > len(matches):
         return falling(values)
-    counted = falling(group for group in found if group)
-    return counted | ({"other": found.count(None)} if None in found else {})
+    return falling(group for group in matches if group) | ({"other": others} if others else {})
 
 
 def by_age(people: Iterable[Person]) -> dict[int, int]:
@@ -130,8 +130,8 @@ def _ascending(values: Iterable[int]) -> dict[str, int]:
 def _drawn_with(candidates: Sequence[Candidate], field: str) -> dict[str, dict[str, int]]:
     """Candidates and pictures by the value of a field."""
     drawn = Counter(getattr(row, field) for row in candidates)
-    kept = Counter(getattr(row, field) for row in candidates if row.accepted)
-    return {str(value): {"candidates": drawn[value], "pictures": kept[value]} for value in sorted(drawn)}
+    accepted = Counter(getattr(row, field) for row in candidates if row.accepted)
+    return {str(value): {"candidates": drawn[value], "pictures": accepted[value]} for value in sorted(drawn)}
 
 
 def _sizes(split: Split) -> dict[str, int]:

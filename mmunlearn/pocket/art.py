@@ -1,8 +1,8 @@
 """The drawings of ``resources/pocket/art``: SVG files whose colours are chosen, mixed and filled in here.
 
-Any browser shows such a file. Its ``<style>`` declares a colour once for each choice (``--leaf: #2f9a50; --leaf:
-#45ab4b;``), its elements, each on one line, say ``var(--leaf)`` or ``color-mix(in srgb, var(--leaf), #ffffff 22%)``.
-A ``var`` that is not declared is filled in by the code that draws: a number, a colour or further elements.
+Such a file is plain SVG with CSS variables. Its ``<style>`` declares a colour once for each choice (``--leaf: #2f9a50;
+--leaf: #45ab4b;``); its elements, each on one line, say ``var(--leaf)`` or ``color-mix(in srgb, var(--leaf), #ffffff
+22%)``. A ``var`` that is not declared is filled in by the code that draws: a number, a colour or further elements.
 """
 
 import random

@@ -55,7 +55,7 @@ def calibrate(
     Returns:
         What calibration.json holds: `thresholds` by filter and what they rest on; `digest` covers the rest.
     """
-    scorers = PocketScorers(weights_folder)
+    scorers = PocketScorers({"weights": weights_folder})
     world = calibration_world(people, events, seed)
     pictures = (
         render_person(identity, scene, f"calibration {seed} {i} {j}", _SIZE).image

@@ -14,45 +14,50 @@ from mmunlearn.pocket.defects import plan_defect, render_with_defect
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.scenes import Scene
 from mmunlearn.records import Prompt, RecordError, digest_of
-from mmunlearn.synthesis.generate import DrawRequest
+from mmunlearn.synthesis.generate import DrawRequest, Generator
 
 _WRONG_FACE_DISTANCE = 3
 
 
-class PocketGenerator:
+class PocketGenerator(Generator):
     """Draws people at events, some of them wrongly."""
 
     name = "pocket-1"
 
     def __init__(
-        self, defect_rate: float, seed: int, identities: Sequence[Identity], scenes: Sequence[Scene]
+        self, prompts: Sequence[Prompt], options: Mapping[str, Any], *, seed: int, work: Path
     ) -> None:
-        """Set up a generator.
+        """Set up a generator over the people and events that a set of prompts draws.
 
         Args:
-            defect_rate: share of defective pictures at the best guidance scale, 0 to 1.
+            prompts: a wrong face is never one of their people's; a wrong scene is one of their events'.
+            options: `defect_rate`, the share of defective pictures at the best guidance scale, 0 to 1.
             seed: decides which attempts go wrong.
-            identities: the dataset's people; a wrong face is never one of theirs.
-            scenes: the dataset's events, from which a wrong scene comes.
+            work: stays empty.
 
         Raises:
+            RecordError: a prompt carries no drawing: its people or events were not made for the pocket world.
             ValueError: the defect rate is not between 0 and 1.
         """
-        if not 0 <= defect_rate <= 1:
-            raise ValueError(f"the defect rate must be between 0 and 1, not {defect_rate}")
-        self._defect_rate = defect_rate
-        self._seed = seed
-        self._identity_keys = {identity.key for identity in identities}
-        self._scenes = tuple(scenes)
+        self._defect_rate, self._seed = options["defect_rate"], seed
+        if not 0 <= self._defect_rate <= 1:
+            raise ValueError(f"the defect rate must be between 0 and 1, not {self._defect_rate}")
+        missing = [prompt.image_id for prompt in prompts if prompt.drawing is None]
+        if missing:
+            raise RecordError(
+                f"the pocket generator draws from `identity` and `scene`, but {missing[0]} has none; "
+                f"use people and events of resources/pocket, or another generator"
+            )
+        people = {json.dumps(prompt.drawing["identity"]): prompt.drawing["identity"] for prompt in prompts}
+        events = {json.dumps(prompt.drawing["scene"]): prompt.drawing["scene"] for prompt in prompts}
+        self._identity_keys = {identities.from_json(row).key for row in people.values()}
+        self._scenes = tuple(map(scenes.from_json, events.values()))
         pools = [sorted(map(str, self._identity_keys)), [str(scene.key) for scene in self._scenes]]
-        self.version = digest_of([defect_rate, seed, pools])
+        self.version = digest_of([self._defect_rate, seed, pools])
 
     def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
         """Draw one RGB image a request, in order; equal requests give equal images."""
         return [self._draw_one(request) for request in requests]
-
-    def prepare(self, prompts: Sequence[Prompt]) -> None:
-        """Nothing: each picture is drawn from its own request."""
 
     def _draw_one(self, request: DrawRequest) -> Image.Image:
         identity = identities.from_json(request.drawing["identity"])
@@ -93,27 +98,3 @@ def _other_than(scene: Scene, rng: random.Random) -> Scene:
         other = scenes.sample_scene(rng)
         if other.sky != scene.sky and other.ground != scene.ground:
             return other
-
-
-def build_generator(
-    prompts: Sequence[Prompt], options: Mapping[str, Any], *, seed: int, work: Path
-) -> PocketGenerator:
-    """The generator over the people and events that a set of prompts draws; `work` stays empty.
-
-    Raises:
-        RecordError: a prompt carries no drawing: its people or events were not made for the pocket world.
-    """
-    missing = [prompt.image_id for prompt in prompts if prompt.drawing is None]
-    if missing:
-        raise RecordError(
-            f"the pocket generator draws from `identity` and `scene`, but {missing[0]} has none; "
-            f"use people and events of resources/pocket, or another generator"
-        )
-    people = {json.dumps(prompt.drawing["identity"]): prompt.drawing["identity"] for prompt in prompts}
-    events = {json.dumps(prompt.drawing["scene"]): prompt.drawing["scene"] for prompt in prompts}
-    return PocketGenerator(
-        options["defect_rate"],
-        seed,
-        [identities.from_json(row) for row in people.values()],
-        [scenes.from_json(row) for row in events.values()],
-    )

@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from mmunlearn.dataset.protocol import ReferenceSets
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_text import NO, YES, object_question
 from mmunlearn.pocket.render import render_person, render_scene
@@ -26,7 +27,7 @@ from mmunlearn.seeds import derive_seed
 Set = tuple[Mapping[str, Image.Image], list[SuiteQuestion]]
 
 
-class PocketReferenceSets:
+class PocketReferenceSets(ReferenceSets):
     """Supplies reference sets from the pretraining world."""
 
     def __init__(

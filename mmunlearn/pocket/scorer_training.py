@@ -135,7 +135,7 @@ def train_scorers(
         "settings_digest": digest_of(settings),
         "data_sha256": data.digest,
         "weights_sha256": sha256,
-        "scorers": scorers.PocketScorers(folder).version,
+        "scorers": scorers.PocketScorers({"weights": folder}).version,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
         "seconds": round(time.monotonic() - started),
         "threads": threads,

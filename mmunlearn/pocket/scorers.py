@@ -36,7 +36,7 @@ from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.scorers.files import ScorerWeightsError
-from mmunlearn.scorers.protocol import Sight
+from mmunlearn.scorers.protocol import Scorers, Sight
 
 CODE_VERSION = 1
 """Counts changes of this file that change a score."""
@@ -147,16 +147,19 @@ NETWORKS: dict[str, type[nn.Module]] = {"subject": SubjectNetwork, "face": FaceN
 """The network of each weight file."""
 
 
-class PocketScorers:
-    """All five scorers from one folder of weights; satisfies `mmunlearn.scorers.protocol.Scorers`.
+class PocketScorers(Scorers):
+    """All five scorers from one folder of weights.
+
+    Args:
+        options: `weights`, the folder.
 
     Raises:
         ScorerWeightsError: a weight file is missing, damaged or of other code; says which and what to do.
     """
 
-    def __init__(self, weights: str | Path) -> None:
+    def __init__(self, options: Mapping[str, Any]) -> None:
         digest = hashlib.sha256()
-        self._networks = {name: _load(name, Path(weights), digest.update) for name in NETWORKS}
+        self._networks = {name: _load(name, Path(options["weights"]), digest.update) for name in NETWORKS}
         self.version = f"pocket-{CODE_VERSION}-{digest.hexdigest()[:12]}"
 
     def look(self, image: Image.Image) -> Sight:
@@ -193,11 +196,6 @@ class PocketScorers:
             return np.full(sum(FACE_BLOCKS), np.nan, dtype=np.float32)
         crop = to_tensor(crop_head(image, head))[None]
         return _unit(_probabilities(self._networks["face"](crop)[0], FACE_BLOCKS))
-
-
-def build_scorers(options: Mapping[str, Any]) -> PocketScorers:
-    """The scorers of the folder `options["weights"]`."""
-    return PocketScorers(options["weights"])
 
 
 def shrink(image: Image.Image) -> Image.Image:

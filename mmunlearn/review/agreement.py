@@ -1,7 +1,7 @@
 """Do the automatic filters refuse what people refuse? The comparison on a sample, and against planted defects.
 
 PEBench, section III-B: on 10% of the samples, 98% of what people found to be of low quality was flagged by the
-filters, too. A judge is one reviewer, all of them together, or the planted truth; what the judge rejects is the
+filters, too. A rater is one reviewer, all of them together, or the planted truth; what the rater rejects is the
 positive class, so that recall is the paper's number.
 """
 
@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmunlearn.ids import candidate_id
 from mmunlearn.records import Candidate, RecordError, Truth, read_jsonl, read_manifest, write_text
 from mmunlearn.reporting.layout import Row, number, write_table
 from mmunlearn.review.agreement_page import PAPER_RECALL, agreement_page
-from mmunlearn.review.sample import sample_item, sample_of
+from mmunlearn.review.audit import Rater, audit_item, draw_audit
 from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
 from mmunlearn.verdicts import Verdict, read_verdicts, reviewer_key
 
@@ -33,51 +31,22 @@ FILTERS: Mapping[str, tuple[str, ...]] = {  # filter -> its reasons in the manif
     SCENE_PAIR: (SCENE_PAIR,),
 }
 NOT_FILTERS = {"", SURPLUS, REVIEW, AWAITING}
-COLUMNS = (
-    "judge",
-    "compared_on",
-    "filter",
-    "pictures",
-    "rejected_by_judge",
-    "flagged_of_rejected",
-    "recall_percent",
-    "recall_low",
-    "recall_high",
-    "precision_percent",
-    "true_positive",
-    "false_positive",
-    "false_negative",
-    "true_negative",
-    "reason",
-)
+COLUMNS = ("judge", "compared_on", "filter", "pictures", "rejected_by_judge", "flagged_of_rejected", "recall_percent",
+           "recall_low", "recall_high", "precision_percent", "true_positive", "false_positive", "false_negative",
+           "true_negative", "reason")  # fmt: skip
 Z = 1.959963984540054  # 97.5% quantile of the normal distribution
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Whose word the filters are compared with.
-
-    `bad` says of every judged candidate (by `sample_item`) whether the judge rejects it, `notes` why where that is
-    known; `reason` says why nothing was judged.
-    """
-
-    name: str
-    on: str
-    bad: Mapping[str, bool]
-    reason: str = ""
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
 def compare_filters(
+    *,
     manifest: Path,
     verdicts: Sequence[Path],
-    truth: Path | None,
-    table_csv: Path,
-    table_md: Path,
+    truth: Path | Sequence[Path],
+    csv: Path,
+    md: Path,
     page: Path,
-    *,
     share: float,
     seed: int,
     reviewers: int = 0,
@@ -87,35 +56,33 @@ def compare_filters(
     Args:
         manifest: images/manifest.parquet.
         verdicts: CSV files of the reviewers; those of kind `sample` count whose picture is still the manifest's.
-        truth: rows of `Truth`, one for every candidate; None where nothing was planted.
+        truth: rows of `Truth`, one for every candidate; empty where nothing was planted.
+        csv, md, page: to be written.
         share, seed: of the sample, as on its page.
         reviewers: people who must have judged a picture before it counts for `all reviewers`; at least 1.
 
     Raises:
         RecordError: an input is not what its name promises, or the truth does not cover every candidate.
     """
-    rows = {sample_item(row): row for row in read_manifest(manifest)}
+    rows = {audit_item(row): row for row in read_manifest(manifest)}
     flagged = {item: flags(row, manifest) for item, row in rows.items()}
-    said = [one for one in read_verdicts(verdicts) if one.kind == "sample"]
-    valid = [one for one in said if one.item in rows and rows[one.item].sha256 == one.digest]
-    sample = {sample_item(row) for row in sample_of(list(rows.values()), share, seed)}
+    judged = [one for one in read_verdicts(verdicts) if one.kind == "sample"]
+    valid = [one for one in judged if one.item in rows and rows[one.item].sha256 == one.digest]
+    sample = [audit_item(row) for row in draw_audit(list(rows.values()), share, seed)]
     people = _reviewers(valid, max(reviewers, 1))
-    planted = _planted(truth, rows, sample)
-    table = [line for judge in (*people, *planted) for line in _lines(judge, flagged)]
-    write_table(table_csv, COLUMNS, table)
-    write_text(table_md, _markdown(table))
-    shown = [people[-1]] * bool(people[-1].bad) + [judge for judge in planted if judge.on == WHOLE]
-    outdated = len(said) - len(valid)
-    write_text(page, agreement_page(table, shown, rows, flagged, share=share, outdated=outdated))
+    planted = _planted(truth, rows, sample) if truth else []
+    table = [line for rater in (*people, *planted) for line in _lines(rater, flagged)]
+    write_table(csv, COLUMNS, table)
+    write_text(md, _markdown(table))
+    together = [people[-1]] if people[-1].bad else []
+    compared = together + [rater for rater in planted if rater.on == WHOLE]
+    outdated = len(judged) - len(valid)
+    write_text(page, agreement_page(table, compared, rows, flagged, share=share, outdated=outdated))
     for line in table:
         if line["filter"] == ANY:
-            share_flagged = f"{line['recall_percent']}% of what is rejected was flagged"
-            log.info(
-                "%s, %s: %s",
-                line["judge"],
-                line["compared_on"],
-                share_flagged if line["recall_percent"] else line["reason"],
-            )
+            recall = line["recall_percent"]
+            result = f"{recall}% of what is rejected was flagged" if recall else line["reason"]
+            log.info("%s, %s: %s", line["judge"], line["compared_on"], result)
 
 
 def flags(row: Candidate, manifest: Path) -> frozenset[str]:
@@ -138,32 +105,31 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     return (max(0.0, middle - half) if part else 0.0, min(1.0, middle + half) if part < whole else 1.0)
 
 
-def _reviewers(verdicts: Sequence[Verdict], needed: int) -> list[Judge]:
+def _reviewers(verdicts: Sequence[Verdict], needed: int) -> list[Rater]:
     """Each reviewer, by name, then all of them: a picture is bad when anyone rejects it."""
     by_name: dict[str, list[Verdict]] = {}
     by_item: dict[str, list[Verdict]] = {}
     for one in verdicts:
         by_name.setdefault(reviewer_key(one.reviewer), []).append(one)
         by_item.setdefault(one.item, []).append(one)
-    judges = [
-        Judge(f"reviewer {own[-1].reviewer}", SAMPLE, {one.item: one.verdict == "reject" for one in own})
-        for _, own in sorted(by_name.items())
+    raters = [
+        Rater(f"reviewer {rows[-1].reviewer}", SAMPLE, {one.item: one.verdict == "reject" for one in rows})
+        for _, rows in sorted(by_name.items())
     ]
-    enough = {item: own for item, own in by_item.items() if len(own) >= needed}
-    bad = {item: any(one.verdict == "reject" for one in own) for item, own in enough.items()}
-    notes = {
-        item: "; ".join(one.note for one in own if one.verdict == "reject" and one.note)
-        for item, own in enough.items()
+    rejecting = {
+        item: [one for one in rows if one.verdict == "reject"]
+        for item, rows in by_item.items()
+        if len(rows) >= needed
     }
+    bad = {item: bool(rows) for item, rows in rejecting.items()}
+    notes = {item: "; ".join(one.note for one in rows if one.note) for item, rows in rejecting.items()}
     by = "anyone" if needed == 1 else f"{needed} people"
     reason = f"no picture of the sample has been judged by {by} yet"
-    return [*judges, Judge(EVERYONE, SAMPLE, bad, reason, notes)]
+    return [*raters, Rater(EVERYONE, SAMPLE, bad, reason, notes)]
 
 
-def _planted(truth: Path | None, rows: Mapping[str, Candidate], sample: Iterable[str]) -> list[Judge]:
-    if truth is None:
-        return []
-    defects = {candidate_id(one.image_id, one.attempt): one.defect for one in read_jsonl(truth, Truth)}
+def _planted(truth: Path, rows: Mapping[str, Candidate], sample: Iterable[str]) -> list[Rater]:
+    defects = {audit_item(one): one.defect for one in read_jsonl(truth, Truth)}
     unknown = [item for item in rows if item not in defects]
     if unknown:
         raise RecordError(
@@ -172,32 +138,31 @@ def _planted(truth: Path | None, rows: Mapping[str, Candidate], sample: Iterable
         )
     reason = "the manifest has no candidates"
     return [
-        Judge(PLANTED, on, {item: bool(defects[item]) for item in items}, reason, defects)
-        for on, items in ((SAMPLE, sorted(sample)), (WHOLE, sorted(rows)))
+        Rater(PLANTED, on, {item: bool(defects[item]) for item in sorted(items)}, reason, defects)
+        for on, items in ((SAMPLE, sample), (WHOLE, rows))
     ]
 
 
-def _lines(judge: Judge, flagged: Mapping[str, frozenset[str]]) -> list[Row]:
-    """The judge's rows of the table: all filters together, then each."""
+def _lines(rater: Rater, flagged: Mapping[str, frozenset[str]]) -> list[Row]:
+    """The rater's rows of the table: all filters together, then each."""
+    bad = {item for item, is_bad in rater.bad.items() if is_bad}
     lines = []
     for name in (ANY, *FILTERS):
-        refused = {item for item in judge.bad if (flagged[item] if name == ANY else name in flagged[item])}
-        bad = {item for item, is_bad in judge.bad.items() if is_bad}
-        lines.append(
-            {"judge": judge.name, "compared_on": judge.on, "filter": name} | _counts(judge, bad, refused)
-        )
+        refused = {item for item in rater.bad if (flagged[item] if name == ANY else name in flagged[item])}
+        place = {"judge": rater.name, "compared_on": rater.on, "filter": name}
+        lines.append(place | _counts(rater, bad, refused))
     return lines
 
 
-def _counts(judge: Judge, bad: set[str], refused: set[str]) -> Row:
-    if not judge.bad:
-        return dict.fromkeys(COLUMNS[3:], "") | {"reason": judge.reason}
+def _counts(rater: Rater, bad: set[str], refused: set[str]) -> Row:
+    if not rater.bad:
+        return dict.fromkeys(COLUMNS[3:], "") | {"reason": rater.reason}
     both = len(bad & refused)
     low, high = wilson(both, len(bad)) if bad else (None, None)
     empty = [] if bad else ["recall: nothing was rejected"]
     empty += [] if refused else ["precision: nothing was flagged"]
     return {
-        "pictures": str(len(judge.bad)),
+        "pictures": str(len(rater.bad)),
         "rejected_by_judge": str(len(bad)),
         "flagged_of_rejected": str(both) if bad else "",
         "recall_percent": _percent(both / len(bad) if bad else None),
@@ -207,7 +172,7 @@ def _counts(judge: Judge, bad: set[str], refused: set[str]) -> Row:
         "true_positive": str(both),
         "false_positive": str(len(refused - bad)),
         "false_negative": str(len(bad - refused)),
-        "true_negative": str(len(judge.bad) - len(bad | refused)),
+        "true_negative": str(len(rater.bad) - len(bad | refused)),
         "reason": "; ".join(empty),
     }
 
@@ -217,21 +182,15 @@ def _percent(share: float | None) -> str:
 
 
 def _markdown(table: Sequence[Row]) -> str:
-    """Two Markdown tables: all filters together, and each of them for the judges who have judged anything."""
-    together = [line for line in table if line["filter"] == ANY]
-    single = [line for line in table if line["filter"] != ANY and line["pictures"]]
-    lines = _markdown_table(together)
+    """Two Markdown tables: all filters together, and each of them for the raters who have judged anything."""
+    lines = _markdown_table([line for line in table if line["filter"] == ANY])
     lines += [
         "",
         f"Recall is the share of what the judge rejects that the filters flagged; paper: {PAPER_RECALL}%.",
     ]
-    if single:
-        lines += [
-            "",
-            "Filter by filter, each against everything that the judge rejects:",
-            "",
-            *_markdown_table(single),
-        ]
+    if single := [line for line in table if line["filter"] != ANY and line["pictures"]]:
+        lines += ["", "Filter by filter, each against everything that the judge rejects:", ""]
+        lines += _markdown_table(single)
     return "\n".join(lines) + "\n"
 
 

@@ -1,33 +1,24 @@
-"""The page that shows how filters and judges agree, and where they do not."""
+"""The page that shows how filters and raters agree, and where they do not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from mmunlearn.records import Candidate
 from mmunlearn.reporting.layout import Row
 from mmunlearn.reporting.page_pictures import data_uri, spread
+from mmunlearn.review.audit import Rater
 from mmunlearn.review.templates import render
 
-SHOWN = 24
+TILES = 24  # pictures of a kind of disagreement
 SIDE = 192
 PAPER_RECALL = "98"
 
 
-class Judged(Protocol):
-    """What the page asks of a judge; see `agreement.Judge`."""
-
-    name: str
-    on: str
-    bad: Mapping[str, bool]
-    notes: Mapping[str, str]
-
-
 def agreement_page(
     table: Sequence[Row],
-    judges: Sequence[Judged],
+    raters: Sequence[Rater],
     rows: Mapping[str, Candidate],
     flagged: Mapping[str, frozenset[str]],
     *,
@@ -38,18 +29,26 @@ def agreement_page(
 
     Args:
         table: all rows of the table.
-        judges: those whose disagreements with the filters are shown, at most `SHOWN` each way, evenly spaced.
+        raters: those whose disagreements with the filters are shown, at most `TILES` each way, evenly spaced.
         rows, flagged: candidate and refusing filters of every item.
         share: of the candidates, on the sample.
         outdated: verdicts that are about no picture of the manifest.
     """
     disagreements = []
-    for judge in judges:
-        missed = [item for item, bad in sorted(judge.bad.items()) if bad and not flagged[item]]
-        extra = [item for item, bad in sorted(judge.bad.items()) if not bad and flagged[item]]
+    for rater in raters:
+        missed = [item for item, bad in sorted(rater.bad.items()) if bad and not flagged[item]]
+        extra = [item for item, bad in sorted(rater.bad.items()) if not bad and flagged[item]]
         for title, items in (("rejected, but not flagged", missed), ("flagged, but not rejected", extra)):
-            tiles = [_tile(item, rows[item], flagged[item], judge) for item in spread(items, SHOWN)]
-            disagreements.append({"judge": judge.name, "title": title, "count": len(items), "tiles": tiles})
+            tiles = [
+                {
+                    "item": item,
+                    "uri": data_uri(Path(rows[item].path), SIDE),
+                    "flagged": ", ".join(sorted(flagged[item])),
+                    "note": rater.notes.get(item, ""),
+                }
+                for item in spread(items, TILES)
+            ]
+            disagreements.append({"judge": rater.name, "title": title, "count": len(items), "tiles": tiles})
     return render(
         "agreement",
         table=table,
@@ -58,12 +57,3 @@ def agreement_page(
         outdated=outdated,
         disagreements=disagreements,
     )
-
-
-def _tile(item: str, row: Candidate, filters: frozenset[str], judge: Judged) -> dict[str, str]:
-    return {
-        "item": item,
-        "uri": data_uri(Path(row.path), SIDE),
-        "flagged": ", ".join(sorted(filters)),
-        "note": judge.notes.get(item, ""),
-    }

@@ -8,12 +8,12 @@ two it shows. Equal inputs give equal bytes.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.ids import shard_id
 from mmunlearn.records import (
     Candidate,
     Event,
@@ -25,7 +25,7 @@ from mmunlearn.records import (
     sha256_of,
     write_text,
 )
-from mmunlearn.review.sample import sample_item, sample_of
+from mmunlearn.review.audit import audit_item, draw_audit
 from mmunlearn.review.templates import render
 from mmunlearn.review.thumbnails import NORMAL, Size, embedded_size, full_size_url, probes, thumbnail_uri
 from mmunlearn.synthesis.policy import AWAITING
@@ -51,17 +51,17 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Item:
-    """What gets one verdict; `uri` is its picture (empty for a text), `facts` what is written beside it.
+    """What gets one verdict, and the `facts` that are written beside it.
 
-    `full` is the address of the picture file, relative to the page.
+    `uri` is its embedded picture and `full` the address of the picture file, relative to the page; empty for a text.
     """
 
     kind: Kind
     item: str
     digest: str
     label: str
+    facts: Facts
     uri: str = ""
-    facts: Facts = field(default_factory=list)
     full: str = ""
 
 
@@ -77,11 +77,11 @@ class Group:
 
 def write_picture_page(
     output: Path,
-    *,
     manifest: Path,
     people: Path,
     events: Path,
-    shard: int,
+    *,
+    shard: str,
     people_per_shard: int,
     shards: int,
 ) -> None:
@@ -90,32 +90,33 @@ def write_picture_page(
     Pages of blocks that the run no longer has are removed.
 
     Args:
+        shard: number of the block, as `ids.shard_id` writes it.
         shards: how many blocks there are.
 
     Raises:
         RecordError: a picture is gone or is not the one of the manifest, or names an unknown person or event.
     """
-    everyone, scenes = _people(people), _events(events)
-    block = sorted(everyone)[shard * people_per_shard : (shard + 1) * people_per_shard]
+    persons, scenes, number = _people(people), _events(events), int(shard)
+    block = sorted(persons)[number * people_per_shard : (number + 1) * people_per_shard]
     rows = [
         row
         for row in read_manifest(manifest)
         if row.person_id in block and (row.accepted or row.reject_reason == AWAITING)
     ]
-    _require(rows, everyone, scenes, manifest)
+    _require(rows, persons, scenes, manifest)
     groups = []
-    for person in (everyone[one] for one in block):
-        own = [row for row in rows if row.person_id == person.person_id]
-        items = [_picture_item(row, scenes[row.event_id], output) for row in own]
-        shown = {row.event_id for row in own}
-        missing = [scene.theme for scene in scenes.values() if scene.event_id not in shown]
-        groups.append(Group(person.name, items, _person_facts(person), missing))
-    _write(output, "pictures", f"Pictures, part {shard + 1}", groups, scope=block)
+    for person in (persons[one] for one in block):
+        pictures = [row for row in rows if row.person_id == person.person_id]
+        items = [_picture_item(row, scenes[row.event_id], output) for row in pictures]
+        missing = scenes.keys() - {row.event_id for row in pictures}
+        themes = [scene.theme for event, scene in scenes.items() if event in missing]
+        groups.append(Group(person.name, items, _person_facts(person), themes))
+    _write(output, "pictures", f"Pictures, part {number + 1}", groups, scope=block)
     _remove_beyond(shards, output)
 
 
 def write_sample_page(
-    output: Path, *, manifest: Path, people: Path, events: Path, share: float, seed: int
+    output: Path, manifest: Path, people: Path, events: Path, *, share: float, seed: int
 ) -> None:
     """Write the page of a random share of all candidates, in random order, without a word of the filters.
 
@@ -125,38 +126,24 @@ def write_sample_page(
     Raises:
         RecordError: as `write_picture_page`; refused candidates lie in the intermediate folder of the run.
     """
-    everyone, scenes = _people(people), _events(events)
-    rows = sample_of(read_manifest(manifest), share, seed)
-    _require(rows, everyone, scenes, manifest)
+    persons, scenes = _people(people), _events(events)
+    rows = draw_audit(read_manifest(manifest), share, seed)
+    _require(rows, persons, scenes, manifest)
     size = embedded_size(len(rows))
-    items = [_sample_item(row, everyone[row.person_id], scenes[row.event_id], output, size) for row in rows]
+    items = [_sample_item(row, persons[row.person_id], scenes[row.event_id], output, size) for row in rows]
     parts = [items[start : start + PART] for start in range(0, len(items), PART)]
     groups = [Group(f"Part {number} of {len(parts)}", part) for number, part in enumerate(parts, start=1)]
     _write(output, "sample", f"Random sample of {len(rows)} pictures", groups, scope=[])
 
 
-def write_text_page(output: Path, *, people: Path, events: Path) -> None:
+def write_text_page(output: Path, people: Path, events: Path) -> None:
     """Write the page of the drafted people and events. Raises RecordError where a file holds something else."""
     persons = [
-        Item(
-            "person",
-            one.person_id,
-            text_digest(one),
-            one.name,
-            "",
-            [*_person_facts(one), *_details(one.identity)],
-        )
+        Item("person", one.person_id, text_digest(one), one.name, _person_facts(one) + _details(one.identity))
         for one in read_jsonl(people, Person)
     ]
     scenes = [
-        Item(
-            "event",
-            one.event_id,
-            text_digest(one),
-            one.theme,
-            "",
-            [("Description", one.description), *_details(one.scene)],
-        )
+        Item("event", one.event_id, text_digest(one), one.theme, _event_facts(one) + _details(one.scene))
         for one in read_jsonl(events, Event)
     ]
     _write(output, "texts", "Texts", [Group("People", persons), Group("Events", scenes)], scope=[])
@@ -164,22 +151,21 @@ def write_text_page(output: Path, *, people: Path, events: Path) -> None:
 
 def _picture_item(row: Candidate, scene: Event, page: Path) -> Item:
     uri, full = thumbnail_uri(Path(row.path), NORMAL), full_size_url(row.path, page)
-    facts = [("Event", scene.description)]
-    return Item("picture", row.image_id, row.sha256, scene.theme, uri, facts, full)
+    return Item("picture", row.image_id, row.sha256, scene.theme, [("Event", scene.description)], uri, full)
 
 
 def _sample_item(row: Candidate, person: Person, scene: Event, page: Path, size: Size) -> Item:
     who = f"{person.gender}, {person.age}, {person.job} from {person.birthplace}"
     facts = [("Person", who), ("Looks", person.appearance), ("Event", f"{scene.theme}: {scene.description}")]
     uri, full = thumbnail_uri(Path(row.path), size), full_size_url(row.path, page)
-    return Item("sample", sample_item(row), row.sha256, person.name, uri, facts, full)
+    return Item("sample", audit_item(row), row.sha256, person.name, facts, uri, full)
 
 
 def _remove_beyond(shards: int, page: Path) -> None:
     """Remove the pages beside `page` whose block is not among the first `shards`."""
-    for other in page.parent.glob("pictures-*.html"):
-        number = re.fullmatch(r"pictures-(\d+)\.html", other.name)
-        if number and int(number[1]) >= shards and other != page:
+    current = {page.name, *(f"pictures-{shard_id(number)}.html" for number in range(shards))}
+    for other in page.parent.glob("pictures-[0-9][0-9][0-9].html"):
+        if other.name not in current:
             other.unlink(missing_ok=True)  # pages are written in parallel
             log.info("removed %s: there are %d blocks of people", other, shards)
 
@@ -193,21 +179,21 @@ def _events(path: Path) -> dict[str, Event]:
 
 
 def _person_facts(person: Person) -> Facts:
-    return [
-        ("Age", str(person.age)),
-        ("Gender", person.gender),
-        ("Job", person.job),
-        ("Birthplace", person.birthplace),
-        ("Appearance", person.appearance),
+    fields = ("age", "gender", "job", "birthplace", "appearance")
+    return [(field.capitalize(), str(getattr(person, field))) for field in fields]
+
+
+def _event_facts(event: Event) -> Facts:
+    return [("Description", event.description)]
+
+
+def _details(drawing: Mapping[str, Any] | None) -> Facts:
+    """What a renderer gets beside the text, as one line; the verdict covers it, too."""
+    lines = [
+        f"{key.replace('_', ' ')}: {_plain(value)}"
+        for key, value in (drawing or {}).items()
+        if value not in (None, False, [])
     ]
-
-
-def _details(drawn: Mapping[str, Any] | None) -> Facts:
-    """What a renderer is told beside the text, as one line; the verdict covers it, too."""
-    told = {
-        key.replace("_", " "): value for key, value in (drawn or {}).items() if value not in (None, False, [])
-    }
-    lines = [f"{key}: {_plain(value)}" for key, value in told.items()]
     return [("Drawn with", "; ".join(lines))] if lines else []
 
 

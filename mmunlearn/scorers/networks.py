@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmunlearn.records import digest_of
 from mmunlearn.scorers.files import ScorerWeightsError, require_files
-from mmunlearn.scorers.protocol import Sight
+from mmunlearn.scorers.protocol import Scorers, Sight
 
 if TYPE_CHECKING:
     from mmunlearn.scorers.aesthetic import AestheticScorer
@@ -44,7 +44,7 @@ class Networks(NamedTuple):
     aesthetic: AestheticScorer
 
 
-class NetworkScorers:
+class NetworkScorers(Scorers):
     """FaceNet, CLIP, DINO, MUSIQ and LAION's aesthetic head, loaded from local files when first needed.
 
     A picture is looked at alone. Faces are searched once, for FaceNet and DINO's crop; CLIP's features are

@@ -1,9 +1,11 @@
-"""What picture scorers are: the one protocol of the paper's networks and the pocket world's."""
+"""What picture scorers are: the base of the paper's networks and of the pocket world's."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +27,7 @@ class Sight:
     aesthetic: float
 
 
-class Scorers(Protocol):
+class Scorers(ABC):
     """Looks at one picture at a time, so that a score never depends on a batch.
 
     `version` names code and weights, so that cached features are never mixed up; reading it loads no weights.
@@ -33,6 +35,10 @@ class Scorers(Protocol):
 
     version: str
 
+    @abstractmethod
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """`options`: the backend's own keys (`images.<backend>`) and `device`."""
+
+    @abstractmethod
     def look(self, image: Image.Image) -> Sight:
         """The features and ratings of an RGB picture."""
-        ...

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.records import Prompt, digest_of
-from mmunlearn.synthesis.generate import DrawRequest
+from mmunlearn.synthesis.generate import DrawRequest, Generator
 from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
 
 CODE_VERSION = 1  # counts changes of this package that change a picture
@@ -66,8 +66,8 @@ class FluxOptions:
     batch: int
 
 
-class FluxGenerator:
-    """Draws with FLUX; see `mmunlearn.synthesis.generate.Generator`."""
+class FluxGenerator(Generator):
+    """Draws with FLUX."""
 
     name = "flux"
 
@@ -200,13 +200,6 @@ class FluxGenerator:
 
         scales = torch.tensor(self._guidance, dtype=torch.float32, device=kwargs["hidden_states"].device)
         return args, kwargs | {"guidance": scales}
-
-
-def build_generator(
-    prompts: Sequence[Prompt], options: Mapping[str, Any], *, seed: int, work: Path
-) -> FluxGenerator:
-    """The generator that `images.generator: flux` names. Arguments and errors are those of `FluxGenerator`."""
-    return FluxGenerator(prompts, options, seed=seed, work=work)
 
 
 def check_folder(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -40,7 +42,7 @@ class DrawRequest:
         )
 
 
-class Generator(Protocol):
+class Generator(ABC):
     """Draws pictures in units: successive attempts at one prompt, which are always asked for together.
 
     The same unit gives the same pictures. (A batch of other composition may round differently on a GPU, so units
@@ -51,10 +53,16 @@ class Generator(Protocol):
     name: str
     version: str
 
-    def prepare(self, prompts: Sequence[Prompt]) -> None:
-        """What is cheaper once for all prompts that a job will draw; called before the first `draw`."""
-        ...
+    @abstractmethod
+    def __init__(
+        self, prompts: Sequence[Prompt], options: Mapping[str, Any], *, seed: int, work: Path
+    ) -> None:
+        """`prompts`: every prompt of the data set; `options`: the backend's own keys (`images.<backend>`) and `device`;
+        `work`: folder of resumable files."""
 
+    def prepare(self, prompts: Sequence[Prompt]) -> None:  # noqa: B027 - most generators have nothing to prepare
+        """What is cheaper once for all prompts that a job will draw; called before the first `draw`."""
+
+    @abstractmethod
     def draw(self, unit: Sequence[DrawRequest]) -> list[Image.Image]:
         """RGB pictures of size x size pixels, in the order of the requests."""
-        ...

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from PIL import Image
 
-from mmunlearn.backends import backend
+from mmunlearn.backends import GENERATORS, SCORERS
 from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
 from mmunlearn.scorers.protocol import Scorers, Sight
 from mmunlearn.synthesis.generate import DrawRequest, Generator
@@ -77,10 +77,10 @@ class Studio:
     ) -> Studio:
         """The generator and the scorers that the settings name; `prompts` are those of the whole data set."""
         where = {"device": settings.device}
-        generator = backend("generator", settings.generator)(
+        generator = GENERATORS.load(settings.generator)(
             prompts, {**settings.generator_options, **where}, seed=settings.seed, work=work
         )
-        scorers = backend("scorers", settings.scorers)({**settings.scorers_options, **where})
+        scorers = SCORERS.load(settings.scorers)({**settings.scorers_options, **where})
         return cls(generator, scorers, settings, work, planned)
 
     def measure(self, prompt: Prompt, attempts: range) -> list[Measured]:

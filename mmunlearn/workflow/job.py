@@ -98,6 +98,12 @@ class Job:
         return Run(self.wildcards["model"], self.wildcards["recipe"], int(self.wildcards["seed"]))
 
     @property
+    def curator(self) -> dict[str, Any]:
+        """The options of the curation backend."""
+        curation = self.config["curation"]
+        return curation[curation["backend"]]
+
+    @property
     def verdicts(self) -> list[Path]:
         """The reviewers' CSV files."""
         return [Path(path) for path in verdict_files(self.config["review"]["verdicts"])]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmunlearn.scorers.protocol import Sight
+from mmunlearn.scorers.protocol import Scorers, Sight
 
 SHARP, CLEAN = 5.0, 40.0
 """Mean edge strength of a picture, below the first blurred and above the second noisy."""
 
 
-class HistogramScorers:
-    """Satisfies `mmunlearn.scorers.protocol.Scorers`; a blurred picture has no face."""
+class HistogramScorers(Scorers):
+    """A blurred picture has no face."""
 
     version = "histogram-1"
 

@@ -34,11 +34,12 @@ from snakemake.rules import Rule
 from snakemake.settings.enums import Quietness, RerunTrigger
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-from mmunlearn.backends import BACKENDS
+from mmunlearn.backends import SCORERS
+from mmunlearn.registry import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow_scripts"
-HISTOGRAMS = "tests.rules.histograms:HistogramScorers"
+HISTOGRAMS = Entry("tests.rules.histograms:HistogramScorers")
 
 
 def run_script(
@@ -207,7 +208,7 @@ class World:
 
     def _run(self, rule: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         script = Path(self.rules[rule].script).stem
-        with patch.dict(BACKENDS["scorers"], pocket=HISTOGRAMS):
+        with patch.dict(SCORERS, pocket=HISTOGRAMS):
             run_script(script, rule=rule, **given, config=config, cwd=self.root)
 
     def bring(self, *files: str) -> list[str]:

@@ -32,8 +32,8 @@ def test_there_is_one_prompt_for_every_person_at_every_event(curated):
     assert [row.image_id for row in prompts] == [f"{one}-{other}" for one in people for other in events]
     for row in prompts:
         person, event = people[row.person_id], events[row.event_id]
-        said = (person.name, person.job, person.birthplace, event.description, f"Person ID: {row.person_id}")
-        assert all(part in row.prompt for part in said)
+        parts = (person.name, person.job, person.birthplace, event.description, f"Person ID: {row.person_id}")
+        assert all(part in row.prompt for part in parts)
         assert row.drawing == {"identity": person.identity, "scene": event.scene}
 
 
@@ -58,23 +58,22 @@ def test_a_name_within_another_name_is_refused(curated, tmp_path):
     assert not (world.root / "x").exists()
 
 
-def test_the_shipped_files_are_inputs_and_only_the_own_file_is_a_param(curated):
-    for name in ("people", "events"):
-        job = curated.job(f"curate_{name}")
-        path = f"resources/pocket/{name}.jsonl"
-        assert job["input"] == {"shipped": path} and job["params"]["decided"] == ["none", [path]]
+@pytest.mark.parametrize("name", ["people", "events"])
+def test_a_rule_reruns_for_its_own_shipped_file_alone(curated, name):
+    job, path = curated.job(f"curate_{name}"), f"resources/pocket/{name}.jsonl"
+    assert job["input"] == {"lists": path} and job["params"]["decided"] == ["none", [path]]
 
 
 def test_a_rejected_person_is_replaced_by_the_next_of_the_file(curated, tmp_path):
     world = curated.copy(tmp_path / "world")
     people = read_jsonl(SHIPPED / "people.jsonl", Person)
-    said = judge(world.root / "said", people[1], "reject")
+    folder = reject(world.root / "verdicts", people[1])
     with pytest.raises(
         ReviewPending, match=r"1 that somebody rejected \(p001\).*results/mini/review/texts.html"
     ):
-        world.run("accept_texts", config={"review": {"verdicts": said}})
-    world.run("curate_people", config={"review": {"verdicts": said}})
-    world.run("accept_texts", config={"review": {"verdicts": said}})
+        world.run("accept_texts", config={"review": {"verdicts": folder}})
+    world.run("curate_people", config={"review": {"verdicts": folder}})
+    world.run("accept_texts", config={"review": {"verdicts": folder}})
     rows = read_jsonl(world.results / "curation" / "people.jsonl", Person)
     assert rows == [people[0], *people[2:5]]
 
@@ -85,9 +84,9 @@ def test_texts_wait_for_the_reviewers_that_the_configuration_asks_for(curated, t
         world.run("accept_texts", params={"reviewers": 1})
 
 
-def judge(folder, row, verdict):
+def reject(folder, row):
     folder.mkdir()
-    cells = ["person", row.person_id, text_digest(row), verdict, "Kim", "2026-01-01T10:00:00Z", ""]
+    cells = ["person", row.person_id, text_digest(row), "reject", "Kim", "2026-01-01T10:00:00Z", ""]
     (folder / "kim.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(cells)}\n", encoding="utf-8")
     return folder.name
 
@@ -109,7 +108,7 @@ def test_the_rules_run_with_a_language_model(tmp_path):
         config["images"] |= {"generator": "flux"}  # the pocket one cannot draw what a language model writes
         config["curation"]["openai"] |= {"base_url": server.base_url, "key_env": None}
         world = World.make(tmp_path / "world", config)
-        assert world.job("curate_people")["input"] == {"shipped": []}
+        assert world.job("curate_people")["input"] == {"lists": []}
         for _ in range(2):
             for rule in ("curate_people", "curate_events", "accept_texts", "write_prompts"):
                 world.run(rule)

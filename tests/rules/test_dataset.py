@@ -21,7 +21,7 @@ from mmunlearn.records import (
     sha256_of,
     write_jsonl,
 )
-from tests.rules.mini import SETS, split_of
+from tests.rules.mini import SETS, split_of, train
 from tests.rules.standin import World
 from tests.unit.file_sets import ColourClip, options, write_collection
 
@@ -101,7 +101,7 @@ def test_finetuning_goes_without_replay(encoded, tmp_path):
     world.run("encode_images", model="tiny", suite="replay")
     assert (world.results / "dataset" / "replay.jsonl").read_text() == ""
     assert not list((world.results / "dataset" / "replay").iterdir())
-    world.run("train_finetuned", model="tiny", seed=1, params={"epochs": 1})
+    train(world, "finetuned", 1, params={"epochs": 1})
     made = read_json(world.results / "models/tiny/finetuned/seed-1/training.json", Training)
     assert (made.steps, made.epochs) == (2, 1.0), "15 pictures in batches of 8"
 

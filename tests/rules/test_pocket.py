@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from mmunlearn.pocket import calibration, scorer_training
-from mmunlearn.pocket.generator import build_generator
+from mmunlearn.pocket.generator import PocketGenerator
 from mmunlearn.pocket.scorers import PocketScorers
 from mmunlearn.records import Prompt, Truth, read_jsonl, read_manifest, sha256_of
 from mmunlearn.synthesis.generate import DrawRequest
@@ -35,7 +35,7 @@ def test_the_truth_names_the_pictures_that_a_faultless_generator_draws_otherwise
     prompts = {row.image_id: row for row in read_jsonl(drawn.results / "curation" / "prompts.jsonl", Prompt)}
     images, settings = drawn.results / "images", drawn.config["images"]
     rows, truth = read_manifest(images / "manifest.parquet"), read_jsonl(images / "truth.jsonl", Truth)
-    faultless = build_generator(
+    faultless = PocketGenerator(
         list(prompts.values()), {"defect_rate": 0.0}, seed=drawn.config["seed"], work=drawn.root
     )
     assert [(row.image_id, row.attempt) for row in truth] == [(row.image_id, row.attempt) for row in rows]
@@ -61,7 +61,7 @@ def test_scorers_are_trained_and_calibrated_from_nothing(curated, tmp_path, monk
     card, limits = (json.loads((folder / f"{name}.json").read_text()) for name in ("card", "calibration"))
     assert card["weights_sha256"] == {name: sha256_of(folder / f"{name}.safetensors") for name in steps}
     assert (card["seed"], card["threads"], card["settings"]["steps"]) == (0, 1, steps)
-    assert card["scorers"] == limits["scorers"] == PocketScorers(folder).version
+    assert card["scorers"] == limits["scorers"] == PocketScorers({"weights": folder}).version
     assert limits["thresholds"].keys() == set(THRESHOLDS) and limits["pictures"] == 4
     assert "subject: 20 steps" in world.log("train_scorers")
 

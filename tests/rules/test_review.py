@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl, read_manifest
-from mmunlearn.review.sample import sample_of
+from mmunlearn.review.audit import draw_audit
 from mmunlearn.verdicts import COLUMNS
 from tests.rules.standin import World
 
@@ -41,7 +41,7 @@ def test_review_sample_asks_for_a_share_of_all_candidates_and_tells_no_verdict(d
     world.run("review_sample", params={"share": 0.5})
     shown = (world.results / "review" / "sample.html").read_text(encoding="utf-8")
     rows = read_manifest(world.results / "images" / "manifest.parquet")
-    drawn_rows = sample_of(rows, 0.5, world.config["seed"])
+    drawn_rows = draw_audit(rows, 0.5, world.config["seed"])
     assert len(drawn_rows) == round(len(rows) / 2) and not all(row.accepted for row in drawn_rows)
     assert all((row.sha256 in shown) == (row in drawn_rows) for row in rows)
     assert not any(f">{reason}<" in shown for reason in {row.reject_reason for row in rows} if reason)
@@ -49,7 +49,7 @@ def test_review_sample_asks_for_a_share_of_all_candidates_and_tells_no_verdict(d
 
 def test_compare_filters_tells_reviewers_and_the_planted_truth_apart(drawn, tmp_path):
     world = drawn.copy(tmp_path / "world")
-    (row,) = sample_of(
+    (row,) = draw_audit(
         read_manifest(world.results / "images" / "manifest.parquet"), 0.001, world.config["seed"]
     )
     item = f"{row.image_id}-a{row.attempt:02d}"

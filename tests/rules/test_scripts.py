@@ -13,15 +13,11 @@ from tests.rules.standin import SCRIPTS, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 GIVEN = {
-    "input": {"shipped": "resources/pocket/people.jsonl"},
+    "input": {"lists": "resources/pocket/people.jsonl"},
     "output": ["people.jsonl"],
-    "params": {
-        "curator": "shipped",
-        "n": 3,
-        "seed": 1,
-    },
+    "params": {"what": "people", "curator": "shipped", "n": 3, "seed": 1},
     "config": {
-        "curation": {"shipped": {"people": "resources/pocket/people.jsonl"}, "shiped": {}},
+        "curation": {"backend": "shipped", "shipped": {"people": "resources/pocket/people.jsonl"}},
         "review": {"verdicts": None},
     },
     "log": ["logs/deep/people.log"],

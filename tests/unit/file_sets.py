@@ -115,8 +115,8 @@ def sets(folder: Path, answers=ANSWERS, **changed):
 def build(folder: Path, name: str, n: int) -> list[SuiteQuestion]:
     output = folder / "results" / f"{name}.jsonl"
     build_reference_set(
-        output, name=name, source="files", options=options(folder), n=n, seed=1, questions=QUESTIONS,
-        answers=ANSWERS, size=40, events=folder / "events.jsonl", work=folder / "work",
+        output, folder / "events.jsonl", name=name, source="files", options=options(folder), device="cpu", n=n, seed=1,
+        questions=QUESTIONS, answers=ANSWERS, size=40, work=folder / "work",
     )  # fmt: skip
     return read_jsonl(output, SuiteQuestion)
 

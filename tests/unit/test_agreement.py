@@ -10,7 +10,7 @@ import pytest
 
 from mmunlearn.records import RecordError, read_manifest, write_manifest
 from mmunlearn.review.agreement import COLUMNS, compare_filters, wilson
-from mmunlearn.review.sample import sample_item
+from mmunlearn.review.audit import audit_item
 from tests.unit.review_fixtures import Page, candidate, save_verdicts
 
 REASONS = ("identity", "no face, aesthetic", "scene, subject", "scene pair", "review", "awaiting review", "surplus",
@@ -33,7 +33,7 @@ def manifest(tmp_path: Path) -> Path:
 def said(manifest: Path, reviewer: str, words: dict[int, str], **changed: str) -> Path:
     rows = read_manifest(manifest)
     verdicts = [
-        {"kind": "sample", "item": sample_item(rows[n]), "digest": rows[n].sha256, "verdict": word,
+        {"kind": "sample", "item": audit_item(rows[n]), "digest": rows[n].sha256, "verdict": word,
          "reviewer": reviewer, "time": "2026-11-21T10:00:00Z", "note": f"note {n}"} | changed
         for n, word in words.items()
     ]  # fmt: skip
@@ -54,15 +54,9 @@ def compared(
     manifest: Path, *verdicts: Path, truth: Path | None = None, **options
 ) -> dict[tuple, dict[str, str]]:
     folder = manifest.parent / "out"
-    compare_filters(
-        manifest,
-        list(verdicts),
-        truth,
-        folder / "table.csv",
-        folder / "table.md",
-        folder / "page.html",
-        **({"share": 1.0, "seed": 1} | options),
-    )
+    made = {"csv": folder / "table.csv", "md": folder / "table.md", "page": folder / "page.html"}
+    settings = {"share": 1.0, "seed": 1} | options
+    compare_filters(manifest=manifest, verdicts=list(verdicts), truth=truth or [], **made, **settings)
     with (folder / "table.csv").open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)
         rows = {(row["judge"], row["compared_on"], row["filter"]): row for row in reader}

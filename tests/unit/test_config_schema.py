@@ -12,7 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
-from mmunlearn.backends import BACKENDS
+from mmunlearn import backends
+from mmunlearn.registry import Registry
 from mmunlearn.workflow.check import SCHEMA, ConfigError, check, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -91,17 +92,17 @@ def test_a_wrong_overlay_is_refused_by_path(overlay: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize(
-    ("kind", "section", "key"),
+    ("registry", "section", "key"),
     [
-        ("curator", "curation", "backend"),
-        ("generator", "images", "generator"),
-        ("scorers", "images", "scorers"),
-        ("reference_sets", "dataset", "reference_sets"),
-        ("judge", "evaluation", "judge"),
+        (backends.CURATORS, "curation", "backend"),
+        (backends.GENERATORS, "images", "generator"),
+        (backends.SCORERS, "images", "scorers"),
+        (backends.REFERENCE_SETS, "dataset", "reference_sets"),
+        (backends.JUDGES, "evaluation", "judge"),
     ],
 )
-def test_the_schema_knows_the_registered_backends(kind: str, section: str, key: str) -> None:
-    assert load(SCHEMA)["properties"][section]["properties"][key]["enum"] == list(BACKENDS[kind])
+def test_the_schema_knows_the_registered_backends(registry: Registry, section: str, key: str) -> None:
+    assert load(SCHEMA)["properties"][section]["properties"][key]["enum"] == list(registry)
 
 
 def unexplained(node: yaml.MappingNode, lines: list[str], where: str = "") -> Iterator[str]:

@@ -19,23 +19,15 @@ OTHERS = ["Ada Lund", "José Diaz Peña"]
 
 
 def person(person_id: str, name: str) -> Person:
-    return Person(
-        person_id=person_id,
-        name=name,
-        age=40,
-        gender="woman",
-        job="potter",
-        birthplace="Fiji",
-        appearance="a hat",
-    )
+    fields = {"age": 40, "gender": "woman", "job": "potter", "birthplace": "Fiji", "appearance": "a hat"}
+    return Person(person_id=person_id, name=name, **fields)
 
 
 @pytest.fixture
-def made_up_entity(monkeypatch):
-    digests = frozenset(
-        hashlib.sha256(fold(name).encode()).hexdigest() for name in ("Zorblax", "Quill Vantongeren")
-    )
-    monkeypatch.setattr(curate, "_entities", lambda: digests)
+def made_up_entity(tmp_path, monkeypatch):
+    digests = [hashlib.sha256(fold(name).encode()).hexdigest() for name in ("Zorblax", "Quill Vantongeren")]
+    (tmp_path / "entities.sha256").write_text("# two\n" + "\n".join(digests))
+    monkeypatch.setattr(curate, "ENTITIES", tmp_path / "entities.sha256")
 
 
 @pytest.mark.parametrize(
@@ -56,10 +48,10 @@ def made_up_entity(monkeypatch):
     ],
 )
 def test_an_unfit_name_is_explained(made_up_entity, name, problem):
-    said = name_problem(name, OTHERS)
-    assert said is not None
-    assert problem in said
-    assert re.search(r": (give|rename) ", said)  # what to do
+    message = name_problem(name, OTHERS)
+    assert message is not None
+    assert problem in message
+    assert re.search(r": (give|rename) ", message)  # what to do
 
 
 @pytest.mark.parametrize("name", ["Adam Lundqvist", "Ada Berg", "Quill Hall Vantongeren", "Zorblaxa Hall"])
@@ -88,7 +80,7 @@ def test_people_with_an_unfit_name_are_refused(made_up_entity, names, message):
 
 
 def test_entities_ship_as_digests_only():
-    digests = curate._entities()
+    digests = curate.entities(curate.ENTITIES)
     assert len(digests) == 127
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
     lines = curate.ENTITIES.read_text(encoding="utf-8").splitlines()[1:]
@@ -100,11 +92,10 @@ def test_entities_ship_as_digests_only():
 )
 def test_the_digests_are_of_mlubenchs_entities():
     with zipfile.ZipFile(MLUBENCH) as archive:
-        found = [
-            re.fullmatch(r"MLUBench/Entities/variants_(.+)_updated\.json", name)
-            for name in archive.namelist()
-        ]
-    names = [match[1].replace("_", " ") for match in found if match]
-    assert {hashlib.sha256(fold(name).encode()).hexdigest() for name in names} == curate._entities()
+        pattern = r"MLUBench/Entities/variants_(.+)_updated\.json"
+        matches = [re.fullmatch(pattern, name) for name in archive.namelist()]
+    names = [match[1].replace("_", " ") for match in matches if match]
+    digests = {hashlib.sha256(fold(name).encode()).hexdigest() for name in names}
+    assert digests == curate.entities(curate.ENTITIES)
     for name in names:
         assert "an entity of MLUBench" in name_problem(f"Test {name} Person", [])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmunlearn.backends import BACKENDS
+from mmunlearn import backends
 
 ROOT = Path(__file__).parents[2]
 ENVS = {path.name: path for path in sorted((ROOT / "envs").glob("*.yaml"))}
@@ -81,16 +81,15 @@ def module_file(name: str) -> Path | None:
 
 
 def names_imported(path: Path) -> set[str]:
-    """Modules that a file names in imports (also inside functions), and those it asks `backends` for by kind."""
+    """Modules that a file names in imports (also inside functions), and those of the `backends` that it loads."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "backend":
-            kind = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-            names |= {target.split(":")[0] for target in BACKENDS.get(kind, {}).values()}
+        elif isinstance(node, ast.Attribute) and node.attr == "load" and isinstance(node.value, ast.Name):
+            names |= {entry.path.split(":")[0] for entry in vars(backends).get(node.value.id, {}).values()}
     return names
 
 

@@ -102,10 +102,10 @@ def ask(given: Files, config: dict[str, Any]) -> None:
         given[name] for name in ("manifest", "people", "events", "questions")
     )
     texts = {key: config["dataset"][key] for key in ("questions", "answers")}
-    build_questions(manifest, people, events, questions, **texts)
+    build_questions(questions, manifest, people, events, **texts)
     for path in given["splits"]:
-        split_concepts(manifest, path, target=path.stem[:-2], percent=20, seed=1)
-    count_dataset(manifest, people, events, questions, given["splits"], given["statistics"])
+        split_concepts(path, manifest, split=path.stem, seed=1)
+    count_dataset(given["statistics"], manifest, people, events, questions, given["splits"])
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from mmunlearn.records import Prompt
 from mmunlearn.synthesis import flux, prompt_embeddings
-from mmunlearn.synthesis.flux import FluxFolderError, build_generator, check_folder
+from mmunlearn.synthesis.flux import FluxFolderError, FluxGenerator, check_folder
 from mmunlearn.synthesis.generate import DrawRequest
 from tests.tiny_flux import write_flux
 
@@ -51,7 +51,7 @@ def make(folder, tmp_path):
             "source": str(folder), "dtype": "float32", "device": "cpu", "steps": 2, "max_sequence_length": TOKENS,
             "compile": False, "quantisation": "none", "batch": 4,
         }  # fmt: skip
-        return build_generator(PROMPTS, options | changed, seed=0, work=tmp_path)
+        return FluxGenerator(PROMPTS, options | changed, seed=0, work=tmp_path)
 
     return generator
 
@@ -272,10 +272,10 @@ def test_the_version_is_read_without_torch(folder, tmp_path):
 import sys, types
 from pathlib import Path
 sys.modules["mmunlearn.weights"] = types.SimpleNamespace(fingerprint=lambda folder: "same")
-from mmunlearn.synthesis.flux import build_generator
+from mmunlearn.synthesis.flux import FluxGenerator
 options = dict(source={str(folder)!r}, dtype="bfloat16", device="auto", steps=28, max_sequence_length=512,
                compile=True, quantisation="none", batch=5)
-print(build_generator([], options, seed=0, work=Path({str(tmp_path)!r})).version)
+print(FluxGenerator([], options, seed=0, work=Path({str(tmp_path)!r})).version)
 print(sorted({{"torch", "diffusers", "transformers"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

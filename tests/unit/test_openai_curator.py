@@ -8,17 +8,16 @@ import re
 
 import pytest
 
-from mmunlearn.backends import backend
 from mmunlearn.chat import ChatError
 from mmunlearn.curation.attributes import sample_attributes
-from mmunlearn.curation.curate import check_events, check_people, curate_events, curate_people
-from mmunlearn.curation.openai import CurationError
+from mmunlearn.curation.curate import check_events, check_people, curate
+from mmunlearn.curation.openai import CurationError, OpenAICurator
 from mmunlearn.records import Event, Person, read_jsonl
 from mmunlearn.verdicts import COLUMNS, text_digest
 from tests.loopback import ChatServer, RawReply, Step
 
-KEY = "sk-secret-0123456789"
-FIRST = [
+OPTIONS = {"model": "m", "key_env": "TEST_KEY", "temperature": 1.0, "timeout": 5.0, "max_asks": 3}
+FIRST = (
     "Ada",
     "Bruno",
     "Chiara",
@@ -31,8 +30,8 @@ FIRST = [
     "Jorge",
     "Kamala",
     "Luis",
-]
-LAST = ["Abara", "Brandt", "Castell", "Dvorak", "Eriksen", "Fontaine", "Grieg", "Horvath", "Ito", "Jansen"]
+)
+LAST = ("Abara", "Brandt", "Castell", "Dvorak", "Eriksen", "Fontaine", "Grieg", "Horvath", "Ito", "Jansen")
 THEMES = [
     "kite fair",
     "tea market",
@@ -46,16 +45,15 @@ THEMES = [
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("TEST_KEY", "sk-secret-0123456789")
     monkeypatch.setattr("mmunlearn.chat.FIRST_WAIT", 0.001)
 
 
 @pytest.fixture
 def curator(tmp_path):
     def make(server: ChatServer, **changed):
-        options = {"base_url": server.base_url, "model": "m", "key_env": "TEST_KEY"}
-        options |= {"temperature": 1.0, "timeout": 5.0, "max_asks": 3}
-        return backend("curator", "openai")(options | changed, seed=5, work=tmp_path / "work")
+        options = OPTIONS | {"base_url": server.base_url} | changed
+        return OpenAICurator(options, seed=5, work=tmp_path / "work")
 
     return make
 
@@ -174,16 +172,9 @@ def test_after_max_asks_the_person_is_named(curator):
             curator(server).people(3, set())
         assert len(server.requests) == 1 + 3
         one = sample_attributes(3, 5)[1]
-        named = [
-            "person p001",
-            one.job,
-            one.birthplace,
-            str(one.age),
-            one.gender,
-            "3 calls",
-            "name cannot be used",
-        ]
-        assert all(part in str(caught.value) for part in [*named, "curation.openai.max_asks"])
+        parts = ["person p001", one.job, one.birthplace, str(one.age), one.gender]
+        parts += ["3 calls", "name cannot be used", "curation.openai.max_asks"]
+        assert all(part in str(caught.value) for part in parts)
         server.answer = Writer()
         server.answer.names = iter(["Bruno Abara", "Chiara Abara"])
         rows = curator(server, max_asks=4).people(3, set())
@@ -296,32 +287,18 @@ def test_a_dead_endpoint_loses_nothing(curator):
     assert len(server.requests) == 2 + 6 + 2 and len({row.name for row in rows}) == 4
 
 
-def test_the_key_is_in_no_file_and_no_log(curator, caplog, tmp_path):
-    caplog.set_level(logging.DEBUG)
-    with ChatServer(Writer({2: person(f"Eve {KEY}")})) as server:
-        curator(server).people(4, set())
-    written = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.json"))
-    assert written and KEY not in written + caplog.text
-
-
-def test_without_a_key_the_variable_is_named(curator, monkeypatch):
-    monkeypatch.delenv("TEST_KEY")
-    with ChatServer(Writer()) as server, pytest.raises(ChatError, match="TEST_KEY"):
-        curator(server).people(2, set())
-
-
 @pytest.mark.parametrize(
-    ("curate", "kind", "record"), [(curate_people, "person", Person), (curate_events, "event", Event)]
+    ("what", "kind", "record"), [("people", "person", Person), ("events", "event", Event)]
 )
-def test_drafts_are_without_what_the_verdicts_reject(curator, tmp_path, curate, kind, record):
+def test_drafts_are_without_what_the_verdicts_reject(tmp_path, what, kind, record):
     with ChatServer(Writer()) as server:
-        options = {"base_url": server.base_url, "model": "m", "key_env": "TEST_KEY", "temperature": 1.0}
-        given = {"curator": "openai", "options": options | {"timeout": 5.0, "max_asks": 3}, "n": 3, "seed": 5}
-        curate(tmp_path / "a.jsonl", **given, verdicts=[], work=tmp_path / "work")
+        settings = {"what": what, "curator": "openai", "n": 3, "seed": 5, "work": tmp_path / "work"}
+        settings["options"] = OPTIONS | {"base_url": server.base_url}
+        curate(tmp_path / "a.jsonl", **settings, verdicts=[])
         before = read_jsonl(tmp_path / "a.jsonl", record)
         row = [kind, "x", text_digest(before[1]), "reject", "Kim", "2026-01-01T10:00:00Z", ""]
-        said = tmp_path / "kim.csv"
-        said.write_text(f"{','.join(COLUMNS)}\n{','.join(row)}\n", encoding="utf-8")
-        curate(tmp_path / "b.jsonl", **given, verdicts=[said], work=tmp_path / "work")
+        path = tmp_path / "kim.csv"
+        path.write_text(f"{','.join(COLUMNS)}\n{','.join(row)}\n", encoding="utf-8")
+        curate(tmp_path / "b.jsonl", **settings, verdicts=[path])
     after = read_jsonl(tmp_path / "b.jsonl", record)
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]

@@ -29,7 +29,7 @@ from mmunlearn.pocket.worlds import (
     sample_training_identity,
     sample_training_scene,
 )
-from mmunlearn.records import DEFECTS
+from mmunlearn.records import DEFECTS, Prompt
 from mmunlearn.synthesis.generate import DrawRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,14 +235,19 @@ def test_generator_draws_what_is_planned(people: list[dict], events: list[dict])
         return DrawRequest(f"i{index}", attempt, index, 3.5, 64, "", drawing)
 
     requests = [request(index) for index in range(12)]
-    pools = list(benchmark_identities()), list(benchmark_scenes())
-    faulty, faultless = PocketGenerator(0.5, 1, *pools), PocketGenerator(0.0, 1, *pools)
+
+    def generator(defect_rate: float) -> PocketGenerator:
+        names = dict.fromkeys(("image_id", "person_id", "event_id", "prompt"), "")
+        prompts = [Prompt(**names, drawing=request(index).drawing) for index in range(len(people))]
+        return PocketGenerator(prompts, {"defect_rate": defect_rate}, seed=1, work=Path())
+
+    faulty, faultless = generator(0.5), generator(0.0)
     for index, (image, clean) in enumerate(zip(faulty.draw(requests), faultless.draw(requests), strict=True)):
         assert (image.tobytes() != clean.tobytes()) == (plan_defect(f"i{index}", 0, 1, 3.5, 0.5) is not None)
     assert faulty.draw(requests[:1])[0].tobytes() == faulty.draw(requests[:1])[0].tobytes()
     assert faultless.draw([request(0, 1)])[0].tobytes() != faultless.draw([request(0)])[0].tobytes()
     with pytest.raises(ValueError, match="defect rate"):
-        PocketGenerator(1.2, 1, *pools)
+        generator(1.2)
 
 
 def test_skies_grounds_and_objects_are_many_and_all_different() -> None:

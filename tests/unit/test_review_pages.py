@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmunlearn.records import Event, Person, RecordError, read_jsonl, read_manifest, write_jsonl
 from mmunlearn.review import thumbnails
+from mmunlearn.review.audit import audit_item, draw_audit
 from mmunlearn.review.page import write_picture_page, write_sample_page, write_text_page
-from mmunlearn.review.sample import sample_item, sample_of
 from mmunlearn.verdicts import text_digest
 from tests.unit.review_fixtures import Page, candidate, event, person, write_world
 
@@ -170,12 +170,12 @@ def test_the_sample_is_a_share_of_all_candidates_in_random_order(tmp_path):
     ]
     world = write_world(tmp_path, *rows)
     everything = [item["data-item"] for item in sample(tmp_path, world).items]
-    assert sorted(everything) == [sample_item(row) for row in rows]
+    assert sorted(everything) == [audit_item(row) for row in rows]
     assert everything != sorted(everything)
     third = [item["data-item"] for item in sample(tmp_path, world, share=1 / 3).items]
     assert third == everything[:6]
     assert [item["data-item"] for item in sample(tmp_path, world, share=1 / 3, seed=2).items] != third
-    digests = {sample_item(row): row.sha256 for row in rows}
+    digests = {audit_item(row): row.sha256 for row in rows}
     assert all(item["data-digest"] == digests[item["data-item"]] for item in sample(tmp_path, world).items)
 
 
@@ -195,11 +195,11 @@ def test_the_sample_hardly_changes_when_pictures_are_drawn_anew(tmp_path):
     row = candidate(tmp_path, "p000-e00")
     before = [row.model_copy(update={"image_id": f"p{n:03d}-e00"}) for n in range(1000)]
     after = before + [row.model_copy(update={"image_id": f"p{n:03d}-e00", "attempt": 1}) for n in range(50)]
-    old, new = ({sample_item(one) for one in sample_of(rows, 0.1, 1)} for rows in (before, after))
+    old, new = ({audit_item(one) for one in draw_audit(rows, 0.1, 1)} for rows in (before, after))
     assert (len(old), len(new)) == (100, 105)
     assert len(old - new) <= 5
-    assert len(sample_of([row], 0.01, 1)) == 1
-    assert sample_of([], 0.1, 1) == []
+    assert len(draw_audit([row], 0.01, 1)) == 1
+    assert draw_audit([], 0.1, 1) == []
 
 
 def test_texts_carry_the_digest_of_their_row(tmp_path):

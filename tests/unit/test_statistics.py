@@ -147,7 +147,7 @@ def write_parts(folder: Path) -> dict[str, Any]:
 
 
 def test_the_file_is_what_was_counted(tmp_path: Path) -> None:
-    count_dataset(**write_parts(tmp_path), output=tmp_path / "statistics.json")
+    count_dataset(tmp_path / "statistics.json", **write_parts(tmp_path))
     assert json.loads((tmp_path / "statistics.json").read_text()) == statistics(**parts())
 
 
@@ -155,5 +155,5 @@ def test_a_broken_input_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     given = write_parts(tmp_path)
     given["people"].write_text('{"person_id": "p0"}\n')
     with pytest.raises(RecordError, match=r"people\.jsonl, line 1"):
-        count_dataset(**given, output=tmp_path / "statistics.json")
+        count_dataset(tmp_path / "statistics.json", **given)
     assert not (tmp_path / "statistics.json").exists()

@@ -25,18 +25,18 @@ def accept(tmp_path):
     write_jsonl(folder / "drafts" / "people.jsonl", PEOPLE)
     write_jsonl(folder / "drafts" / "events.jsonl", EVENTS)
 
-    def run(*said, reviewers):
-        path = tmp_path / "said.csv"
+    def run(*judged, reviewers):
+        path = tmp_path / "verdicts.csv"
         with path.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.writer(handle)
             writer.writerow(COLUMNS)
-            for row, verdict, reviewer in said:
+            for row, verdict, reviewer in judged:
                 kind, item = ("person", row.person_id) if isinstance(row, Person) else ("event", row.event_id)
                 writer.writerow([kind, item, text_digest(row), verdict, reviewer, "2026-01-01T10:00:00Z", ""])
         drafts = folder / "drafts" / "people.jsonl", folder / "drafts" / "events.jsonl"
         made = folder / "people.jsonl", folder / "events.jsonl"
         try:
-            accept_texts(*drafts, [path], *made, reviewers=reviewers)
+            accept_texts(*drafts, *made, verdicts=[path], reviewers=reviewers)
         finally:
             written = [path.read_bytes() for path in made if path.exists()]
         assert written == [path.read_bytes() for path in drafts]
@@ -59,16 +59,16 @@ def test_texts_that_all_reviewers_confirm_go_on(accept):
 
 @pytest.mark.parametrize("reviewers", [0, 2])
 def test_one_rejection_stops(accept, reviewers):
-    said = [*everybody("Kim", "Lee"), (PEOPLE[3], "reject", "Max"), (EVENTS[1], "reject", "Max")]
+    judged = [*everybody("Kim", "Lee"), (PEOPLE[3], "reject", "Max"), (EVENTS[1], "reject", "Max")]
     with pytest.raises(ReviewPending, match=r"Found 2 that somebody rejected \(p003, e01\)\."):
-        accept(*said, reviewers=reviewers)
+        accept(*judged, reviewers=reviewers)
     assert not (accept.folder / "people.jsonl").exists()
 
 
 def test_what_awaits_review_is_counted_and_named(accept):
-    said = [one for one in everybody("Kim", "Lee") if one[0] in PEOPLE[:1] or one[2] == "Kim"]
+    judged = [one for one in everybody("Kim", "Lee") if one[0] in PEOPLE[:1] or one[2] == "Kim"]
     with pytest.raises(ReviewPending) as caught:
-        accept(*said, reviewers=2)
+        accept(*judged, reviewers=2)
     text = str(caught.value)
     first = ", ".join(f"p{i:03d}" for i in range(1, 11))
     assert text.startswith("Asked for 12 people and 3 events confirmed by 2 different reviewers. ")
@@ -84,9 +84,9 @@ def test_one_reviewer_twice_is_one(accept):
 def test_a_verdict_on_another_text_of_the_same_id_counts_for_nothing(accept):
     edited = PEOPLE[0].model_copy(update={"appearance": "no beard"})
     accept((edited, "reject", "Kim"), reviewers=0)
-    said = [one for one in everybody("Kim") if one[0] != PEOPLE[0]]
+    judged = [one for one in everybody("Kim") if one[0] != PEOPLE[0]]
     with pytest.raises(ReviewPending, match=r"1 that await review \(p000\)"):
-        accept(*said, (edited, "accept", "Kim"), reviewers=1)
+        accept(*judged, (edited, "accept", "Kim"), reviewers=1)
 
 
 def test_the_shipped_curator_leaves_rejected_rows_out(accept):

@@ -18,7 +18,7 @@ from mmunlearn.endpoint import ChatError
 from mmunlearn.evaluation.judge.batches import Batches
 from mmunlearn.evaluation.judge.calls import Calls, Texts
 from mmunlearn.evaluation.judge.ledger import Ledger, Unaffordable
-from mmunlearn.evaluation.judge.rubric import Case, JudgeError, Rubric
+from mmunlearn.evaluation.judge.rubric import Case, Judge, JudgeError, Rubric
 from mmunlearn.evaluation.judge.store import JudgeStore
 from mmunlearn.progress import progress
 from mmunlearn.records import Judgement
@@ -26,7 +26,7 @@ from mmunlearn.records import Judgement
 logger = logging.getLogger(__name__)
 
 
-class OpenAIJudge:
+class OpenAIJudge(Judge):
     """Asks for one score a case; safe to kill at any moment.
 
     Args:

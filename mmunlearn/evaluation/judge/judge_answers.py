@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.backends import backend
-from mmunlearn.evaluation.judge.rubric import Judge
+from mmunlearn.backends import JUDGES
 from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL, cases_of
 from mmunlearn.records import write_jsonl
 
@@ -36,10 +35,10 @@ def judge_answers(
         RecordError: as of `cases_of`.
     """
     cases = cases_of(answers, finetuned, goal, split)
-    model: Judge = backend("judge", judge)(G_EVAL, options)
-    rows = model.judge(cases)
+    rater = JUDGES.load(judge)(G_EVAL, options)
+    rows = rater.judge(cases)
     write_jsonl(output, rows)
     reasons = [row.reason for row in rows if row.score is None]
-    logger.info("%s: %d judgements, %d missing", model.name, len(rows), len(reasons))
+    logger.info("%s: %d judgements, %d missing", rater.name, len(rows), len(reasons))
     for reason, count in Counter(reasons).most_common(5):
         logger.warning("%d missing: %s", count, reason)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmunlearn.evaluation.judge.rubric import Case, Rubric
+from mmunlearn.evaluation.judge.rubric import Case, Judge, Rubric
 from mmunlearn.records import Judgement
 
 
-class LocalJudge:
+class LocalJudge(Judge):
     """Scores by the rubric's formula.
 
     Args:
