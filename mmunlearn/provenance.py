@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,13 +16,11 @@ _RECORDED = ("torch", "transformers", "peft", "accelerate", "snakemake", "numpy"
 
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that shape its results."""
-    found = {"python": platform.python_version(), "mmunlearn": mmunlearn.__version__}
+    installed = {"python": platform.python_version(), "mmunlearn": mmunlearn.__version__}
     for name in _RECORDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def peak_memory_gb() -> float:

@@ -1,4 +1,4 @@
-"""What people say of pictures and texts: one CSV row a verdict, as the review pages save it.
+"""Reviewers' verdicts on pictures and texts: one CSV row each, as the review pages save it.
 
 A verdict names what it is about by id and by digest, so that it says nothing of a picture drawn anew or of a text
 that was edited. PEBench, section III-B: a picture is valid only after all reviewers have confirmed it.
@@ -29,7 +29,7 @@ def _iso(text: str) -> str:
 
 
 class Verdict(Record):
-    """One reviewer's word on one item.
+    """One reviewer's decision on one item.
 
     `item` is an image id, `<image_id>-a<attempt, two digits>` of a sample, a person id or an event id; `digest` the
     SHA-256 of the picture or the `text_digest` of the row; `time` is ISO 8601, read as UTC where it has no zone.
@@ -91,21 +91,20 @@ def rejected(verdicts: Iterable[Verdict], kind: Kind) -> set[str]:
     return {one.digest for one in verdicts if one.kind == kind and one.verdict == "reject"}
 
 
-def confirmed(verdicts: Iterable[Verdict], kind: Kind, reviewers: int) -> set[str]:
+def confirmed(verdicts: Collection[Verdict], kind: Kind, reviewers: int) -> set[str]:
     """Digests that at least `reviewers` different people accept and nobody rejects."""
-    everything = list(verdicts)
     accepting: dict[str, set[str]] = {}
-    for one in everything:
+    for one in verdicts:
         if one.kind == kind and one.verdict == "accept":
             accepting.setdefault(one.digest, set()).add(reviewer_key(one.reviewer))
     enough = {digest for digest, people in accepting.items() if len(people) >= reviewers}
-    return enough - rejected(everything, kind)
+    return enough - rejected(verdicts, kind)
 
 
 def unmatched(verdicts: Iterable[Verdict], kind: Kind, digests: Collection[str]) -> int:
     """How many verdicts of a kind are about none of these digests, so that they say nothing here."""
-    known = set(digests)
-    return sum(one.kind == kind and one.digest not in known for one in verdicts)
+    digests = set(digests)
+    return sum(one.kind == kind and one.digest not in digests for one in verdicts)
 
 
 def _moment(row: Verdict) -> datetime:

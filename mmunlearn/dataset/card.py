@@ -13,40 +13,23 @@ from mmunlearn.records import RecordError, digest_of
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 
-# What the card tells of a run's configuration: a value that is not named here stays behind.
-SETTINGS: dict[str, Any] = {
-    "seed": True,
-    "curation": dict.fromkeys(("backend", "n_people", "n_events"), True),
-    "review": {"reviewers": True},
-    "images": {
-        **dict.fromkeys(("generator", "scorers", "size", "guidance_scales", "candidates"), True),
-        **dict.fromkeys(("stop_at_first_valid", "max_attempts", "references_per_event"), True),
-        **dict.fromkeys(("person_reference", "min_accepted_share"), True),
-        "thresholds": dict.fromkeys(
-            (
-                "identity_l2",
-                "scene_cosine",
-                "scene_pair",
-                "subject_cosine",
-                "distortion",
-                "aesthetic",
-            ),
-            True,
-        ),
-    },
-    "dataset": {
-        **dict.fromkeys(("targets", "percents"), True),
-        "questions": {"person": True, "event": True},
-        "answers": {"person": True, "event": True},
-    },
-}
-OPTIONS = {  # of the backends that a run has chosen
-    "curation": {"openai": ("model", "temperature")},
-    "images": {
-        "pocket": ("defect_rate",),
-        "flux": ("dtype", "steps", "max_sequence_length", "compile", "quantisation"),
-        "networks": ("subject_crop", "quick_gelu"),
-    },
+# What the card tells of a run's configuration, by section: a value that is not named here stays behind.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "": ("seed",),
+    "curation": ("backend", "n_people", "n_events"),
+    "review": ("reviewers",),
+    "images": ("generator", "scorers", "size", "guidance_scales", "candidates", "stop_at_first_valid", "max_attempts",
+               "references_per_event", "person_reference", "min_accepted_share"),
+    "images.thresholds": ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic"),
+    "dataset": ("targets", "percents"),
+    "dataset.questions": ("person", "event"),
+    "dataset.answers": ("person", "event"),
+}  # fmt: skip
+OPTIONS = {  # of the backends that a run may have chosen
+    "curation.openai": ("model", "temperature"),
+    "images.pocket": ("defect_rate",),
+    "images.flux": ("dtype", "steps", "max_sequence_length", "compile", "quantisation"),
+    "images.networks": ("subject_crop", "quick_gelu"),
 }
 FLUX_LICENCE = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 LICENCES: dict[str, dict[str, str]] = {  # by generator: the head's fields
@@ -70,7 +53,7 @@ def data_card(
     """The text of README.md.
 
     Args:
-        config: the run's merged configuration; only what `SETTINGS` and `OPTIONS` name is told.
+        config: the run's merged configuration; only what `SETTINGS` and `OPTIONS` name gets into the card.
         statistics: of `dataset.statistics.statistics`.
         digests: file -> SHA-256, of every file that the table lists.
         sizes: file -> bytes.
@@ -84,7 +67,7 @@ def data_card(
             f"Asked for the licence of pictures by the generator '{generator}'. Found only those of "
             f"{', '.join(LICENCES)}. Add it to LICENCES in {Path(__file__).name} and to {TEMPLATE.name}."
         )
-    told = settings(config)
+    described = settings(config)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE.parent),
         undefined=jinja2.StrictUndefined,
@@ -97,8 +80,8 @@ def data_card(
         head=_yaml(_head(config, statistics, digest_of(dict(digests)))),
         scale=config["scale"],
         generator=generator,
-        writer=told["curation"].get("openai", {}).get("model"),
-        settings=_yaml(told),
+        writer=described["curation"].get("openai", {}).get("model"),
+        settings=_yaml(described),
         counts=statistics,
         files=[(name, _readable(sizes[name]), digest) for name, digest in digests.items()],
         flux_licence=FLUX_LICENCE,
@@ -107,31 +90,22 @@ def data_card(
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that made the data set, without paths, addresses and names of keys."""
-    told = _chosen(config, SETTINGS)
-    for section, options in OPTIONS.items():
-        used = {told[section].get(role) for role in ("backend", "generator", "scorers")}
-        for name, keys in options.items():
-            if name in used and isinstance(config[section].get(name), Mapping):
-                told[section][name] = _chosen(config[section][name], dict.fromkeys(keys, True))
-    return told
-
-
-def _chosen(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The named keys, in order of the names; where a plain value is wanted, a mapping is none."""
-    found = {}
-    for name, inner in wanted.items():
-        value = values.get(name)
-        if isinstance(inner, Mapping) and isinstance(value, Mapping):
-            found[name] = _chosen(value, inner)
-        elif inner is True and name in values and not isinstance(value, Mapping):
-            found[name] = value
-    return found
+    images = config["images"]
+    backends = {config["curation"]["backend"], images["generator"], images["scorers"]}
+    chosen = {place: keys for place, keys in OPTIONS.items() if place.rpartition(".")[2] in backends}
+    described: dict[str, Any] = {}
+    for place, keys in (SETTINGS | chosen).items():
+        source, target = config, described
+        for name in filter(None, place.split(".")):
+            source, target = source.get(name, {}), target.setdefault(name, {})
+        target |= {key: source[key] for key in keys if not isinstance(source.get(key, {}), Mapping)}
+    return described
 
 
 def _head(config: Mapping[str, Any], statistics: Mapping[str, Any], content: str) -> dict[str, Any]:
     """What the Hub reads: licence, task, size, and which files make which table.
 
-    `content`, a digest of the files, is told with each table: the cache of `datasets` knows a local folder by its
+    `content`, a digest of the files, stands with each table: the cache of `datasets` knows a local folder by its
     name and the hash of its `configs` alone, and would return the rows of another export whose `configs` are equal.
     """
     pictures = statistics["pictures"]

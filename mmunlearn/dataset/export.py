@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -56,13 +56,13 @@ COLUMNS = {  # beside `image` and `questions`
     **dict.fromkeys(("identity_l2", "scene_cosine", "scene_pair", "subject_cosine"), "float64"),
     **dict.fromkeys(("distortion", "aesthetic"), "float64"),
 }
-ASKED = dict.fromkeys(("question_id", "kind", "question", "answer"), "string")
+QUESTION_COLUMNS = dict.fromkeys(("question_id", "kind", "question", "answer"), "string")
 AGAIN = "with the same --configfile: snakemake --cores 2 --forcerun merge_manifest"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is exported: every candidate, the accepted ones in order, and what they show and are asked."""
+    """What is exported: every candidate, the accepted ones in order, their people, events and questions."""
 
     candidates: list[Candidate]
     pictures: list[Candidate]
@@ -103,9 +103,8 @@ def export_dataset(
         old.unlink(missing_ok=True)
     contents = _read(manifest, people, events, questions, splits)
     files = [*_write_pictures(folder / "data", contents), _write_candidates(folder, contents.candidates)]
-    copies = {name.name: name for name in (people, events, statistics)}
-    copies |= {f"splits/{path.name}": path for path in sorted(splits)}
-    files += [_copy(source, folder / name) for name, source in copies.items()]
+    files += [_copy(path, folder / path.name) for path in (people, events, statistics)]
+    files += [_copy(path, folder / "splits" / path.name) for path in splits]
     _remove_stale(folder, files)
     digests = {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
     sizes = {name: (folder / name).stat().st_size for name in digests}
@@ -127,14 +126,14 @@ def schema() -> pa.Schema:
         return [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
 
     picture = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    asked = pa.list_(pa.struct(fields(ASKED)))
+    questions = pa.list_(pa.struct(fields(QUESTION_COLUMNS)))
     described = {
         "image": {"_type": "Image"},
         **features(COLUMNS),
-        "questions": {"feature": features(ASKED), "_type": "List"},
+        "questions": {"feature": features(QUESTION_COLUMNS), "_type": "List"},
     }
     return pa.schema(
-        [("image", picture), *fields(COLUMNS), ("questions", asked)],
+        [("image", picture), *fields(COLUMNS), ("questions", questions)],
         metadata={"huggingface": json.dumps({"info": {"features": described}})},
     )
 
@@ -156,22 +155,22 @@ def _read(manifest: Path, people: Path, events: Path, questions: Path, splits: S
         raise RecordError(
             f"Asked for an export of {manifest}. Found no accepted picture. Draw more candidates."
         )
-    _insist(people, {row.person_id for row in contents.pictures}, contents.people)
-    _insist(events, {row.event_id for row in contents.pictures}, contents.events)
-    _insist(questions, pictures, contents.questions)
-    _insist(manifest, contents.questions, pictures)
+    _require(people, {row.person_id for row in contents.pictures}, contents.people)
+    _require(events, {row.event_id for row in contents.pictures}, contents.events)
+    _require(questions, pictures, contents.questions)
+    _require(manifest, contents.questions, pictures)
     for path in splits:
         split = read_json(path, Split)
-        _insist(manifest, (*split.forget_train, *split.forget_test, *split.retain), pictures)
+        _require(manifest, (*split.forget_train, *split.forget_test, *split.retain), pictures)
     return contents
 
 
-def _insist(path: Path, needed: Any, found: Any) -> None:
-    lacking = sorted(set(needed) - set(found))
-    if lacking:
+def _require(path: Path, needed: Iterable[str], present: Iterable[str]) -> None:
+    lost = sorted(set(needed) - set(present))
+    if lost:
         raise RecordError(
-            f"Asked {path} for {', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}, which other "
-            f"files of the data set name. Found {len(lacking)} of them missing. Make the data set again {AGAIN}"
+            f"Asked {path} for {', '.join(lost[:5])}{' and others' if len(lost) > 5 else ''}, which other "
+            f"files of the data set name. Found {len(lost)} of them missing. Make the data set again {AGAIN}"
         )
 
 
@@ -199,19 +198,19 @@ def _write_pictures(folder: Path, contents: Contents) -> list[Path]:
 def _parts(pictures: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     people = sorted({row.person_id for row in pictures})
     for start in range(0, len(people), PEOPLE_PER_FILE):
-        chosen = set(people[start : start + PEOPLE_PER_FILE])
-        yield [row for row in pictures if row.person_id in chosen]
+        part = set(people[start : start + PEOPLE_PER_FILE])
+        yield [row for row in pictures if row.person_id in part]
 
 
 def _row(picture: Candidate, contents: Contents) -> dict[str, Any]:
-    known = (
-        contents.events[picture.event_id].model_dump()
-        | contents.people[picture.person_id].model_dump()
-        | picture.model_dump()
-    )
-    asked = [question.model_dump(include=set(ASKED)) for question in contents.questions[picture.image_id]]
-    image = {"bytes": _content(picture), "path": f"{picture.image_id}.png"}
-    return {"image": image, **{name: known[name] for name in COLUMNS}, "questions": asked}
+    described = (contents.events[picture.event_id], contents.people[picture.person_id], picture)
+    fields = {name: value for record in described for name, value in record.model_dump().items()}
+    questions = contents.questions[picture.image_id]
+    return {
+        "image": {"bytes": _content(picture), "path": f"{picture.image_id}.png"},
+        **{name: fields[name] for name in COLUMNS},
+        "questions": [question.model_dump(include=set(QUESTION_COLUMNS)) for question in questions],
+    }
 
 
 def _content(picture: Candidate) -> bytes:
@@ -220,9 +219,9 @@ def _content(picture: Candidate) -> bytes:
     content = path.read_bytes() if path.is_file() else None
     if content is not None and sha256(content).hexdigest() == picture.sha256:
         return content
-    found = "no such file" if content is None else f"{len(content)} bytes that are not those judged"
+    problem = "no such file" if content is None else f"{len(content)} bytes that are not those judged"
     raise RecordError(
-        f"Asked for {path}, the picture of {picture.image_id} with SHA-256 {picture.sha256}. Found {found}. "
+        f"Asked for {path}, the picture of {picture.image_id} with SHA-256 {picture.sha256}. Found {problem}. "
         f"Publish it again {AGAIN}"
     )
 
@@ -230,11 +229,9 @@ def _content(picture: Candidate) -> bytes:
 def _write_candidates(folder: Path, candidates: Sequence[Candidate]) -> Path:
     """The manifest, its paths those within data/*.parquet; empty where a picture is not exported."""
     path = folder / "manifest.parquet"
-    exported = {True: "{}.png", False: ""}
-    write_manifest(
-        path,
-        [row.model_copy(update={"path": exported[row.accepted].format(row.image_id)}) for row in candidates],
-    )
+    places = [f"{row.image_id}.png" if row.accepted else "" for row in candidates]
+    rows = zip(candidates, places, strict=True)
+    write_manifest(path, [row.model_copy(update={"path": place}) for row, place in rows])
     return path
 
 

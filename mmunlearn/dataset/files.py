@@ -14,14 +14,14 @@ from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
 from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
 from mmunlearn.dataset.protocol import ReferenceSets
-from mmunlearn.dataset.real_people import MANIFEST, choose_figures, figure_answer, read_figures
+from mmunlearn.dataset.real_people import MANIFEST, choose_people, person_answer, read_people
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
 from mmunlearn.records import POPE_SUBSETS, Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
 from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 Set = tuple[Pictures, list[SuiteQuestion]]
-NEEDED = {  # by key of `dataset.files`: the files without which its folder is of no use
+REQUIRED = {  # by key of `dataset.files`: the files without which its folder is of no use
     "people": (MANIFEST,),
     "events": (),
     "clip": (),
@@ -65,45 +65,38 @@ class FileReferenceSets(ReferenceSets):
         picture: it is the picture's own caption, or the event's description where it has none. The table
         retrieval.csv beside the pictures says which picture was retrieved for which event.
         """
-        self._insist("real", "people", "events", "clip")
+        self._require("real", "people", "events", "clip")
         stored: dict[str, EncodedPicture] = {}
-        rows = []
-        figures = read_figures(self._path("people"))
-        for i, figure in enumerate(choose_figures(figures, n, derive_seed(seed, "real", "people"))):
+        rows, table = [], []
+        people = read_people(self._path("people"))
+        for i, person in enumerate(choose_people(people, n, derive_seed(seed, "real", "people"))):
             image_id = f"real-person-{i:03d}"
-            stored[image_id] = EncodedPicture(figure.path.as_posix(), figure.path)
-            said = figure_answer(self._answers["person"], figure.name)
-            rows.append(_row(image_id, "person", self._questions["person"], said, figure.name))
-        table = []
-        for i, found in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
+            stored[image_id] = EncodedPicture(person.path.as_posix(), person.path)
+            answer = person_answer(self._answers["person"], person.name)
+            rows.append(_row(image_id, "person", self._questions["person"], answer, person.name))
+        for i, one in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
             image_id = f"real-event-{i:03d}"
-            stored[image_id] = found.stored
-            said = found.caption or found.event.description
-            rows.append(_row(image_id, "event", self._questions["event"], said))
-            table.append(
-                {
-                    "image_id": image_id,
-                    "event_id": found.event.event_id,
-                    "cosine": f"{found.cosine:.6f}",
-                    "source": found.source,
-                }
-            )
+            stored[image_id] = one.stored
+            answer = one.caption or one.event.description
+            rows.append(_row(image_id, "event", self._questions["event"], answer))
+            match = {"event_id": one.event.event_id, "cosine": f"{one.cosine:.6f}", "source": one.source}
+            table.append({"image_id": image_id, **match})
         return Pictures(stored, self._size, {"retrieval.csv": table}), rows
 
     def world(self, n: int, seed: int) -> Set:
         """n pictures with all their POPE questions: six in each subset."""
-        self._insist("world", "pope", "coco")
+        self._require("world", "pope", "coco")
         coco = self._path("coco")
         questions = read_pope(self._path("pope"), coco)
-        chosen = choose_pictures(questions, n, derive_seed(seed, "world"))
-        stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in chosen}
+        names = choose_pictures(questions, n, derive_seed(seed, "world"))
+        stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in names}
         rows = []
         for subset in POPE_SUBSETS:
             for one in questions[subset]:
                 image_id = Path(one.image).stem
                 if image_id in stored:
-                    own = f"{image_id}-{subset}-{one.question_id}"
-                    rows.append(_row(image_id, "object", one.text, one.label.capitalize(), subset, own))
+                    answer, number = one.label.capitalize(), f"{subset}-{one.question_id}"
+                    rows.append(_row(image_id, "object", one.text, answer, subset, number))
         return Pictures(stored, self._size), rows
 
     def replay(self, n: int, seed: int) -> Set:
@@ -119,7 +112,7 @@ class FileReferenceSets(ReferenceSets):
         quick_gelu, device = self._option("quick_gelu"), self._option("device")
         files = sorted(path for path in weights.rglob("*") if path.is_file())
         network = [[path.relative_to(weights).as_posix(), sha256_of(path)] for path in files]
-        found = retrieve(
+        matches = retrieve(
             pool,
             read_jsonl(self._events, Event),
             n,
@@ -127,13 +120,13 @@ class FileReferenceSets(ReferenceSets):
             clip=load_clip(weights, device, quick_gelu),
             cache=self._work / "retrieval" / cache_name(pool, [network, bool(quick_gelu)]),
         )
-        cosines = [one.cosine for one in found]
+        cosines = [one.cosine for one in matches]
         logger.info(
             "%d of %d pictures retrieved; cosine %.3f to %.3f, mean %.3f; %d have a caption",
-            len(found), sum(map(len, pool)), min(cosines), max(cosines), np.mean(cosines),
-            sum(bool(one.caption) for one in found),
+            len(matches), sum(map(len, pool)), min(cosines), max(cosines), np.mean(cosines),
+            sum(bool(one.caption) for one in matches),
         )  # fmt: skip
-        return found
+        return matches
 
     def _option(self, key: str) -> Any:
         if self._options.get(key) is None:
@@ -143,13 +136,13 @@ class FileReferenceSets(ReferenceSets):
     def _path(self, key: str) -> Path:
         return Path(self._option(key))
 
-    def _insist(self, name: str, *keys: str) -> None:
+    def _require(self, name: str, *keys: str) -> None:
         """See that all folders and files of a set are there. Raises RecordError, which lists all that are not."""
-        lacking = [problem for key in keys if (problem := self._problem(key))]
-        if lacking:
+        problems = [problem for key in keys if (problem := self._problem(key))]
+        if problems:
             raise RecordError(
                 f"the {name} set of 'files' needs {', '.join(f'dataset.files.{key}' for key in keys)}; found that "
-                f"{'; '.join(lacking)}: put the files there, or correct these paths in the configuration"
+                f"{'; '.join(problems)}: put the files there, or correct these paths in the configuration"
             )
 
     def _problem(self, key: str) -> str | None:
@@ -161,7 +154,7 @@ class FileReferenceSets(ReferenceSets):
             return f"dataset.files.{key} names {path}, which does not exist"
         if not path.is_dir() and key != "events":  # they may be one Parquet file
             return f"dataset.files.{key} should name a folder, {path} is a file"
-        missing = [name for name in NEEDED[key] if not (path / name).is_file()]
+        missing = [name for name in REQUIRED[key] if not (path / name).is_file()]
         return f"dataset.files.{key} names {path}, which lacks {', '.join(missing)}" if missing else None
 
 
@@ -181,10 +174,11 @@ def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
 
 
 def _row(
-    image_id: str, kind: str, question: str, answer: str, subset: str = "", question_id: str = ""
+    image_id: str, kind: str, question: str, answer: str, subset: str = "", number: str = ""
 ) -> SuiteQuestion:
+    """A question whose picture is not written yet. `number` tells apart several questions of a kind on a picture."""
     return SuiteQuestion(
-        question_id=question_id or ids.question_id(image_id, kind),
+        question_id=ids.question_id(image_id, number or kind),
         image_id=image_id,
         kind=kind,
         subset=subset,

@@ -51,14 +51,14 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
         )
     files = {subset: folder / pope_file(subset) for subset in POPE_SUBSETS}
     questions = {subset: _read(path, pictures) for subset, path in files.items()}
-    asked = {subset: Counter(one.image for one in rows) for subset, rows in questions.items()}
-    every = set().union(*asked.values())
-    for subset, counts in asked.items():
-        odd = sorted(image for image in every if counts[image] != QUESTIONS_PER_PICTURE)
+    images = {one.image for rows in questions.values() for one in rows}
+    for subset, rows in questions.items():
+        counts = Counter(one.image for one in rows)
+        odd = sorted(image for image in images if counts[image] != QUESTIONS_PER_PICTURE)
         if odd:
             raise RecordError(
-                f"{files[subset]} should ask {QUESTIONS_PER_PICTURE} questions on each of {len(every)} pictures, "
-                f"{QUESTIONS_PER_PICTURE * len(every)} in all; it has {counts.total()}, and {counts[odd[0]]} on "
+                f"{files[subset]} should ask {QUESTIONS_PER_PICTURE} questions on each of {len(images)} pictures, "
+                f"{QUESTIONS_PER_PICTURE * len(images)} in all; it has {counts.total()}, and {counts[odd[0]]} on "
                 f"{odd[0]}: fetch the file again (the one of before October 2023 has only 2910)"
             )
     return questions

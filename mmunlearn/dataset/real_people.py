@@ -19,14 +19,14 @@ MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True)
-class Figure:
+class RealPerson:
     """A picture of a public figure."""
 
     name: str
     path: Path
 
 
-def read_figures(folder: Path) -> list[Figure]:
+def read_people(folder: Path) -> list[RealPerson]:
     """The rows of `folder`/manifest.csv, sorted by path; one person has one spelling, the first listed.
 
     Raises:
@@ -39,7 +39,7 @@ def read_figures(folder: Path) -> list[Figure]:
             f"public figures are listed in {path}, which does not exist: "
             f"write it with the columns file and name, or set dataset.files.people to another folder"
         )
-    figures: dict[Path, Figure] = {}
+    people: dict[Path, RealPerson] = {}
     spelling: dict[str, str] = {}
     for line, row in _rows(path):
         name, picture = " ".join((row["name"] or "").split()), folder / (row["file"] or "").strip()
@@ -50,10 +50,10 @@ def read_figures(folder: Path) -> list[Figure]:
                 f"{path}, line {line}: the picture '{row['file']}' is not in {folder}: "
                 f"put it there or remove the line"
             )
-        if picture in figures:
+        if picture in people:
             raise RecordError(f"{path}, line {line}: {row['file']} is listed a second time: keep one line")
-        figures[picture] = Figure(spelling.setdefault(fold(name), name), picture)
-    return [figures[picture] for picture in sorted(figures)]
+        people[picture] = RealPerson(spelling.setdefault(fold(name), name), picture)
+    return [people[picture] for picture in sorted(people)]
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -72,29 +72,29 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def choose_figures(figures: Sequence[Figure], n: int, seed: int) -> list[Figure]:
+def choose_people(people: Sequence[RealPerson], n: int, seed: int) -> list[RealPerson]:
     """`n` pictures, as evenly over the names as they allow: every name once before any a second time.
 
     Raises:
         RecordError: there are fewer pictures.
     """
-    if len(figures) < n:
+    if len(people) < n:
         raise RecordError(
             f"{n} pictures of public figures are asked for (dataset.n_real), the manifest of "
-            f"dataset.files.people lists {len(figures)}: add pictures and lines there, or lower dataset.n_real"
+            f"dataset.files.people lists {len(people)}: add pictures and lines there, or lower dataset.n_real"
         )
     rng = random.Random(seed)
-    by_name: dict[str, list[Figure]] = {}
-    for figure in figures:
-        by_name.setdefault(figure.name, []).append(figure)
-    shuffled = [rng.sample(own, len(own)) for _, own in sorted(by_name.items())]
+    by_name: dict[str, list[RealPerson]] = {}
+    for person in people:
+        by_name.setdefault(person.name, []).append(person)
+    shuffled = [rng.sample(pictures, len(pictures)) for _, pictures in sorted(by_name.items())]
     rng.shuffle(shuffled)
     rounds = zip_longest(*shuffled)
-    return [figure for one_each in rounds for figure in one_each if figure is not None][:n]
+    return [person for one_each in rounds for person in one_each if person is not None][:n]
 
 
-def figure_answer(template: str, name: str) -> str:
-    """`dataset.answers.person` said of a public figure. Raises RecordError for a field other than {name}."""
+def person_answer(template: str, name: str) -> str:
+    """`dataset.answers.person` for a public figure. Raises RecordError for a field other than {name}."""
     try:
         return template.format(name=name)
     except (KeyError, IndexError) as error:

@@ -85,16 +85,18 @@ def retrieve(
     if not np.isfinite(cosines).all():
         raise RecordError("CLIP gave features that are not finite: check the weights in dataset.files.clip")
     extra = set(random.Random(seed).sample(range(len(events)), n % len(events)))
-    chosen = choose(cosines, [n // len(events) + (row in extra) for row in range(len(events))])
-    places = [[int(embedded.places[column]) for column in own] for own in chosen]
-    pictures = _fetch(pool, {place for own in places for place in own})
-    found = []
-    for row, event in enumerate(events):
-        for column, place in zip(chosen[row], places[row], strict=True):
-            one = pictures[place]
-            assert one.stored is not None, "it was readable when it was embedded"
-            found.append(Retrieved(event, float(cosines[row, column]), one.source, one.caption, one.stored))
-    return found
+    columns = choose(cosines, [n // len(events) + (row in extra) for row in range(len(events))])
+    pictures = _fetch(pool, {int(embedded.places[column]) for picks in columns for column in picks})
+    return [
+        _match(event, float(cosines[row, column]), pictures[int(embedded.places[column])])
+        for row, event in enumerate(events)
+        for column in columns[row]
+    ]
+
+
+def _match(event: Event, cosine: float, picture: PoolPicture) -> Retrieved:
+    assert picture.stored is not None, "it was readable when it was embedded"
+    return Retrieved(event, cosine, picture.source, picture.caption, picture.stored)
 
 
 def choose(cosines: np.ndarray, quotas: Sequence[int]) -> list[list[int]]:
@@ -105,14 +107,14 @@ def choose(cosines: np.ndarray, quotas: Sequence[int]) -> list[list[int]]:
     """
     total = sum(quotas)  # a row never has to look beyond its `total` best columns
     best = np.argsort(-cosines, axis=1, kind="stable")[:, :total]
-    pairs = sorted((-cosines[row, column], column, row) for row, own in enumerate(best) for column in own)
-    chosen: list[list[int]] = [[] for _ in quotas]
-    used: set[int] = set()
+    pairs = sorted((-cosines[row, column], column, row) for row, picks in enumerate(best) for column in picks)
+    columns: list[list[int]] = [[] for _ in quotas]
+    taken: set[int] = set()
     for _, column, row in pairs:
-        if column not in used and len(chosen[row]) < quotas[row]:
-            used.add(column)
-            chosen[row].append(int(column))
-    return chosen
+        if column not in taken and len(columns[row]) < quotas[row]:
+            taken.add(column)
+            columns[row].append(int(column))
+    return columns
 
 
 def cache_name(pool: Sequence[PoolPart], weights: object) -> str:
@@ -187,24 +189,24 @@ def unit(features: np.ndarray) -> np.ndarray:
 def _distinct(blocks: Sequence[Embedded], total: int) -> Embedded:
     """All blocks as one, without copies of an earlier picture. `total`: pictures listed."""
     filled = [vars(block) for block in blocks if len(block.places)] or [vars(block) for block in blocks[:1]]
-    every = {name: np.concatenate([block[name] for block in filled]) for name in filled[0]}
-    kept = np.sort(np.unique(every["digests"], return_index=True)[1])
-    readable = len(every["places"])
-    if len(kept) < total:
+    joined = {name: np.concatenate([block[name] for block in filled]) for name in filled[0]}
+    first = np.sort(np.unique(joined["digests"], return_index=True)[1])
+    readable = len(joined["places"])
+    if len(first) < total:
         logger.warning(
             "pool of %d pictures: %d missing or damaged, %d copies of others, %d to choose from",
-            total, total - readable, readable - len(kept), len(kept),
+            total, total - readable, readable - len(first), len(first),
         )  # fmt: skip
-    return Embedded(**{name: column[kept] for name, column in every.items()})
+    return Embedded(**{name: column[first] for name, column in joined.items()})
 
 
 def _fetch(pool: Sequence[PoolPart], places: set[int]) -> dict[int, PoolPicture]:
     """The pictures at these places of the pool; a part is only read where it has one."""
-    found: dict[int, PoolPicture] = {}
+    pictures: dict[int, PoolPicture] = {}
     start = 0
     for part in pool:
         if places & set(range(start, start + len(part))):
-            pictures = (one for block in part.blocks() for one in block)
-            found |= {place: one for place, one in enumerate(pictures, start) if place in places}
+            every = (one for block in part.blocks() for one in block)
+            pictures |= {place: one for place, one in enumerate(every, start) if place in places}
         start += len(part)
-    return found
+    return pictures
