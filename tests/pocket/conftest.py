@@ -1,4 +1,4 @@
-"""Real pocket runs in temporary folders: the default one, and a small one that tests may break and rerun."""
+"""Real pocket runs: the default one of this folder, and a small one of its own that is killed on its way."""
 
 from __future__ import annotations
 
@@ -13,26 +13,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
-from tests.copies import copy_workflow
-
-SMALL = {
-    "scale": "small",
-    "curation": {"n_people": 10, "n_events": 10},
-    "images": {"people_per_shard": 5, "references_per_event": 3, "min_accepted_share": 0.9},
-    "dataset": {"percents": [10], "n_real": 8, "n_world": 8, "n_replay": 8},
-    "training": {"finetune": {"epochs": 3}, "save_steps": 5},
-    "methods": {name: {"max_steps": 8} for name in ("po", "ga", "gd", "kl", "dpo")},
-    "ceiling_seed": None,
-}
+from tests.copies import ROOT, copy_workflow
 
 
 class Run:
-    """A copy of the workflow in a folder of its own."""
+    """Snakemake in a folder, with an overlay or without."""
 
     def __init__(self, folder: Path, overlay: dict | None = None) -> None:
-        self.folder = copy_workflow(folder)
-        self.overlay = overlay
+        self.folder, self.overlay = folder, overlay
         self.configure()
 
     def configure(self, **changes: dict) -> None:
@@ -46,21 +36,22 @@ class Run:
         return self.folder / "results" / scale
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Snakemake in a process group of its own, its output in run.log."""
+        """Snakemake in a process group of its own, its output in logs/tests.log."""
         overlay = [] if self.overlay is None else ["--configfile", "overlay.yaml"]
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
-        with (self.folder / "run.log").open("w") as log:
+        (self.folder / "logs").mkdir(exist_ok=True)
+        with (self.folder / "logs" / "tests.log").open("w") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, *overlay],
                 cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def __call__(self, *arguments: str) -> str:
-        """Run to the end; gives what Snakemake said."""
+        """Run to the end; gives what Snakemake printed."""
         code = self.start(*arguments).wait(timeout=3000)
-        said = (self.folder / "run.log").read_text()
-        assert code == 0, said[-6000:]
-        return said
+        text = (self.folder / "logs" / "tests.log").read_text()
+        assert code == 0, text[-6000:]
+        return text
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs by rule of a dry run."""
@@ -73,9 +64,9 @@ class Run:
         process = self.start(*arguments)
         deadline = time.monotonic() + 300
         while not ready():
-            said = (self.folder / "run.log").read_text()
-            assert process.poll() is None, f"it ended before it could be killed: {said[-3000:]}"
-            assert time.monotonic() < deadline, said[-3000:]
+            text = (self.folder / "logs" / "tests.log").read_text()
+            assert process.poll() is None, f"it ended before it could be killed: {text[-3000:]}"
+            assert time.monotonic() < deadline, text[-3000:]
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -83,16 +74,20 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def pocket(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The default run, once, to the end."""
-    run = Run(tmp_path_factory.mktemp("pocket") / "run")
-    run()
+def pocket() -> Run:
+    """The default run of this folder, made or completed first where it is not there."""
+    run = Run(ROOT)
+    (ROOT / "results").mkdir(exist_ok=True)
+    with FileLock(ROOT / "results" / ".tests.lock"):
+        run()
     return run
 
 
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small run to the end: all phases, all methods, little of everything."""
-    run = Run(tmp_path_factory.mktemp("small") / "run", SMALL)
-    run()
-    return run
+def copy_run(run: Run, folder: Path) -> Run:
+    """A run and its results in another folder, times of change included: nothing is to be done there."""
+    copy_workflow(folder)
+    subprocess.run(
+        ["cp", "-r", "--preserve=timestamps", run.folder / "results", run.folder / "work", run.folder / ".snakemake",
+         folder], check=True,
+    )  # fmt: skip
+    return Run(folder, run.overlay)

@@ -127,7 +127,7 @@ def test_no_real_or_world_picture_is_a_training_picture(pocket):
 
 
 def test_a_second_run_has_nothing_to_do(pocket):
-    assert "Nothing to be done" in pocket()
+    assert "Nothing to be done" in pocket("-n")
 
 
 def test_the_report_is_one_file_without_addresses_to_load(pocket):
