@@ -19,6 +19,15 @@ else
 VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mmunlearn/venv-$(shell pwd | cksum | cut -d' ' -f1)
 endif
 
+# An environment that came along with a copied folder would run the other folder's library: it is set up anew.
+OWNER := $(shell cat .venv/.ready 2>/dev/null)
+ifneq ($(OWNER),)
+ifneq ($(OWNER),$(CURDIR))
+$(info The environment in .venv was set up for $(OWNER): setting up one for this folder.)
+$(shell rm -rf .venv)
+endif
+endif
+
 .PHONY: run plan test lint review export paper pocket-models clean distclean help
 .NOTPARALLEL:
 
@@ -29,12 +38,14 @@ run: .venv/.ready  ## run the pocket benchmark (CORES=2, ARGS="any Snakemake opt
 plan: .venv/.ready  ## print what a run would cost, and beside it what it has cost (ARGS="--configfile FILE -- TARGETS")
 	@$(BIN)/python -m mmunlearn plan $(ARGS)
 
-test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options")
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options"); they look at this folder's default run
+	@[ -e results/pocket/report.html ] || echo "The tests make the default run first (seven minutes on two cores)."
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: .venv/.ready-dev  ## check style and the workflow's form
+lint: .venv/.ready-dev  ## check style, the direction of imports and the workflow's form
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/snakefmt --check Snakefile rules
 	@$(BIN)/snakemake --lint
 
@@ -54,7 +65,7 @@ clean:  ## remove all that runs have made: results, logs, benchmark figures, and
 	@echo "Removed results, logs, work and the benchmark figures."
 
 distclean: clean  ## also remove .venv, caches and Snakemake's own records
-	@rm -rf $(VENV) .venv .snakemake .pytest_cache .hypothesis .ruff_cache
+	@rm -rf $(VENV) .venv .snakemake .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed .venv, the caches and Snakemake's records."
 
@@ -69,7 +80,7 @@ help:  ## list the targets
 	@$(PYTHON) -m venv $(VENV)
 	@[ $(VENV) = .venv ] || ln -sfn $(VENV) .venv
 	@$(PIP) -e .
-	@touch $@
+	@echo '$(CURDIR)' > $@
 
 # Two packages bring OpenCV, one of them in the form that needs a screen's libraries: the other one is put on top.
 .venv/.ready-paper: .venv/.ready
