@@ -27,10 +27,11 @@ from statistics import median
 import torch
 from PIL import Image
 
+from mmunlearn.models.base import Base
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES
-from mmunlearn.models.loading import Base, ModelSpec, accelerator, load_base, new_adapter
+from mmunlearn.models.loading import ModelSpec, accelerator, load_base, new_adapter
 from mmunlearn.pocket.architecture import Sizes, build_model, build_processor, build_tokenizer
 
 SIZES = {
@@ -71,10 +72,8 @@ def main() -> None:
     device = accelerator()
     base = _base(asked, device)
     with torch.no_grad():
-        kept = base.inputs.encode(
-            base, [Image.new("RGB", (336, 336), (40 * i, 90, 60)) for i in range(asked.images)]
-        )
-    features = {str(i): one for i, one in enumerate(kept)}
+        encoded = base.encode([Image.new("RGB", (336, 336), (40 * i, 90, 60)) for i in range(asked.images)])
+    features = {str(i): one for i, one in enumerate(encoded)}
     turns = tuple((QUESTION.format(i), ANSWER.format(i)) for i in range(asked.questions))
     examples = [Example(image_id, turns) for image_id in features]
     model = new_adapter(base, LORA, 0).train()
@@ -90,7 +89,7 @@ def main() -> None:
             took, peak = _measured(step, device)
             seconds[packed].append(took)
             peaks[packed].append(peak / 2**20)
-    row = _row(asked, base.family.name, device, seconds, peaks)
+    row = _row(asked, base.family, device, seconds, peaks)
     print(f"{row['model']} on {row['device']}, {asked.images} images with {asked.questions} questions each")
     for packed, name in LAYOUTS.items():
         print(f"{name:>9}: {row[f'{name}_samples_per_second']} samples/s "
@@ -150,7 +149,7 @@ def _base(asked: argparse.Namespace, device: str) -> Base:
     with torch.device(device):
         model = build_model(tokenizer, SIZES[asked.size]).eval()
     torch.set_default_dtype(torch.float32)
-    return Base(model, build_processor(tokenizer, SIZES[asked.size]), FAMILIES["llava"])
+    return FAMILIES.load("llava")(model, build_processor(tokenizer, SIZES[asked.size]))
 
 
 def _step(

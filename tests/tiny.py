@@ -38,8 +38,8 @@ def load_tiny(folder: Path):
 
 
 def random_features(ids, tokens: int = 16, width: int = 32, seed: int = 0) -> dict:
-    """Image id -> (tokens, width) random float32 features."""
+    """Image id -> `features` (tokens, width), random float32."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    return {image_id: torch.randn(tokens, width, generator=generator) for image_id in ids}
+    return {image_id: {"features": torch.randn(tokens, width, generator=generator)} for image_id in ids}

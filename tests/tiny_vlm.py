@@ -324,10 +324,10 @@ def pictures(seed: int = 0) -> dict[str, Any]:
     return {key: Image.fromarray(rng.integers(0, 255, (*size, 3), "uint8")) for key, size in sizes.items()}
 
 
-def kept(base: Any, seed: int = 0) -> dict[str, Any]:
-    """What the model's family keeps of the pictures."""
+def features_of(base: Any, seed: int = 0) -> dict[str, Any]:
+    """Image id -> features of the pictures."""
     import torch
 
-    shown = pictures(seed)
+    shapes = pictures(seed)
     with torch.no_grad():
-        return dict(zip(shown, base.inputs.encode(base, list(shown.values())), strict=True))
+        return dict(zip(shapes, base.encode(list(shapes.values())), strict=True))

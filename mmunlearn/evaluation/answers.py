@@ -14,11 +14,11 @@ import torch
 from mmunlearn.evaluation.answer_store import AnswerStore, adapter_digests, identity
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import Run
+from mmunlearn.models.base import Base, Features
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.feature_file import Feature
-from mmunlearn.models.features import read_features
-from mmunlearn.models.generation import Ask, answer_all, batches_of
-from mmunlearn.models.loading import Base, ModelSpec, accelerator, adapted, load_base
+from mmunlearn.models.feature_file import FeatureTable
+from mmunlearn.models.generation import Query, answer_all, batches_of
+from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
 from mmunlearn.provenance import versions
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
 
@@ -60,12 +60,10 @@ def answer_questions(
     model_spec = ModelSpec(**spec)
     base = load_base(model_spec, device=accelerator())
     suites = {
-        name: Suite.of(base, rows[name], read_features(tables[name]), max_new_tokens, batch) for name in rows
+        name: Suite.of(base, rows[name], FeatureTable(tables[name]), max_new_tokens, batch) for name in rows
     }
     settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
-    settings |= {
-        "asks": [[name, one.batches, [vars(ask) for ask in one.asks]] for name, one in suites.items()]
-    }
+    settings |= {"asks": [[name, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]}
     same: dict[tuple[str, ...], list[Path]] = {}
     for path in adapters:
         same.setdefault(adapter_digests(path.parent), []).append(path)
@@ -119,11 +117,9 @@ def _rows(
 class Suite:
     """Questions on pictures and how they are batched: the same for all adapters of a base."""
 
-    base: Base
     rows: Sequence[Any]
-    features: Mapping[str, Feature]
     collator: Collator
-    asks: Sequence[Ask]
+    queries: Sequence[Query]
     batches: Sequence[Sequence[int]]
 
     @classmethod
@@ -131,14 +127,14 @@ class Suite:
         cls,
         base: Base,
         rows: Sequence[Any],
-        features: Mapping[str, Feature],
+        features: Mapping[str, Features],
         max_new_tokens: Mapping[str, int],
         batch: int,
     ) -> Suite:
         """Put rows (Question or SuiteQuestion) into batches; `max_new_tokens` by their kind."""
         collator = Collator(base, features)
-        asks = [Ask(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
-        return cls(base, rows, features, collator, asks, batches_of(collator, asks, batch))
+        queries = [Query(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
+        return cls(rows, collator, queries, batches_of(collator, queries, batch))
 
     def answers(
         self, model: torch.nn.Module, store: Path | None = None, what: str = "answers"
@@ -151,10 +147,8 @@ class Suite:
             what: name of the progress bar.
         """
         ids = [[self.rows[i].question_id for i in batch] for batch in self.batches]
-        texts = answer_all(
-            model, self.base, self.collator, self.features, self.asks, batches=self.batches,
-            kept=None if store is None else AnswerStore(store, ids), what=what,
-        )  # fmt: skip
+        cache = None if store is None else AnswerStore(store, ids)
+        texts = answer_all(model, self.collator, self.queries, batches=self.batches, cache=cache, what=what)
         return [
             Answer(
                 question_id=row.question_id,

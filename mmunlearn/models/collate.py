@@ -16,27 +16,23 @@ from typing import Any
 
 import torch
 
+from mmunlearn.models.base import Base, Features
 from mmunlearn.models.dialogue import Dialogue
 from mmunlearn.models.example import Example
-from mmunlearn.models.feature_file import Feature, parts_of
-from mmunlearn.models.inputs import INPUTS
-from mmunlearn.models.inputs.base import image_outputs
-from mmunlearn.models.loading import Base
+from mmunlearn.models.families import FAMILIES
 
 IGNORED = -100
 logger = logging.getLogger(__name__)
-
-__all__ = ["IGNORED", "Collator", "Example", "forward", "image_outputs"]
 
 
 class Collator:
     """Turns examples into the tensors of a forward pass, and a forward pass into rows of questions."""
 
-    def __init__(self, base: Base, features: Mapping[str, Feature], *, packed: bool | None = None) -> None:
+    def __init__(self, base: Base, features: Mapping[str, Features], *, packed: bool | None = None) -> None:
         """Choose the layout.
 
         Args:
-            features: image id -> what the family keeps of a picture: named parts, or `features` alone.
+            features: by image id.
             packed: override the family's layout (for comparison).
 
         Raises:
@@ -44,17 +40,17 @@ class Collator:
         """
         config = base.model.config
         flash = config._attn_implementation.startswith("flash")
-        if packed and (flash or not base.family.packs):
+        if packed and (flash or not base.packs):
             raise ValueError(
-                f"questions behind one image prefix are asked for, but family {base.family.name} with attention "
+                f"questions behind one image prefix are asked for, but family {base.family} with attention "
                 f"{config._attn_implementation} lays out one question a row; use packed=None or attention: sdpa"
             )
-        if flash and base.family.packs and packed is None:
+        if flash and base.packs and packed is None:
             logger.info("flash attention takes no block mask: one question a row")
-        self.packed = base.family.packs and not flash if packed is None else packed
-        self._base, self._features = base, features
+        self.packed = base.packs and not flash if packed is None else packed
+        self.base, self._features = base, features
         self._image_token = getattr(config, "image_token_id", None)
-        self._dialogue = Dialogue(base.processor, self._image_token if base.family.caches else None)
+        self._dialogue = Dialogue(base.processor, self._image_token if base.caches else None)
         self._limit = getattr(config.get_text_config(), "max_position_embeddings", None)
         self.vocabulary = config.get_text_config().vocab_size
 
@@ -64,13 +60,13 @@ class Collator:
         Returns:
             input_ids (B, L); position_ids (B, L), or (3, B, L) where the family has three axes; attention_mask,
             packed (B, 1, L, L) additive in the model's dtype, else (B, L) of 0 and 1; image_features, a list of
-            what is kept of every row's picture. A family without cached features has `inputs` instead. And
+            every row's features. A family without cached features has `inputs` instead. And
             question_rows (Q, 1), question_positions and labels (Q, T): where each question's answer lies. Labels
             are -100 but for the answer and its end token; T counts the position before the answer, too, so that
             the usual shift by one applies. `family` and `image_token` say how `forward` goes on.
         """
         rows = self._rows(examples)
-        if self._base.family.caches:
+        if self.base.caches:
             laid_out = [self._layout(row) for row in rows]
             inputs = self._text_inputs(laid_out)
             inputs["image_features"] = [self._features[row.image_id] for row in rows]
@@ -79,7 +75,7 @@ class Collator:
         return {
             **inputs,
             **_questions(laid_out),
-            "family": self._base.family.name,
+            "family": self.base.family,
             "image_token": self._image_token,
         }
 
@@ -94,7 +90,7 @@ class Collator:
                 raise ValueError(
                     f"features of picture {row.image_id} are asked for, but there are none; encode its suite first"
                 )
-            laid_out = self._layout(row) if self._base.family.caches else self._processed([row])[1][0]
+            laid_out = self._layout(row) if self.base.caches else self._processed([row])[1][0]
             length = 1 + max(max(axis) for axis in laid_out.positions or [[len(laid_out.ids) - 1]])
             if self._limit is not None and length > self._limit:
                 raise ValueError(
@@ -106,41 +102,36 @@ class Collator:
     def prompt(self, question: str, image_id: str) -> list[int]:
         """Token ids up to where the model starts to answer, image tokens expanded."""
         tokens = self._dialogue.tokens(question, "")
-        if self._base.family.caches:
-            return self._expand(tokens.prefix, parts_of(self._features[image_id])) + list(tokens.tail)
+        if self.base.caches:
+            return self._expand(tokens.prefix, self._features[image_id]) + list(tokens.tail)
         return [*tokens.prefix, *tokens.tail]
 
-    def prompts(self, asks: Sequence[tuple[str, str]], kept: Sequence[Feature]) -> dict[str, Any]:
-        """What `generate` takes, padded at the left, where the model is.
-
-        Args:
-            asks: (question, image id) pairs.
-            kept: what is kept of every pair's picture.
-        """
-        base, device = self._base, self._base.model.device
-        parts = [{name: part.to(device) for name, part in parts_of(one).items()} for one in kept]
-        if not base.family.caches:
-            texts = [self._dialogue.prompt(question) for question, _ in asks]
-            return base.inputs.process(base, texts, parts, "left")
-        rows = [self.prompt(question, image_id) for question, image_id in asks]
+    def prompts(self, questions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Any]:
+        """What `generate` takes for questions, each to its picture; padded at the left, where the model is."""
+        base, device = self.base, self.base.model.device
+        features = [self._features[image_id] for image_id in image_ids]
+        features = [{name: tensor.to(device) for name, tensor in one.items()} for one in features]
+        if not base.caches:
+            return base.process(list(map(self._dialogue.prompt, questions)), features, "left")
+        rows = list(map(self.prompt, questions, image_ids))
         length, pad = max(map(len, rows)), base.processor.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=device)
-        seen = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
-        images = base.inputs.model_inputs(parts, ids, self._image_token)
-        return {"input_ids": ids, "attention_mask": seen, **images}
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
+        images = base.model_inputs(features, ids, self._image_token)
+        return {"input_ids": ids, "attention_mask": mask, **images}
 
     def _rows(self, examples: Iterable[Example]) -> list[Example]:
         return [row for example in examples for row in ([example] if self.packed else example.split())]
 
-    def _expand(self, prefix: Sequence[int], parts: Mapping[str, torch.Tensor]) -> list[int]:
+    def _expand(self, prefix: Sequence[int], features: Features) -> list[int]:
         """The prefix with the picture's ids in place of its last token, the image token."""
-        return [*prefix[:-1], *self._base.inputs.image_ids(parts, self._image_token)]
+        return [*prefix[:-1], *self.base.image_ids(features, self._image_token)]
 
     def _layout(self, example: Example) -> _Row:
         shared = self._dialogue.tokens(example.turns[0][0], "").prefix
-        parts = parts_of(self._features[example.image_id])
-        prefix = self._expand(shared, parts)
-        axes = self._base.inputs.prefix_positions(self._base, prefix, parts)
+        features = self._features[example.image_id]
+        prefix = self._expand(shared, features)
+        axes = self.base.prefix_positions(prefix, features)
         row = _Row(list(prefix), [list(axis) for axis in axes], [0] * len(prefix), [])
         begin = 1 + max(map(max, axes))
         for number, (question, answer) in enumerate(example.turns, start=1):
@@ -148,23 +139,23 @@ class Collator:
             if tokens.prefix != shared:
                 raise ValueError("the chat template puts the question before the image: it cannot be packed")
             start = len(row.ids) + len(tokens.tail)
-            row.answers.append((start, start + len(tokens.said)))
-            own = [*tokens.tail, *tokens.said]
-            row.ids += own
-            row.segments += [number] * len(own)
+            row.answers.append((start, start + len(tokens.answer)))
+            turn = [*tokens.tail, *tokens.answer]
+            row.ids += turn
+            row.segments += [number] * len(turn)
             for axis in row.positions:
-                axis += range(begin, begin + len(own))
+                axis += range(begin, begin + len(turn))
         return row
 
     def _text_inputs(self, rows: Sequence[_Row]) -> dict[str, Any]:
-        length, pad = max(len(row.ids) for row in rows), self._base.processor.tokenizer.pad_token_id
+        length, pad = max(len(row.ids) for row in rows), self.base.processor.tokenizer.pad_token_id
         axes = len(rows[0].positions)
         positions = [
             torch.tensor([row.positions[axis] + [0] * (length - len(row.ids)) for row in rows])
             for axis in range(axes)
         ]
         if self.packed:
-            dtype = self._base.model.dtype
+            dtype = self.base.model.dtype
             mask = torch.stack([_visible(row.segments, length, dtype) for row in rows])[:, None]
         else:
             mask = torch.tensor([[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows])
@@ -177,17 +168,17 @@ class Collator:
     def _processed(self, rows: Sequence[Example]) -> tuple[dict[str, Any], list[_Row]]:
         """All inputs by the processor, right-padded, and where the answers lie in them."""
         texts = [self._dialogue.full(*row.turns[0]) for row in rows]
-        kept = [parts_of(self._features[row.image_id]) for row in rows]
-        inputs = self._base.inputs.process(self._base, texts, kept, "right")
+        features = [self._features[row.image_id] for row in rows]
+        inputs = self.base.process(texts, features, "right")
         laid_out = []
-        for row, ids, seen in zip(rows, inputs["input_ids"], inputs["attention_mask"], strict=True):
-            ids, said = ids[seen.bool()].tolist(), list(self._dialogue.tokens(*row.turns[0]).said)
-            if ids[-len(said) :] != said:
+        for row, ids, mask in zip(rows, inputs["input_ids"], inputs["attention_mask"], strict=True):
+            ids, answer = ids[mask.bool()].tolist(), list(self._dialogue.tokens(*row.turns[0]).answer)
+            if ids[-len(answer) :] != answer:
                 raise ValueError(
                     f"the answer is asked for at the end of a row, but the processor of picture {row.image_id} puts "
                     f"it elsewhere; describe the model as a family of its own"
                 )
-            laid_out.append(_Row(ids, [], [], [(len(ids) - len(said), len(ids))]))
+            laid_out.append(_Row(ids, [], [], [(len(ids) - len(answer), len(ids))]))
         return {"inputs": inputs}, laid_out
 
 
@@ -227,8 +218,8 @@ def forward(model: torch.nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Ten
     if "inputs" in batch:
         inputs = batch["inputs"]
     else:
-        rows = [parts_of(one) for one in batch["image_features"]]
-        images = INPUTS[batch["family"]].model_inputs(rows, batch["input_ids"], batch["image_token"])
+        base = FAMILIES.load(batch["family"])
+        images = base.model_inputs(batch["image_features"], batch["input_ids"], batch["image_token"])
         text = {key: batch[key] for key in ("input_ids", "position_ids", "attention_mask")}
         inputs = {**text, **images}
     logits = model(**inputs, use_cache=False).logits

@@ -13,7 +13,7 @@ class Tokens(NamedTuple):
 
     prefix: tuple[int, ...]
     tail: tuple[int, ...]
-    said: tuple[int, ...]  # the answer and its end token; empty without an answer
+    answer: tuple[int, ...]  # with its end token; empty without an answer
 
 
 class Dialogue:
@@ -27,12 +27,13 @@ class Dialogue:
 
     def prompt(self, question: str) -> str:
         """The text up to where the model starts to answer."""
-        return self._processor.apply_chat_template(_ask(question), add_generation_prompt=True)
+        return self._processor.apply_chat_template(_messages(question), add_generation_prompt=True)
 
     def full(self, question: str, answer: str) -> str:
         """The text up to the end token of the answer, which templates of some base models leave out."""
-        said = [*_ask(question), {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-        text, end = self._processor.apply_chat_template(said).rstrip(), self._tokenizer.eos_token
+        reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+        text = self._processor.apply_chat_template([*_messages(question), reply]).rstrip()
+        end = self._tokenizer.eos_token
         return text if text.endswith(end) else text + end
 
     def _tokens(self, question: str, answer: str) -> Tokens:
@@ -56,18 +57,18 @@ class Dialogue:
                 "the chat template changes the prompt when an answer follows: labels would be wrong"
             )
         end = self._tokenizer.eos_token_id
-        said = full[len(prompt) :]
-        said = said[: said.index(end) + 1] if end in said else [*said, end]
-        if self._image_token in said:
+        reply = full[len(prompt) :]
+        reply = reply[: reply.index(end) + 1] if end in reply else [*reply, end]
+        if self._image_token in reply:
             raise ValueError(
                 f"labels without image tokens are asked for, but '{answer}' holds one; change the answer"
             )
-        return Tokens(tuple(prompt[:cut]), tuple(prompt[cut:]), tuple(said))
+        return Tokens(tuple(prompt[:cut]), tuple(prompt[cut:]), tuple(reply))
 
     def _encode(self, text: str) -> list[int]:
         begins = self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)
         return self._tokenizer(text, add_special_tokens=not begins).input_ids
 
 
-def _ask(question: str) -> list[dict]:
+def _messages(question: str) -> list[dict]:
     return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]

@@ -6,38 +6,41 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
-from mmunlearn.models.feature_file import FeatureTable, write_features
-from mmunlearn.models.loading import Base, ModelSpec, accelerator, load_base
+from mmunlearn.models.base import Base, Features
+from mmunlearn.models.feature_file import write_features
+from mmunlearn.models.loading import ModelSpec, accelerator, load_base
 from mmunlearn.progress import progress
 from mmunlearn.records import RecordError, SuiteQuestion, atomic_path, read_jsonl, read_manifest, sha256_of
 
 logger = logging.getLogger(__name__)
 
 
-def encode_images(pictures: Path, output: Path, *, spec: ModelSpec, batch: int) -> None:
-    """Write what the model's family keeps of every picture of one suite, in the model's dtype.
+def encode_images(output: Path, *, pictures: Path, spec: Mapping[str, Any], batch: int) -> None:
+    """Write the features of every picture of one suite, in the model's dtype.
 
     Args:
-        pictures: images/manifest.parquet (accepted pictures), or a questions file whose rows name their pictures.
         output: one safetensors file, as `feature_file` describes it.
+        pictures: images/manifest.parquet (accepted pictures), or a questions file whose rows name their pictures.
+        spec: settings of `ModelSpec`.
         batch: pictures a forward pass.
     """
     if pictures.suffix == ".parquet":
-        listed = [row for row in read_manifest(pictures) if row.accepted]
+        rows = [row for row in read_manifest(pictures) if row.accepted]
     else:
-        listed = read_jsonl(pictures, SuiteQuestion)
-    wanted = {row.image_id: Picture(row.path, row.sha256, pictures) for row in listed}
+        rows = read_jsonl(pictures, SuiteQuestion)
+    suite = {row.image_id: Picture(row.path, row.sha256, pictures) for row in rows}
     with atomic_path(output) as temporary:
-        if wanted:
-            encoded = encode(load_base(spec, device=accelerator()), wanted, batch=batch)
-            write_features(temporary, encoded, list(wanted))
+        if suite:
+            base = load_base(ModelSpec(**spec), device=accelerator())
+            write_features(temporary, encode(base, suite, batch=batch), list(suite))
         else:  # the replay set may be empty
             write_features(temporary, iter(()), [])
-    logger.info("%d pictures", len(wanted))
+    logger.info("%d pictures", len(suite))
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,12 @@ class Picture:
         )
 
 
-def encode(
-    base: Base, pictures: Mapping[str, Picture], *, batch: int
-) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Image id and named parts of one picture after the other, on the CPU."""
+def encode(base: Base, pictures: Mapping[str, Picture], *, batch: int) -> Iterator[tuple[str, Features]]:
+    """Image id and features of one picture after the other, on the CPU."""
     ids = sorted(pictures)
     for start in progress(range(0, len(ids), batch), "encode", unit="batch"):
         chunk = ids[start : start + batch]
         with torch.no_grad():
-            seen = base.inputs.encode(base, [pictures[image_id].open() for image_id in chunk])
-        for image_id, parts in zip(chunk, seen, strict=True):
-            yield image_id, {name: part.cpu() for name, part in parts.items()}
-
-
-def read_features(*paths: Path) -> FeatureTable:
-    """The features of several suites in one table. Raises RecordError where a file is damaged."""
-    return FeatureTable(paths)
+            encoded = base.encode([pictures[image_id].open() for image_id in chunk])
+        for image_id, features in zip(chunk, encoded, strict=True):
+            yield image_id, {name: tensor.cpu() for name, tensor in features.items()}

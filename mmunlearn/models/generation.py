@@ -1,21 +1,19 @@
-"""Batched greedy answers: left padding, questions sorted by length, kept features instead of pixels."""
+"""Batched greedy answers: left padding, questions sorted by length, stored features instead of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.feature_file import Feature
-from mmunlearn.models.loading import Base
 from mmunlearn.progress import progress
 
 
 @dataclass(frozen=True)
-class Ask:
+class Query:
     """A question to a picture and how long its answer may get, in tokens."""
 
     image_id: str
@@ -23,7 +21,7 @@ class Ask:
     max_new_tokens: int
 
 
-class Kept(Protocol):
+class AnswerCache(Protocol):
     """Batches that are answered already: number -> texts, in the batch's order. A dictionary is one."""
 
     def get(self, number: int) -> list[str] | None:
@@ -36,64 +34,56 @@ class Kept(Protocol):
 @torch.no_grad()
 def answer_all(
     model: torch.nn.Module,
-    base: Base,
     collator: Collator,
-    features: Mapping[str, Feature],
-    asks: Sequence[Ask],
+    queries: Sequence[Query],
     *,
-    batch: int = 1,
-    batches: Sequence[Sequence[int]] | None = None,
-    kept: Kept | None = None,
+    batches: Sequence[Sequence[int]],
+    cache: AnswerCache | None = None,
     what: str = "answers",
 ) -> list[str]:
-    """Greedy answers in the order asked; equal to asking one by one (tested for every family).
+    """Greedy answers in the order of the queries; equal to asking one by one (tested for every family).
 
     Args:
-        batch: questions asked at once at most.
-        batches: of `batches_of`, where they are known; `batch` is not used then.
-        kept: its batches are not asked again; it takes the others, one after the other.
+        model: the collator's base, mostly with an adapter.
+        batches: of `batches_of`.
+        cache: its batches are not asked again; it takes the others, one after the other.
     """
     model.eval()
-    kept = {} if kept is None else kept
-    answers = [""] * len(asks)
-    planned = batches_of(collator, asks, batch) if batches is None else batches
-    for number, chunk in enumerate(progress(planned, what, unit="batch")):
-        texts = kept.get(number)
+    cache = {} if cache is None else cache
+    answers = [""] * len(queries)
+    for number, batch in enumerate(progress(batches, what, unit="batch")):
+        texts = cache.get(number)
         if texts is None:
-            pictures = [features[asks[i].image_id] for i in chunk]
-            texts = _generate(model, base, collator, [asks[i] for i in chunk], pictures)
-            kept[number] = texts
-        for i, text in zip(chunk, texts, strict=True):
+            cache[number] = texts = _generate(model, collator, [queries[i] for i in batch])
+        for i, text in zip(batch, texts, strict=True):
             answers[i] = text
     return answers
 
 
-def batches_of(collator: Collator, asks: Sequence[Ask], batch: int) -> list[list[int]]:
-    """Numbers of the questions that are asked together: neighbours by length, at most `batch`, never two lengths of
+def batches_of(collator: Collator, queries: Sequence[Query], batch: int) -> list[list[int]]:
+    """Numbers of the queries that are asked together: neighbours by length, at most `batch`, never two lengths of
     answer."""
-    lengths = [len(collator.prompt(ask.question, ask.image_id)) for ask in asks]
+    lengths = [len(collator.prompt(query.question, query.image_id)) for query in queries]
     batches: list[list[int]] = []
-    for i in sorted(range(len(asks)), key=lambda i: (asks[i].max_new_tokens, lengths[i], i)):
+    for i in sorted(range(len(queries)), key=lambda i: (queries[i].max_new_tokens, lengths[i], i)):
         last = batches[-1] if batches else None
-        if last and len(last) < batch and asks[last[0]].max_new_tokens == asks[i].max_new_tokens:
+        if last and len(last) < batch and queries[last[0]].max_new_tokens == queries[i].max_new_tokens:
             last.append(i)
         else:
             batches.append([i])
     return batches
 
 
-def _generate(
-    model: torch.nn.Module, base: Base, collator: Collator, asks: Sequence[Ask], kept: Sequence[Feature]
-) -> list[str]:
-    tokenizer = base.processor.tokenizer
-    inputs = collator.prompts([(ask.question, ask.image_id) for ask in asks], kept)
+def _generate(model: torch.nn.Module, collator: Collator, queries: Sequence[Query]) -> list[str]:
+    tokenizer = collator.base.processor.tokenizer
+    inputs = collator.prompts([one.question for one in queries], [one.image_id for one in queries])
     generated = model.generate(
         **inputs,
-        max_new_tokens=asks[0].max_new_tokens,
+        max_new_tokens=queries[0].max_new_tokens,
         do_sample=False,
         repetition_penalty=1.0,  # some checkpoints ask for more: greedy is greedy
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    said = tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return [text.strip() for text in said]
+    replies = generated[:, inputs["input_ids"].shape[1] :]
+    return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]

@@ -16,11 +16,10 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
-from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file
 
-from mmunlearn.models.families import FAMILIES, Family
-from mmunlearn.models.inputs import INPUTS, Inputs
+from mmunlearn.models.base import Base
+from mmunlearn.models.families import FAMILIES
 
 transformers.utils.logging.disable_progress_bar()
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
@@ -51,21 +50,6 @@ class ModelSpec:
     lora_targets: str | None = None
 
 
-@dataclass(frozen=True)
-class Base:
-    """A loaded base model with its processor and family; `lora_targets` overrides the family's."""
-
-    model: PreTrainedModel
-    processor: ProcessorMixin
-    family: Family
-    lora_targets: str | None = None
-
-    @property
-    def inputs(self) -> Inputs:
-        """How the family's pictures enter the model."""
-        return INPUTS[self.family.name]
-
-
 def accelerator() -> str:
     """The device of this process: its GPU, or the CPU where there is none."""
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
@@ -81,7 +65,7 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
         FileNotFoundError: the folder, or the local cache of the hub, holds no checkpoint.
         ValueError: unknown attention, or a model of another architecture.
     """
-    described = FAMILIES[spec.family]
+    family = FAMILIES.load(spec.family)
     if spec.attention not in ATTENTIONS:
         raise ValueError(
             f"attention '{spec.attention}' is asked for, but there are {', '.join(ATTENTIONS)}; "
@@ -96,14 +80,13 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
         local_files_only=True,
         trust_remote_code=False,
     )
-    if described.architecture and type(model).__name__ != described.architecture:
+    if family.architecture and type(model).__name__ != family.architecture:
         raise ValueError(
-            f"family {spec.family} is a {described.architecture}, but {spec.source} holds a {type(model).__name__}; "
+            f"family {spec.family} is a {family.architecture}, but {spec.source} holds a {type(model).__name__}; "
             f"set models.<name>.family to that model's, or to other"
         )
-    INPUTS[spec.family].prepare(model)
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return Base(model.to(device).eval(), processor, described, spec.lora_targets)
+    return family(model.to(device).eval(), processor, spec.lora_targets)
 
 
 def _folder(spec: ModelSpec) -> str:
@@ -111,18 +94,18 @@ def _folder(spec: ModelSpec) -> str:
     folder = spec.source
     if not Path(folder).is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", folder):
         try:
-            found = cached_file(folder, "config.json", revision=spec.revision, local_files_only=True)
-            folder = str(Path(found).parent)
+            config = cached_file(folder, "config.json", revision=spec.revision, local_files_only=True)
+            folder = str(Path(config).parent)
         except OSError as error:
             revision = f" --revision {spec.revision}" if spec.revision else ""
             raise FileNotFoundError(
                 f"{spec.source}{f' at {spec.revision}' if spec.revision else ''} is asked for, but it is neither a "
                 f"folder nor in the local cache of the model hub; fetch it with: hf download {spec.source}{revision}"
             ) from error
-    for wanted in ("config.json", "*.safetensors"):
-        if not any(Path(folder).glob(wanted)):
+    for pattern in ("config.json", "*.safetensors"):
+        if not any(Path(folder).glob(pattern)):
             raise FileNotFoundError(
-                f"a {spec.family} checkpoint is asked for at '{folder}', but there is no {wanted}; "
+                f"a {spec.family} checkpoint is asked for at '{folder}', but there is no {pattern}; "
                 f"set models.<name>.source to a folder with config.json and *.safetensors"
             )
     return folder
@@ -147,7 +130,7 @@ def lora_targets(base: Base) -> str:
         ValueError: it fits no module, or vision modules whose features are cached.
     """
     language = _language_model(base.model)
-    pattern = base.lora_targets or base.family.lora_targets or _linears_of(base.model, language)
+    pattern = base.lora_targets or base.linears or _linears_of(base.model, language)
     fitting = [name for name, _ in base.model.named_modules() if re.fullmatch(pattern, name)]
     if not fitting:
         raise ValueError(
@@ -155,9 +138,9 @@ def lora_targets(base: Base) -> str:
             f"models.<name>.lora_targets to a regular expression of full names, such as those below {language}"
         )
     outside = [name for name in fitting if not name.startswith((f"{language}.", "lm_head"))]
-    if outside and base.family.caches:
+    if outside and base.caches:
         raise ValueError(
-            f"LoRA is asked for on {outside[0]}, but family {base.family.name} caches vision features, which it would "
+            f"LoRA is asked for on {outside[0]}, but family {base.family} caches vision features, which it would "
             f"outdate; keep to {language}, or set models.<name>.family: other, which keeps pixels"
         )
     return pattern

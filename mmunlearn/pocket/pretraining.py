@@ -33,7 +33,7 @@ from mmunlearn.records import atomic_path, digest_of, sha256_of, write_json
 if TYPE_CHECKING:
     import torch
 
-    from mmunlearn.models.loading import Base
+    from mmunlearn.models.base import Base, Features
 
 DATA_FILES = ("figures.jsonl", "pretraining_events.jsonl", "entities.jsonl", "pretraining_words.yaml")
 SUPERVISION = (
@@ -115,14 +115,13 @@ def _untrained(settings: Settings) -> Base:
     import torch
 
     from mmunlearn.models.families import FAMILIES
-    from mmunlearn.models.loading import Base
 
     tokenizer = build_tokenizer(
         tokenizer_corpus(pretraining_world(), settings.seed), settings.sizes.vocabulary
     )
     torch.manual_seed(settings.seed)
     model = build_model(tokenizer, settings.sizes)
-    return Base(model, build_processor(tokenizer, settings.sizes), FAMILIES["llava"])
+    return FAMILIES.load("llava")(model, build_processor(tokenizer, settings.sizes))
 
 
 def _pools(base: Base, settings: Settings, folder: Path, threads: int) -> dict[str, Pool]:
@@ -171,7 +170,8 @@ def _tower_stage(base: Base, pool: Pool, settings: Settings, _: str, threads: in
 
 def _language_stage(base: Base, pool: Pool, settings: Settings, name: str, threads: int) -> None:
     """Train all but the tower on features of every picture and of its mirrored twin."""
-    from mmunlearn.models.collate import Collator, Example
+    from mmunlearn.models.collate import Collator
+    from mmunlearn.models.example import Example
 
     stage: LanguageSettings = getattr(settings, name)
     world, rng = pretraining_world(), random.Random(f"{name} {settings.seed}")
@@ -200,8 +200,8 @@ class _FeaturesByNumber(dict):
         super().__init__()
         self._features = features
 
-    def __missing__(self, number: str) -> torch.Tensor:
-        return self._features[int(number)].float()
+    def __missing__(self, number: str) -> Features:
+        return {"features": self._features[int(number)].float()}
 
 
 def _features(model: torch.nn.Module, pool: Pool, threads: int, batch: int = 50) -> torch.Tensor:
@@ -232,10 +232,12 @@ def language_loss(
     import torch
     from torch.nn import functional
 
-    from mmunlearn.models.collate import IGNORED, image_outputs
+    from mmunlearn.models.base import image_outputs
+    from mmunlearn.models.collate import IGNORED
 
     batch = collator(examples)
-    projected = model.model.multi_modal_projector(torch.stack(batch["image_features"]))
+    features = torch.stack([one["features"] for one in batch["image_features"]])
+    projected = model.model.multi_modal_projector(features)
     states = model.model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],

@@ -20,7 +20,7 @@ from mmunlearn.pocket.worlds import PretrainingWorld
 from mmunlearn.records import POPE_SUBSETS
 
 if TYPE_CHECKING:
-    from mmunlearn.models.loading import Base
+    from mmunlearn.models.base import Base, Features
 
 MAX_NEW_TOKENS = 96
 """Longest answer that is waited for."""
@@ -53,17 +53,16 @@ def probe(
         accuracies; events, scenes and people are ROUGE-L.
     """
     from mmunlearn.models.collate import Collator
-    from mmunlearn.models.generation import Ask, answer_all
+    from mmunlearn.models.generation import Query, answer_all, batches_of
 
     checks = list(_checks(pool.annotations, world, random.Random(f"probe {seed}")))
-    features = _features(base, pool.pixels, batch)
-    asks = [
-        Ask(str(check.picture), check.question, 4 if check.metric.startswith("objects") else MAX_NEW_TOKENS)
+    collator = Collator(base, _features(base, pool.pixels, batch))
+    queries = [
+        Query(str(check.picture), check.question, 4 if check.metric.startswith("objects") else MAX_NEW_TOKENS)
         for check in checks
     ]
-    answers = answer_all(
-        base.model, base, Collator(base, features), features, asks, batch=batch, what="probe"
-    )
+    batches = batches_of(collator, queries, batch)
+    answers = answer_all(base.model, collator, queries, batches=batches, what="probe")
     scores = defaultdict(list)
     for check, answer in zip(checks, answers, strict=True):
         scores[check.metric].append(_score(check, answer))
@@ -117,7 +116,7 @@ def _score(check: Check, answer: str) -> float:
     return rouge_l(answer, check.reference)
 
 
-def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, object]:
+def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, Features]:
     """Image embeddings of uint8 (N, side, side, 3) pictures by their number, through the processor."""
     import torch
 
@@ -127,5 +126,5 @@ def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, object]:
         inputs = base.processor.image_processor(images=images, return_tensors="pt")
         with torch.no_grad():
             encoded = base.model.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
-        features |= {str(start + i): one.contiguous() for i, one in enumerate(encoded)}
+        features |= {str(start + i): {"features": one.contiguous()} for i, one in enumerate(encoded)}
     return features

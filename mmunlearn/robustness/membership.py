@@ -22,10 +22,10 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
 
+from mmunlearn.models.base import Features
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
-from mmunlearn.models.feature_file import Feature
-from mmunlearn.models.features import read_features
+from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.records import Finding, Metric, Question
 from mmunlearn.robustness.target import TargetModel, no_finding
 
@@ -50,7 +50,7 @@ def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding
     Args:
         min_k: share of the least likely tokens that Min-K% looks at.
     """
-    unseen = read_features(target.files["unseen"])
+    unseen = FeatureTable(target.files["unseen"])
     rows = target.drawn(target.questions_on(target.split.forget_train))
     rows = [row for row in rows if row.image_id in unseen]
     if not rows:
@@ -73,7 +73,7 @@ def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding
 
 @torch.no_grad()
 def _tokens(
-    target: TargetModel, rows: Sequence[Question], features: Mapping[str, Feature]
+    target: TargetModel, rows: Sequence[Question], features: Mapping[str, Features]
 ) -> Iterator[Tokens]:
     collator, size = Collator(target.base, features), target.settings.batch
     model = target.model.eval()

@@ -15,9 +15,9 @@ from mmunlearn.evaluation.answers import Suite
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.evaluation.scoring import people_names
 from mmunlearn.ids import Run, concepts_of
+from mmunlearn.models.base import Base
 from mmunlearn.models.feature_file import FeatureTable
-from mmunlearn.models.features import read_features
-from mmunlearn.models.loading import Base, ModelSpec, accelerator, load_adapter, load_base
+from mmunlearn.models.loading import ModelSpec, accelerator, load_adapter, load_base
 from mmunlearn.records import Answer, Finding, Metric, Question, RecordError, Split, read_json, read_jsonl
 from mmunlearn.seeds import derive_seed
 
@@ -74,8 +74,8 @@ class TargetModel:
 
     @cached_property
     def features(self) -> FeatureTable:
-        """What the model's family keeps of the data set's pictures."""
-        return read_features(self.files["features"])
+        """The features of the data set's pictures."""
+        return FeatureTable(self.files["features"])
 
     @cached_property
     def model(self) -> PeftModel | torch.nn.Module:

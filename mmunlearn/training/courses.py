@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from mmunlearn.models.base import Base
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.features import read_features
+from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import (
-    Base,
     ModelSpec,
     add_reference,
     load_adapter,
@@ -156,7 +156,7 @@ def train(course: Course, watching: Watching | None = None) -> Trained:
     started = time.monotonic()
     job, method = course.job, course.method
     base = load_base(job.spec)
-    collator = Collator(base, read_features(*job.features))
+    collator = Collator(base, FeatureTable(*job.features))
     examples = dict.fromkeys(
         one for step in course.plan for view in method.views for one in step.get(view, ())
     )

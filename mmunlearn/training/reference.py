@@ -18,7 +18,8 @@ from accelerate.utils import gather_object
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from mmunlearn.models.collate import Example, forward
+from mmunlearn.models.collate import forward
+from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY, REFERENCE, add_reference
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmunlearn.ids import concepts_of
-from mmunlearn.models.collate import Example
+from mmunlearn.models.example import Example
 from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_jsonl
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmunlearn.models.collate import IGNORED, Collator, Example, forward
+from mmunlearn.models.collate import IGNORED, Collator, forward
+from mmunlearn.models.example import Example
 from mmunlearn.training.losses import sequence_logp
 from tests.tiny import random_features
-from tests.tiny_vlm import BUILDERS, kept, load_vlm, write_vlm
+from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_vlm
 
 NAME, EVENT = "Who is the person in the picture?", "What is happening in the picture?"
 EXAMPLES = [
@@ -47,7 +48,7 @@ def test_packed_losses_and_gradients_equal_one_question_a_row(tiny_base):
 
 def test_every_family_is_packed_without_changing_losses_and_gradients(family_base):
     """Rows are of unequal length, pictures of unequal shape: there is padding in both layouts."""
-    features = kept(family_base)
+    features = features_of(family_base)
     packed, gradient = logp_and_gradient(family_base, True, features)
     unpacked, expected = logp_and_gradient(family_base, False, features)
     torch.testing.assert_close(packed, unpacked, rtol=1e-5, atol=1e-4)
@@ -55,7 +56,7 @@ def test_every_family_is_packed_without_changing_losses_and_gradients(family_bas
 
 
 def test_a_question_does_not_see_the_others_of_its_row(family_base):
-    features = kept(family_base)
+    features = features_of(family_base)
     logits, labels, _ = run(family_base, [EXAMPLES[2]], True, features)
     changed = Example("p2", (*EXAMPLES[2].turns[:1], ("Anything else?", "No."), *EXAMPLES[2].turns[2:]))
     other_logits, other_labels, _ = run(family_base, [changed], True, features)
@@ -64,7 +65,7 @@ def test_a_question_does_not_see_the_others_of_its_row(family_base):
 
 
 def test_labels_of_every_family_are_answer_and_end_token(family_base):
-    logits, labels, _ = run(family_base, EXAMPLES, None, kept(family_base))
+    logits, labels, _ = run(family_base, EXAMPLES, None, features_of(family_base))
     tokenizer, config = family_base.processor.tokenizer, family_base.model.config
     said = [tokenizer.decode(row[row != IGNORED]) for row in labels]
     turns = [answer for example in EXAMPLES for _, answer in example.turns]
@@ -85,7 +86,7 @@ def test_flash_attention_lays_out_one_question_a_row(tiny_base, monkeypatch):
 
 
 def test_a_row_longer_than_the_model_is_refused_with_its_picture(family_base, monkeypatch):
-    features = kept(family_base)
+    features = features_of(family_base)
     Collator(family_base, features).check(EXAMPLES)
     monkeypatch.setattr(family_base.model.config.get_text_config(), "max_position_embeddings", 30)
     with pytest.raises(
@@ -123,7 +124,7 @@ def test_equals_the_plain_forward_of_the_library(tiny_base):
     ids = torch.tensor([processor.tokenizer(text).input_ids])
     embeddings = tiny_base.model.get_input_embeddings()(ids)
     place = (ids == tiny_base.model.config.image_token_id)[..., None]
-    embeddings = embeddings.masked_scatter(place, features["p1"])
+    embeddings = embeddings.masked_scatter(place, features["p1"]["features"])
     plain = tiny_base.model(inputs_embeds=embeddings, attention_mask=torch.ones_like(ids)).logits
     target = processor.tokenizer(
         "ASSISTANT: A judge waves the flag.</s>", add_special_tokens=False

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 
-from mmunlearn.models.collate import Collator, Example, forward
-from mmunlearn.models.families import FAMILIES
+from mmunlearn.models.collate import Collator, forward
+from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import FeatureTable, write_features
 from mmunlearn.models.features import Picture, encode
-from mmunlearn.models.generation import Ask, answer_all
-from mmunlearn.models.loading import Base, load_adapter, lora_targets, new_adapter, trainable_parameters
+from mmunlearn.models.generation import Query, answer_all, batches_of
+from mmunlearn.models.loading import load_adapter, lora_targets, new_adapter, trainable_parameters
 from mmunlearn.records import RecordError, sha256_of
 from mmunlearn.training.losses import sequence_logp
-from tests.tiny_vlm import BUILDERS, kept, load_vlm, pictures, write_gemma, write_vlm
+from tests.tiny_vlm import BUILDERS, features_of, load_vlm, pictures, write_gemma, write_vlm
 
 NAME, EVENT = "Who is the person in the picture?", "What is happening in the picture?"
 EXAMPLES = [
@@ -68,13 +69,13 @@ def test_families_are_described_without_torch():
 
 
 def test_a_checkpoint_loads_as_the_class_that_its_family_names(base):
-    assert type(base.model).__name__ == base.family.architecture
+    assert type(base.model).__name__ == base.architecture
 
 
 def test_lora_is_on_every_linear_of_the_language_model_and_nowhere_else(base):
     names = set(trainable_parameters(new_adapter(base, LORA, 0)))
     modules = {name.split(".lora_")[0] for name in names}
-    assert len(modules) == LINEARS[base.family.name]
+    assert len(modules) == LINEARS[base.family]
     assert all(".language_model.layers." in name and "lora_" in name for name in names)
 
 
@@ -91,42 +92,45 @@ def test_the_configuration_may_choose_other_modules_but_no_cached_ones(checkpoin
     assert all(".q_proj.lora_" in name for name in modules)
     vision = rf".*{TOWERS[checkpoint[0]]}\..*(q_proj|qkv)"
     with pytest.raises(ValueError, match=r"caches vision features.*family: other"):
-        lora_targets(Base(base.model, base.processor, base.family, vision))
-    assert lora_targets(Base(base.model, base.processor, FAMILIES["other"], vision)) == vision
+        lora_targets(replace(base, lora_targets=vision))
+    assert lora_targets(load_vlm("other", checkpoint[1], lora_targets=vision)) == vision
     with pytest.raises(ValueError, match=r"asked for on nothing.*no module.*lora_targets"):
-        lora_targets(Base(base.model, base.processor, base.family, "nothing"))
+        lora_targets(replace(base, lora_targets="nothing"))
 
 
 def test_cached_features_equal_pixels_and_the_tower_is_not_called(checkpoint, base):
     """Family `other` runs the library's plain forward: its processor, pixels, mask and positions."""
-    features = kept(base)
+    features = features_of(base)
     calls = []
-    tower = getattr(base.model.model, TOWERS[base.family.name])
+    tower = getattr(base.model.model, TOWERS[base.family])
     tower.register_forward_hook(lambda *_: calls.append(1))
     generic = load_vlm("other", checkpoint[1])
     torch.testing.assert_close(
-        logp(base.model, base, features), logp(generic.model, generic, kept(generic)), rtol=1e-5, atol=1e-4
+        logp(base.model, base, features),
+        logp(generic.model, generic, features_of(generic)),
+        rtol=1e-5,
+        atol=1e-4,
     )
     assert not calls
 
 
 def test_batch_of_encoding_changes_nothing(base):
-    together = kept(base)
+    together = features_of(base)
     for image_id, picture in pictures().items():
         with torch.no_grad():
-            (alone,) = base.inputs.encode(base, [picture])
+            (alone,) = base.encode([picture])
         assert alone.keys() == together[image_id].keys()
         for name, part in alone.items():
             torch.testing.assert_close(part, together[image_id][name], rtol=1e-4, atol=1e-5)
 
 
 def test_another_image_changes_every_answers_probability(base):
-    difference = logp(base.model, base, kept(base)) - logp(base.model, base, kept(base, seed=1))
+    difference = logp(base.model, base, features_of(base)) - logp(base.model, base, features_of(base, seed=1))
     assert (difference.abs() > 1e-3).all()
 
 
 def test_row_order_and_padding_change_nothing(base):
-    features = kept(base)
+    features = features_of(base)
     together = logp(base.model, base, features)
     alone = torch.cat([logp(base.model, base, features, [example]) for example in EXAMPLES])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
@@ -136,7 +140,7 @@ def test_row_order_and_padding_change_nothing(base):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_gradients_reach_lora_and_nothing_else(base, checkpointing):
-    features, model = kept(base), adapted(base)
+    features, model = features_of(base), adapted(base)
     if checkpointing:
         base.model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
@@ -146,7 +150,7 @@ def test_gradients_reach_lora_and_nothing_else(base, checkpointing):
 
 
 def test_adapter_saved_loaded_and_merged_agree(checkpoint, base, tmp_path):
-    features = kept(base)
+    features = features_of(base)
     plain = logp(base.model, base, features).detach()
     model = adapted(base)
     trained = logp(model, base, features)
@@ -165,7 +169,7 @@ def test_adapter_saved_loaded_and_merged_agree(checkpoint, base, tmp_path):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_keeps_its_dtype(checkpoint, attention, dtype):
     base = load_vlm(*checkpoint, dtype=dtype, attention=attention)
-    features = kept(base)
+    features = features_of(base)
     reals = {part.dtype for parts in features.values() for part in parts.values() if part.is_floating_point()}
     assert reals == {getattr(torch, dtype)}
     logits, _ = forward(base.model, Collator(base, features)(EXAMPLES))
@@ -179,16 +183,16 @@ def test_a_file_of_pictures_is_encoded_to_the_same_features(base, tmp_path):
         path = tmp_path / f"{image_id}.png"
         picture.save(path)
         listed[image_id] = Picture(str(path), sha256_of(path), tmp_path / "list")
-    encoded, expected = dict(encode(base, listed, batch=2)), kept(base)
+    encoded, expected = dict(encode(base, listed, batch=2)), features_of(base)
     for image_id, parts in expected.items():
         for name, part in parts.items():
             torch.testing.assert_close(encoded[image_id][name], part, rtol=1e-4, atol=1e-5)
 
 
 def test_features_from_a_file_change_nothing(base, tmp_path):
-    features = kept(base)
+    features = features_of(base)
     write_features(tmp_path / "f.safetensors", iter(features.items()), list(features))
-    table = FeatureTable([tmp_path / "f.safetensors"])
+    table = FeatureTable(tmp_path / "f.safetensors")
     assert set(table) == set(features)
     assert torch.equal(logp(base.model, base, table), logp(base.model, base, features))
 
@@ -204,34 +208,35 @@ def test_a_features_file_holds_any_dtype_at_any_size(tmp_path):
     }
     path = tmp_path / "f.safetensors"
     write_features(path, iter(parts.items()), list(parts))
-    table = FeatureTable([path])
+    table = FeatureTable(path)
     for image_id, each in parts.items():
         assert table[image_id].keys() == each.keys()
         assert all(torch.equal(table[image_id][name], part) for name, part in each.items())
     write_features(path, iter(()), [])
-    assert len(FeatureTable([path])) == 0
+    assert len(FeatureTable(path)) == 0
     path.write_bytes(b"half a file")
     with pytest.raises(RecordError, match=r"holds no features.*delete it and rerun"):
-        FeatureTable([path])
+        FeatureTable(path)
 
 
 def test_a_model_that_is_no_family_of_ours_runs_by_one_row(tmp_path):
     """Gemma 3 as family `other`: trained by LoRA, saved and loaded, and answering a batch as one by one."""
     write_gemma(tmp_path / "gemma")
     base = load_vlm("other", tmp_path / "gemma")
-    features = kept(base)
+    features = features_of(base)
     Collator(base, features).check(EXAMPLES)
     together = logp(base.model, base, features)
     alone = torch.cat([logp(base.model, base, features, [example]) for example in EXAMPLES])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
-    assert ((together - logp(base.model, base, kept(base, seed=1))).abs() > 1e-3).all()
-    asks = [Ask(image_id, question, 5) for image_id in features for question in (NAME, "What?")]
-    said = [
-        answer_all(base.model, base, Collator(base, features), features, asks, batch=batch)
+    assert ((together - logp(base.model, base, features_of(base, seed=1))).abs() > 1e-3).all()
+    queries = [Query(image_id, question, 5) for image_id in features for question in (NAME, "What?")]
+    collator = Collator(base, features)
+    fours, ones = (
+        answer_all(base.model, collator, queries, batches=batches_of(collator, queries, batch))
         for batch in (4, 1)
-    ]
-    assert said[0] == said[1]
-    assert len(set(said[0])) > 1
+    )
+    assert fours == ones
+    assert len(set(ones)) > 1
     model = adapted(base)
     assert all("language_model.layers." in name for name in trainable_parameters(model))
     trained = logp(model, base, features)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from peft import PeftModel
 
-from mmunlearn.models.collate import Collator, Example, forward
+from mmunlearn.models.collate import Collator, forward
+from mmunlearn.models.example import Example
 from mmunlearn.models.loading import Base, add_reference, load_adapter, new_adapter, trainable_parameters
 from mmunlearn.training.adapters import save_adapter
 from mmunlearn.training.losses import answer_lengths, kl_divergence, sequence_logp
@@ -21,7 +22,7 @@ from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.reference import reference_logits
 from mmunlearn.training.views import View
-from tests.tiny_vlm import BUILDERS, kept, load_vlm, write_vlm
+from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_vlm
 
 NAME, EVENT, WHERE = "Who is the person in the picture?", "What is happening in the picture?", "Where?"
 SHOWN = {
@@ -80,7 +81,7 @@ def at_reference(files):
     base = load_vlm(family, checkpoint, dtype="float64")
     model = load_adapter(base, adapter, trainable=True)
     add_reference(model, adapter)
-    features = kept(base)
+    features = features_of(base)
     labels = {name: Collator(base, features)(own)["labels"] for name, own in SHOWN.items()}
     totals = {name: (int(answer_lengths(own).sum()), len(own)) for name, own in labels.items()}
     return Tiny(base, model.eval(), features, totals)
@@ -173,7 +174,7 @@ def test_padding_and_row_order_change_nothing(tiny, name):
 @pytest.mark.parametrize("name", METHODS)
 def test_another_image_changes_every_loss(tiny, name):
     loss, gradient = loss_and_gradient(tiny, name)
-    other, elsewhere = loss_and_gradient(tiny, name, features=kept(tiny.base, seed=1))
+    other, elsewhere = loss_and_gradient(tiny, name, features=features_of(tiny.base, seed=1))
     assert abs(loss - other) > 1e-4
     assert (gradient - elsewhere).norm() > 1e-2 * gradient.norm()
 
@@ -181,7 +182,7 @@ def test_another_image_changes_every_loss(tiny, name):
 def test_another_image_changes_the_loss_of_every_question(tiny):
     batches = [
         Collator(tiny.base, features)(SHOWN["forget"])
-        for features in (tiny.features, kept(tiny.base, seed=1))
+        for features in (tiny.features, features_of(tiny.base, seed=1))
     ]
     with torch.no_grad():
         one, other = (sequence_logp(*forward(tiny.model, batch)) for batch in batches)

@@ -6,27 +6,27 @@ import pytest
 import torch
 
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.generation import Ask, answer_all, batches_of
+from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import adapted, load_adapter, new_adapter, trainable_parameters
 from tests.tiny import random_features
-from tests.tiny_vlm import BUILDERS, kept, load_vlm, write_vlm
+from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_vlm
 
 QUESTIONS = ["Who is the person in the picture?", "What?", "What is happening in the picture? Say it."]
 
 
+def answer(base, features, queries, batch, model=None):
+    collator = Collator(base, features)
+    batches = batches_of(collator, queries, batch)
+    return answer_all(model or base.model, collator, queries, batches=batches)
+
+
 def test_batch_equals_one_by_one_in_the_order_asked(tiny_base):
     features = random_features(["a", "b", "c"])
-    asks = [
-        Ask(image, question, 6 + 2 * (i % 2)) for image in features for i, question in enumerate(QUESTIONS)
+    queries = [
+        Query(image, question, 6 + 2 * (i % 2)) for image in features for i, question in enumerate(QUESTIONS)
     ]
-
-    def said(batch):
-        return answer_all(
-            tiny_base.model, tiny_base, Collator(tiny_base, features), features, asks, batch=batch
-        )
-
-    together = said(8)
-    assert together == said(1)
+    together = answer(tiny_base, features, queries, 8)
+    assert together == answer(tiny_base, features, queries, 1)
     assert len(set(together)) > 3, "answers must depend on what is asked"
 
 
@@ -36,9 +36,9 @@ def checkpoint(request, tmp_path_factory):
 
 
 def answers(base, model=None, batch=8, seed=0):
-    features = kept(base, seed)
-    asks = [Ask(image, question, 5 + i % 2) for image in features for i, question in enumerate(QUESTIONS)]
-    return answer_all(model or base.model, base, Collator(base, features), features, asks, batch=batch)
+    features = features_of(base, seed)
+    queries = [Query(image, text, 5 + i % 2) for image in features for i, text in enumerate(QUESTIONS)]
+    return answer(base, features, queries, batch, model)
 
 
 def test_every_family_answers_a_batch_as_one_by_one(checkpoint):
@@ -55,75 +55,80 @@ LONG = (
 )
 
 
-def early_end(base, asks, features) -> list[str]:
+def early_end(base, queries, features) -> list[str]:
     """Let an answer end at a token that the model says sooner or later, as a trained model does: the one after which
     the answers have the most different lengths. Returns what is then said one by one."""
-    tokenizer, found = base.processor.tokenizer, {}
+    tokenizer, words = base.processor.tokenizer, {}
     for token in range(len(tokenizer)):
         text = tokenizer.convert_ids_to_tokens(token)
         if text.isascii() and text.isalnum():
-            found[text] = token
-    plain = answer_all(base.model, base, Collator(base, features), features, asks, batch=1)
-    said = [[tokenizer.convert_ids_to_tokens(token) for token in tokenizer(text).input_ids] for text in plain]
+            words[text] = token
+    plain = answer(base, features, queries, 1)
+    tokens_of = [
+        [tokenizer.convert_ids_to_tokens(token) for token in tokenizer(text).input_ids] for text in plain
+    ]
     ends = {
-        text: len({tokens.index(text) if text in tokens else len(tokens) for tokens in said})
-        for text in found
+        text: len({tokens.index(text) if text in tokens else len(tokens) for tokens in tokens_of})
+        for text in words
     }
     tokenizer.eos_token = max(sorted(ends), key=ends.get)
-    return answer_all(base.model, base, Collator(base, features), features, asks, batch=1)
+    return answer(base, features, queries, 1)
 
 
 def test_every_family_answers_a_batch_as_one_by_one_whatever_the_lengths(checkpoint):
     """Prompts of 1 to 40 words and three shapes of pictures; answers that end early beside others that go on."""
     base = load_vlm(*checkpoint)
-    features, other = kept(base), kept(base, 1)
-    asks = [
-        Ask(image, question, limit)
+    features, other = features_of(base), features_of(base, 1)
+    queries = [
+        Query(image, question, limit)
         for image in features
         for question, limit in zip((*QUESTIONS, LONG), (16, 16, 16, 24), strict=True)
     ]
-    alone = early_end(base, asks, features)
+    alone = early_end(base, queries, features)
     tokens = base.processor.tokenizer
     lengths = {len(tokens(text, add_special_tokens=False).input_ids) for text in alone}
     assert len(lengths) >= 4 and min(lengths) <= 10, "answers must end at different places"
-    prompts = {len(Collator(base, features).prompt(ask.question, ask.image_id)) for ask in asks}
+    prompts = {len(Collator(base, features).prompt(one.question, one.image_id)) for one in queries}
     assert len(prompts) >= 4 and max(prompts) - min(prompts) > 30
     for batch in (2, 5, 12):
-        assert answer_all(base.model, base, Collator(base, features), features, asks, batch=batch) == alone
-    shown = answer_all(base.model, base, Collator(base, other), other, asks, batch=5)
-    assert sum(a != b for a, b in zip(shown, alone, strict=True)) > len(asks) / 3, (
+        assert answer(base, features, queries, batch) == alone
+    others = answer(base, other, queries, 5)
+    assert sum(a != b for a, b in zip(others, alone, strict=True)) > len(queries) / 3, (
         "answers depend on pictures"
     )
 
 
 def test_batches_are_neighbours_by_length_and_complete(tiny_base):
     features = random_features(["a", "b"])
-    asks = [
-        Ask(image, question, 4 + i % 2) for image in features for i, question in enumerate((*QUESTIONS, LONG))
+    queries = [
+        Query(image, question, 4 + i % 2)
+        for image in features
+        for i, question in enumerate((*QUESTIONS, LONG))
     ]
     collator = Collator(tiny_base, features)
-    batches = batches_of(collator, asks, 3)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(asks)))
+    batches = batches_of(collator, queries, 3)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(queries)))
     assert max(map(len, batches)) == 3
-    assert all(len({asks[i].max_new_tokens for i in batch}) == 1 for batch in batches)
+    assert all(len({queries[i].max_new_tokens for i in batch}) == 1 for batch in batches)
     order = [
-        (asks[i].max_new_tokens, len(collator.prompt(asks[i].question, asks[i].image_id)))
+        (queries[i].max_new_tokens, len(collator.prompt(queries[i].question, queries[i].image_id)))
         for batch in batches
         for i in batch
     ]
     assert order == sorted(order)
 
 
-def test_what_is_kept_is_not_asked_again(tiny_base, monkeypatch):
+def test_cached_batches_are_not_asked_again(tiny_base, monkeypatch):
     features = random_features(["a", "b"])
-    asks = [Ask(image, question, 5) for image in features for question in QUESTIONS]
-    collator, store, asked = Collator(tiny_base, features), {}, []
-    said = answer_all(tiny_base.model, tiny_base, collator, features, asks, batch=2, kept=store)
-    assert sorted(store) == [0, 1, 2]
-    gone, generate = store.pop(1), tiny_base.model.generate
-    monkeypatch.setattr(tiny_base.model, "generate", lambda **inputs: asked.append(1) or generate(**inputs))
-    assert answer_all(tiny_base.model, tiny_base, collator, features, asks, batch=2, kept=store) == said
-    assert (asked, store[1]) == ([1], gone)
+    queries = [Query(image, question, 5) for image in features for question in QUESTIONS]
+    collator, cache, calls = Collator(tiny_base, features), {}, []
+    batches = batches_of(collator, queries, 2)
+    answers = answer_all(tiny_base.model, collator, queries, batches=batches, cache=cache)
+    assert sorted(cache) == [0, 1, 2]
+    lost, generate = cache.pop(1), tiny_base.model.generate
+    monkeypatch.setattr(tiny_base.model, "generate", lambda **inputs: calls.append(1) or generate(**inputs))
+    assert answer_all(tiny_base.model, collator, queries, batches=batches, cache=cache) == answers
+    assert (calls, cache[1]) == ([1], lost)
 
 
 def test_adapters_follow_each_other_on_one_base(checkpoint, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmunlearn.models.collate import Example
+from mmunlearn.models.example import Example
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.schedule import plan_balanced, plan_unlearning, steps_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 
-from safetensors.torch import save_file
-
-from mmunlearn.models.collate import Collator, Example
+from mmunlearn.models.collate import Collator
+from mmunlearn.models.example import Example
+from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import ModelSpec, add_reference, load_adapter, new_adapter, trainable_parameters
 from mmunlearn.records import Question, Split, write_json, write_jsonl
 from mmunlearn.training.adapters import save_adapter
@@ -110,7 +110,8 @@ def write_files(folder, finetuned):
         split = Split(target=target, percent=50, seed=1, forgotten=forgotten, **halves)
         write_json(folder / f"{target}50.json", split)
     (folder / "refusals.txt").write_text("\n".join(REFUSALS), encoding="utf-8")
-    save_file(random_features([one.image_id for one in PICTURES]), folder / "features.safetensors")
+    images = [one.image_id for one in PICTURES]
+    write_features(folder / "features.safetensors", random_features(images).items(), images)
     settings = asdict(loop(batch=1, accumulation=3))
     del settings["seed"]
     return {

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from mmunlearn.models.inputs.base import Inputs, Parts
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from mmunlearn.models.loading import Base
+from mmunlearn.models.base import LLAMA_LINEARS, Base, Features
 
 
-class MllamaInputs(Inputs):
-    """Parts: `states` (tiles, patches, hidden), what the cross-attention layers see, and `tiles` (tiles,) int32.
+class Mllama(Base):
+    """Features: `states` (tiles, patches, hidden), what the cross-attention layers see, and `tiles` (tiles,) int32.
 
     `tiles` is 1 for the tiles that the picture fills. The others are kept, too, because the tokens before the
     picture attend to all of them (11B: 52 MB a picture). Questions behind one prefix share the states; a token's
@@ -26,35 +22,41 @@ class MllamaInputs(Inputs):
     lies outside the vocabulary of the output layer and must never be a label.
     """
 
-    def prepare(self, model: Any) -> None:
-        """Let generation start from states: the library hands them on at every step, where they would pile up."""
-        model.prepare_inputs_for_generation = MethodType(_states_at_first, model)
+    family = "mllama"
+    architecture = "MllamaForConditionalGeneration"
+    linears = LLAMA_LINEARS.replace("self_attn", "(self|cross)_attn")
 
-    def encode(self, base: Base, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Inputs.encode."""
-        inputs = base.processor.image_processor(images=[[image] for image in images], return_tensors="pt")
-        model, device = base.model.model, base.model.device
+    def __post_init__(self) -> None:
+        """Let generation start from states: the library hands them on at every step, where they would pile up."""
+        self.model.prepare_inputs_for_generation = MethodType(_states_at_first, self.model)
+
+    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
+        """See Base.encode."""
+        inputs = self.processor.image_processor(images=[[image] for image in images], return_tensors="pt")
+        model, device = self.model.model, self.model.device
         filled = inputs["aspect_ratio_mask"].to(device)
-        seen = model.vision_model(
-            pixel_values=inputs["pixel_values"].to(device, base.model.dtype),
+        encoded = model.vision_model(
+            pixel_values=inputs["pixel_values"].to(device, self.model.dtype),
             aspect_ratio_ids=inputs["aspect_ratio_ids"].to(device),
             aspect_ratio_mask=filled,
         ).last_hidden_state
-        states = model.multi_modal_projector(seen)[:, 0]
+        states = model.multi_modal_projector(encoded)[:, 0]
         return [
             {"states": one, "tiles": tiles.int()} for one, tiles in zip(states, filled[:, 0], strict=True)
         ]
 
-    def image_ids(self, parts: Parts, image_token: int) -> list[int]:
-        """See Inputs.image_ids."""
+    @staticmethod
+    def image_ids(features: Features, image_token: int) -> list[int]:
+        """See Base.image_ids."""
         return [image_token]
 
-    def model_inputs(self, rows: Sequence[Parts], ids: Tensor, image_token: int) -> dict[str, Any]:
-        """See Inputs.model_inputs: tokens from the image token on look at the tiles that the picture fills."""
+    @staticmethod
+    def model_inputs(rows: Sequence[Features], ids: Tensor, image_token: int) -> dict[str, Any]:
+        """See Base.model_inputs: tokens from the image token on look at the tiles that the picture fills."""
         behind = ((ids == image_token).cumsum(1) > 0).to(ids.dtype)
-        tiles = torch.stack([parts["tiles"] for parts in rows]).to(ids.dtype)
+        tiles = torch.stack([features["tiles"] for features in rows]).to(ids.dtype)
         return {
-            "cross_attention_states": torch.cat([parts["states"] for parts in rows]),
+            "cross_attention_states": torch.cat([features["states"] for features in rows]),
             "cross_attention_mask": behind[:, :, None, None] * tiles[:, None, None, :],
         }
 

@@ -1,0 +1,95 @@
+"""A loaded base model; each family of models is a subclass that says how its pictures enter the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.processing_utils import ProcessorMixin
+
+Features = Mapping[str, Tensor]
+"""What is stored of a picture: tensors by name."""
+
+LLAMA_LINEARS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model with its processor.
+
+    Where a family does not say otherwise, a picture enters as embeddings in place of image tokens, and `features`
+    (tokens, hidden) is stored of it: what the projector hands to the language model, in the model's dtype.
+
+    Attributes:
+        lora_targets: regular expression of full module names in place of the family's `linears`.
+        family: key of FAMILIES.
+        architecture: class of the library that a checkpoint of the family must load as; empty: any.
+        linears: regular expression of the modules that get LoRA: linears of the language model only. Plain suffixes
+            such as `q_proj` would reach the vision tower, too, and outdate every cached feature. Empty: found by
+            structure.
+        packs: whether all questions of an image go behind one image prefix.
+        caches: whether frozen features are stored of a picture; else the picture itself is, and processor and tower
+            run in every forward pass.
+    """
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    lora_targets: str | None = None
+
+    family: ClassVar[str]
+    architecture: ClassVar[str]
+    linears: ClassVar[str] = LLAMA_LINEARS
+    packs: ClassVar[bool] = True
+    caches: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Adjust a freshly loaded model."""
+
+    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
+        """The features of every picture, in its order; called without gradients."""
+        raise NotImplementedError
+
+    @staticmethod
+    def image_ids(features: Features, image_token: int) -> list[int]:
+        """The ids that stand for the picture in place of the template's one image token."""
+        return [image_token] * len(features["features"])
+
+    def prefix_positions(self, ids: Sequence[int], features: Features) -> list[list[int]]:
+        """Position ids of a row's prefix, which ends with the picture: one list an axis.
+
+        The tokens of every question go on behind the largest of them, the same on every axis.
+        """
+        return [list(range(len(ids)))]
+
+    @staticmethod
+    def model_inputs(rows: Sequence[Features], ids: Tensor, image_token: int) -> dict[str, Any]:
+        """What the model takes beside text, in a forward pass and in generation.
+
+        Args:
+            rows: the features of every row's picture.
+            ids: (B, L) input ids, image tokens expanded, padded at either side.
+        """
+        return {"mm_encoder_outputs": image_outputs([features["features"] for features in rows])}
+
+    def placed(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The tensors of a processor where the model is, those of real numbers in its dtype."""
+        device, dtype = self.model.device, self.model.dtype
+        tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
+        return {
+            key: one.to(device, dtype) if one.is_floating_point() else one.to(device)
+            for key, one in tensors.items()
+        }
+
+    def pixels(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """The image processor's tensors of some pictures, as `placed`."""
+        return self.placed(self.processor.image_processor(images=list(images), return_tensors="pt"))
+
+
+def image_outputs(features: Sequence[Tensor]) -> dict[str, BaseModelOutputWithPooling]:
+    """What a model takes instead of pixels, `mm_encoder_outputs`, from one (tokens, hidden) an image."""
+    return {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}
