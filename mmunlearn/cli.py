@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -50,9 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print a plan; the exit code."""
-    from mmunlearn.workflow.job import plan_jobs
-    from mmunlearn.workflow.planning.plan import make_plan
-    from mmunlearn.workflow.planning.show import show_plan
+    from mmunlearn.workflow.plan import make_plan, plan_jobs
+    from mmunlearn.workflow.show import show_plan
 
     wanted = [*args.configfile, "Snakefile"]
     missing = [path for path in wanted if not Path(path).is_file()]
@@ -68,9 +68,7 @@ def run_plan(args: argparse.Namespace) -> int:
         return 1
     config, jobs = planned
     plan = make_plan(config, jobs, args.targets)
-    print(
-        json.dumps(plan.as_json(), indent=2) if args.json else show_plan(plan), end="\n" if args.json else ""
-    )
+    print(f"{json.dumps(asdict(plan), indent=2)}\n" if args.json else show_plan(plan), end="")
     return 0
 
 

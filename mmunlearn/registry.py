@@ -10,11 +10,13 @@ from mmunlearn.text import nearest
 
 
 class Entry(NamedTuple):
-    """Where a class is, as `package.module:Class`, how tables spell it, and the options that it takes."""
+    """Where a class is, as `package.module:Class`, how tables spell it, and the options that it takes; of a method, the
+    passes over a batch that one step makes: 1 for each view with gradients, a third for each that a reference sees."""
 
     path: str
     label: str = ""
     options: tuple[str, ...] = ()
+    passes: float = 2
 
 
 class UnknownName(KeyError):

@@ -1,4 +1,4 @@
-"""What a workflow script sees of its rule, and what the plan sees of Snakemake's graph."""
+"""What a workflow script sees of its rule."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,84 +205,3 @@ def code_digest(*modules: str) -> str:
             if source.suffix in (".py", ".j2"):
                 digest.update(source.relative_to(LIBRARY).as_posix().encode() + source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """A job that Snakemake plans.
-
-    Attributes:
-        to_run: False where its outputs are there and up to date.
-        benchmark: where its seconds and memory will stand, or stand already.
-        gpus: what it asks of the machine.
-        target: it only collects files and runs nothing.
-        inputs: its named inputs that are one file.
-    """
-
-    rule: str
-    wildcards: Mapping[str, str]
-    outputs: tuple[Path, ...]
-    benchmark: Path | None
-    gpus: int
-    to_run: bool
-    target: bool
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-
-
-def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] | None:
-    """Ask Snakemake for the merged configuration and all jobs of its targets, those that are done included.
-
-    Nothing runs, nothing but Snakemake's own folder is written, and no torch is imported.
-
-    Args:
-        arguments: Snakemake's own, e.g. `["--configfile", "presets/paper.yaml", "--", "table4"]`.
-
-    Returns:
-        None where Snakemake has printed an error: a wrong configuration, or an input that nothing makes.
-    """
-    from snakemake import api, cli
-    from snakemake.settings import types
-
-    told = StringIO()  # which profile it uses
-    try:
-        with redirect_stderr(told):
-            _, args = cli.parse_args(arguments)
-    except SystemExit:  # its parser has refused an option, or a profile's
-        print("snakemake:", told.getvalue().strip().splitlines()[-1], file=sys.stderr)
-        return None
-    said = types.OutputSettings(log_level_override=logging.ERROR, enable_file_logging=False)
-    with api.SnakemakeApi(said) as own:
-        try:
-            workflow = own.workflow(
-                resource_settings=types.ResourceSettings(cores=1, default_resources=args.default_resources),
-                config_settings=types.ConfigSettings(
-                    config=cli.parse_config(args.config), configfiles=args.configfile or []
-                ),
-                snakefile=Path("Snakefile"),
-            )
-            triggers = types.DAGSettings(
-                targets=set(args.targets),
-                rerun_triggers=args.rerun_triggers,
-                max_checksum_file_size=args.max_checksum_file_size,
-            )
-            with redirect_stdout(StringIO()):
-                workflow.dag(triggers).printrulegraph()  # the cheapest of its commands that builds the graph
-            dag, config = workflow._workflow.dag, workflow._workflow.config
-        except Exception as error:  # Snakemake explains all of its own
-            own.print_exception(error)
-            return None
-        to_run = set(dag.needrun_jobs(exclude_finished=False))
-        return config, [_planned(job, job in to_run) for job in dag.jobs]
-
-
-def _planned(job: Any, to_run: bool) -> PlannedJob:
-    return PlannedJob(
-        rule=job.rule.name,
-        wildcards=dict(job.wildcards_dict),
-        outputs=tuple(map(Path, job.output)),
-        benchmark=Path(job.benchmark) if job.benchmark else None,
-        gpus=int(job.resources.get("gpu", 0) or 0),
-        to_run=to_run,
-        target=bool(job.rule.norun),
-        inputs={name: Path(value) for name, value in job.input.items() if isinstance(value, str)},
-    )

@@ -1,0 +1,337 @@
+"""What a run will cost, before it runs, and beside it what it has cost: the values that `mmunlearn plan` prints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.evaluation.g_eval import identity, verdict_key
+from mmunlearn.evaluation.judge import cases_of
+from mmunlearn.evaluation.verdict_store import Spending, StoreError, Usage, VerdictStore
+from mmunlearn.workflow.work import LENGTHS, PRICES, TOKENS, Config, Estimate, PlannedJob, Sizes
+
+SUMMARY = {
+    "pictures drawn": ("acceptance", "pair_refusals"),
+    "optimizer steps": ("steps_share",),
+    "questions": (),
+    "answer tokens": tuple(LENGTHS.values()),
+    "judge cases": (),
+    "judge calls": ("judge_calls",),
+    "judge tokens": TOKENS["judge"],
+    "judge cost": PRICES["judge"],
+    "text calls": ("text_calls",),
+    "text tokens": TOKENS["text"],
+    "text cost": PRICES["text"],
+}
+"""The lines of the summary below the hours, and the assumptions that each rests on."""
+
+
+def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] | None:
+    """Ask Snakemake for the merged configuration and all jobs of its targets, those that are done included.
+
+    Nothing runs, nothing but Snakemake's own folder is written, and no torch is imported.
+
+    Args:
+        arguments: Snakemake's own, e.g. `["--configfile", "presets/paper.yaml", "--", "table4"]`.
+
+    Returns:
+        None where Snakemake has printed an error: a wrong configuration, or an input that nothing makes.
+    """
+    from snakemake import api, cli
+    from snakemake.settings import types
+
+    messages = StringIO()  # which profile it uses
+    try:
+        with redirect_stderr(messages):
+            _, args = cli.parse_args(arguments)
+    except SystemExit:  # its parser has refused an option, or a profile's
+        print("snakemake:", messages.getvalue().strip().splitlines()[-1], file=sys.stderr)
+        return None
+    quiet = types.OutputSettings(log_level_override=logging.ERROR, enable_file_logging=False)
+    with api.SnakemakeApi(quiet) as snakemake:
+        try:
+            workflow = snakemake.workflow(
+                resource_settings=types.ResourceSettings(cores=1, default_resources=args.default_resources),
+                config_settings=types.ConfigSettings(
+                    config=cli.parse_config(args.config), configfiles=args.configfile or []
+                ),
+                snakefile=Path(args.snakefile or "Snakefile"),
+            )
+            triggers = types.DAGSettings(
+                targets=set(args.targets),
+                rerun_triggers=args.rerun_triggers,
+                max_checksum_file_size=args.max_checksum_file_size,
+            )
+            with redirect_stdout(StringIO()):
+                workflow.dag(triggers).printrulegraph()  # the cheapest of its commands that builds the graph
+            dag, config = workflow._workflow.dag, workflow._workflow.config
+            to_run = set(dag.needrun_jobs(exclude_finished=False))
+            return config, [_planned(job, job in to_run) for job in dag.jobs]
+        except Exception as error:  # Snakemake explains all of its own
+            snakemake.print_exception(error)
+            return None
+
+
+def _planned(job: Any, to_run: bool) -> PlannedJob:
+    return PlannedJob(
+        rule=job.rule.name,
+        outputs=tuple(map(Path, job.output)),
+        wildcards=dict(job.wildcards_dict),
+        params=dict(job.params.items()),
+        inputs={name: Path(value) for name, value in job.input.items() if isinstance(value, str)},
+        benchmark=Path(job.benchmark) if job.benchmark else None,
+        gpus=job.resources.get("gpu"),
+        to_run=to_run,
+        target=bool(job.rule.norun),
+    )
+
+
+@dataclass
+class Done:
+    """What some jobs have taken or made so far, and what was expected of these same jobs: the ratio of the two is what
+    to correct the assumptions by.
+
+    Attributes:
+        actual, estimate: in the unit of the line; `estimate` without jobs that have none.
+        stale: of the jobs, how many are to run again: theirs is what the run before has taken.
+        memory: the largest resident memory of a job, megabytes; 0 where it was not taken.
+    """
+
+    actual: float = 0.0
+    estimate: float = 0.0
+    jobs: int = 0
+    stale: int = 0
+    memory: float = 0.0
+
+    def add(self, actual: float, estimate: float, job: PlannedJob, memory: float = 0.0) -> None:
+        """Count a job."""
+        self.actual += actual
+        self.estimate += estimate
+        self.jobs += 1
+        self.stale += job.to_run
+        self.memory = max(self.memory, memory)
+
+
+@dataclass
+class RuleRow:
+    """All jobs of a rule. Hours are of GPUs where its jobs ask for any, of CPU cores elsewhere; None: no estimate."""
+
+    rule: str
+    target: bool
+    jobs: int = 0
+    to_run: int = 0
+    gpus: int = 0
+    hours: float | None = None
+    counts: dict[str, float] = field(default_factory=dict)
+    rests: tuple[str, ...] = ()
+    reason: str | None = None
+    done: Done | None = None
+
+    def add(self, job: Estimate) -> None:
+        """Count a job, and what its benchmark file says."""
+        self.jobs += 1
+        self.to_run += job.planned.to_run
+        self.gpus = max(self.gpus, job.planned.gpus or 0)
+        self.counts |= {unit: self.counts.get(unit, 0) + count for unit, count in job.counts.items()}
+        self.rests = tuple(dict.fromkeys((*self.rests, *job.rests)))
+        self.reason = self.reason or job.reason
+        if job.seconds is not None:
+            self.hours = (self.hours or 0.0) + job.hours(job.seconds)
+        if taken := read_benchmark(job.planned.benchmark):
+            self.done = self.done or Done()
+            self.done.add(job.hours(taken[0]), job.hours(job.seconds), job.planned, taken[1])
+
+
+def read_benchmark(path: Path | None) -> tuple[float, float] | None:
+    """Wall seconds and resident megabytes of a benchmark file (tab separated; columns `s`, `max_rss`), the mean and the
+    largest of its rows where a job was repeated; None where there is no file, or none that says the seconds."""
+    try:
+        with open(path or "", encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle, delimiter="\t"))
+    except OSError:
+        return None
+    seconds, memory = (
+        [n for row in rows if (n := _number(row.get(key))) is not None] for key in ("s", "max_rss")
+    )
+    return (sum(seconds) / len(seconds), max(memory, default=0.0)) if seconds else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:  # `-` or `NA`: not taken
+        return None
+
+
+@dataclass(frozen=True)
+class Total:
+    """A line of the summary."""
+
+    name: str
+    value: float
+    unit: str
+    rests: tuple[str, ...]
+    note: str
+    done: Done | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of some targets, as plain values.
+
+    Attributes:
+        assumptions: those that any line rests on.
+        notes: on what has been done, or why that cannot be told.
+    """
+
+    scale: str
+    targets: tuple[str, ...]
+    jobs: int
+    to_run: int
+    rules: list[RuleRow]
+    totals: list[Total]
+    assumptions: dict[str, dict[str, Any]]
+    notes: list[str]
+
+
+def make_plan(config: Config, jobs: Sequence[PlannedJob], targets: Sequence[str] = ()) -> Plan:
+    """Estimate all jobs and read what the run so far has left.
+
+    Args:
+        config: merged and checked.
+        targets: as given to Snakemake; none for the default one.
+    """
+    sizes = Sizes(config)
+    estimates, rows = [Estimate(job, sizes) for job in jobs], {}
+    for job in estimates:
+        rows.setdefault(job.planned.rule, RuleRow(job.planned.rule, job.planned.target)).add(job)
+    rules = sorted(
+        rows.values(), key=lambda row: (row.target, row.hours is None, -(row.hours or 0), row.rule)
+    )
+    usage, notes = judge_usage(sizes, estimates)
+    totals = [_hours(rules, True), _hours(rules, False), *_totals(sizes, estimates, made(estimates) | usage)]
+    rests = {name for line in (*rules, *totals) for name in line.rests}
+    used = {name: row for name, row in sizes.assumptions.items() if name in rests}
+    to_run = sum(job.to_run for job in jobs)
+    return Plan(
+        config["scale"], tuple(targets) or ("default",), len(jobs), to_run, rules, totals, used, notes
+    )
+
+
+def _hours(rules: Iterable[RuleRow], gpu: bool) -> Total:
+    rows = [row for row in rules if (row.gpus > 0) is gpu and not row.target]
+    names = sorted({name for row in rows for name in row.rests if name.endswith("_seconds")})
+    note = f"{', '.join(names)}: see the rules" if names else "no job asks for a GPU" if gpu else ""
+    unknown = ", ".join(sorted(row.rule for row in rows if row.reason))
+    note = "; ".join(filter(None, [note, unknown and f"without {unknown}: no estimate"]))
+    taken = [row.done for row in rows if row.done and row.hours is not None]
+    done = Done(sum(one.actual for one in taken), sum(one.estimate for one in taken)) if taken else None
+    return Total(
+        "GPU-hours" if gpu else "CPU-hours", sum(row.hours or 0 for row in rows), "h", (), note, done
+    )
+
+
+def _totals(sizes: Sizes, estimates: Sequence[Estimate], done: Mapping[str, Done]) -> Iterable[Total]:
+    judge = sizes.config["evaluation"]["openai"]
+    counts = {name: sum(job.counts.get(name, 0) for job in estimates) for name in SUMMARY}
+    notes = {name: "" if rests else "counted from the configuration" for name, rests in SUMMARY.items()}
+    notes |= {f"{what} tokens": "prompts and replies" for what in TOKENS}
+    notes["judge cost"] = "in their currency" + ", halved for the Batch API" * judge["batch_api"]
+    if sizes.config["evaluation"]["judge"] == "local":
+        calls, *tokens = (sizes.assumptions[name]["value"] for name in ("judge_calls", *TOKENS["judge"]))
+        cost = sizes.cost("judge", *(counts["judge cases"] * calls * each for each in tokens))
+        notes |= dict.fromkeys(("judge calls", "judge tokens"), "local judge: no calls")
+        notes["judge cost"] = f"local judge; {judge['model']} would cost about {cost:,.2f}"
+    for name, rests in SUMMARY.items():
+        if counts[name] or not name.startswith("text"):
+            unit = "USD" if name == "text cost" else ""
+            yield Total(name, counts[name], unit, rests, notes[name], done.get(name))
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as handle:
+        return sum(1 for line in handle if line.strip())
+
+
+def _entry(path: Path, key: str) -> float | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get(key)
+    except ValueError:  # half written by another program: no count
+        return None
+
+
+MADE = {
+    "answers/*": ("questions", _lines),
+    "judgements/*": ("judge cases", _lines),
+    "models/*/training.json": ("optimizer steps", lambda path: _entry(path, "steps")),
+    "images/filters.json": ("pictures drawn", lambda path: _entry(path, "candidates")),
+}
+"""Files below the results -> the line of the summary that they tell of, and what a file says of it."""
+
+
+def made(estimates: Sequence[Estimate]) -> dict[str, Done]:
+    """Name of a summary line -> what was made, where files tell. Only files of planned jobs are read, so that what
+    other recipes left behind does not count."""
+    done: dict[str, Done] = {}
+    for job in estimates:
+        for pattern, (name, read) in MADE.items():
+            files = job.outputs(pattern)
+            numbers = [read(path) for path in files if path.is_file()]
+            if files and len(numbers) == len(files) and None not in numbers:
+                expected = job.counts.get(name) or sum(other.counts.get(name, 0) for other in estimates)
+                done.setdefault(name, Done()).add(sum(numbers), expected, job.planned)
+    return done
+
+
+def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, Done], list[str]]:
+    """Name of a summary line -> what the planned judging jobs have used so far, by the verdicts that the judge's store
+    keeps, and what to say of it; both empty where no model judges, or nothing has been judged. The store is only
+    read."""
+    evaluation = sizes.config["evaluation"]
+    judged = [job for job in estimates if any(path.is_file() for path in job.outputs("judgements/*"))]
+    if evaluation["judge"] == "local" or not judged:
+        return {}, []
+    options = evaluation[evaluation["judge"]]
+    try:
+        keys = _verdict_keys(options, judged)
+        usage, ledger = VerdictStore(options["store"]).used(keys)
+    except (StoreError, ValueError, OSError) as error:
+        return {}, [f"What the judge has used so far cannot be told. {error}"]
+    tokens = usage.prompt_tokens, usage.completion_tokens
+    used = {"calls": usage.verdicts, "tokens": sum(tokens), "cost": sizes.cost("judge", *tokens)}
+    done = {
+        f"judge {part}": Done(actual, sum(job.counts[f"judge {part}"] for job in judged))
+        for part, actual in used.items()
+    }
+    return done, [_about(options["store"], len(keys), usage, ledger)]
+
+
+def _verdict_keys(options: Mapping[str, Any], judged: Iterable[Estimate]) -> set[str]:
+    judge = identity(options)
+    inputs = (
+        [job.planned.inputs[name] for name in ("answers", "finetuned", "goal", "split")] for job in judged
+    )
+    return {
+        verdict_key(judge, case.test, case.finetuned, case.goal)
+        for files in inputs
+        for case in cases_of(*files)
+    }
+
+
+def _about(store: str, cases: int, usage: Usage, ledger: Spending) -> str:
+    unmetered = f" {usage.unmetered:,} of them came without token counts." if usage.unmetered else ""
+    return (
+        f"Judge so far: {store} keeps verdicts for {usage.verdicts:,} of the {cases:,} different cases of the judged "
+        "files; each counts one call, its tokens and their cost by the configured prices, whichever run paid for it."
+        f"{unmetered} The store's ledger (all runs and judges, failed attempts and what is set aside included, at the "
+        f"prices then, batches in full): {ledger.calls:,} calls, "
+        f"{ledger.prompt_tokens + ledger.completion_tokens:,} tokens, cost {ledger.cost:,.4f}."
+    )

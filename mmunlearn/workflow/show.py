@@ -1,0 +1,122 @@
+"""A plan as a text of at most 118 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mmunlearn.workflow.plan import Done, Plan, RuleRow, Total
+
+WIDTH = 118
+
+
+def show_plan(plan: Plan) -> str:
+    """Summary, jobs by rule and the assumptions; with the actual values beside, where any job has run."""
+    done = any(row.done for row in (*plan.rules, *plan.totals))
+    beside = ["so far", "estimated", "ratio"] if done else []
+    summary = [["", "estimate", *beside, "rests on"], *(_total(plan, line, done) for line in plan.totals)]
+    rules = [["rule", "jobs", "to run", "time", *beside, "work, and what the estimate rests on"]]
+    rules += [_rule(row, done) for row in plan.rules]
+    advice = "Correct an assumption by its name below `plan` in the configuration: plan: {NAME: {value: ...}}"
+    dotted = "; a name with dots is a key itself" if any("." in name for name in plan.assumptions) else ""
+    parts = [
+        [f"Scale {plan.scale}, target {' '.join(plan.targets)}: {plan.jobs:,} jobs, {plan.to_run:,} to run."],
+        _table(summary, {0, len(summary[0]) - 1}),
+        _table(rules, {0, len(rules[0]) - 1}),
+        textwrap.wrap(f"{advice}{dotted}.", WIDTH),
+        _table([["assumption", "value", "unit", "source"], *_assumptions(plan)], {0, 2, 3}),
+        *(textwrap.wrap(note, WIDTH) for note in [*([_about(plan)] if done else []), *plan.notes]),
+    ]
+    return "\n\n".join(map("\n".join, parts)) + "\n"
+
+
+def _total(plan: Plan, line: Total, done: bool) -> list[str]:
+    values = (
+        [f"{name} = {_value(plan.assumptions[name]['value'])}" for name in line.rests] if line.value else []
+    )
+    because = "; ".join(filter(None, [", ".join(values), line.note]))
+    return [
+        line.name,
+        f"{amount(line.value)} {line.unit}".rstrip(),
+        *(_beside(line.done, amount) if done else []),
+        because,
+    ]
+
+
+def _rule(row: RuleRow, done: bool) -> list[str]:
+    time = "-" if row.hours is None else f"{'GPU' if row.gpus else 'CPU'} {duration(row.hours)}"
+    work = ", ".join(f"{amount(count)} {unit}" for unit, count in row.counts.items())
+    rests = f"no estimate: {row.reason}" if row.reason else ", ".join(row.rests)
+    work = "collects files, runs nothing" if row.target else "; ".join(filter(None, [work, rests]))
+    return [
+        row.rule,
+        str(row.jobs),
+        str(row.to_run),
+        time,
+        *(_beside(row.done, duration) if done else []),
+        work,
+    ]
+
+
+def _beside(done: Done | None, write: Callable[[float], str]) -> list[str]:
+    """Actual, estimate of the same jobs, and the ratio of the two."""
+    if done is None:
+        return ["-", "-", "-"]
+    ratio = f"{done.actual / done.estimate:.2f}" if done.estimate else "-"
+    return [write(done.actual), write(done.estimate), ratio]
+
+
+def _assumptions(plan: Plan) -> Iterator[list[str]]:
+    for name, row in plan.assumptions.items():
+        values = row["value"] if isinstance(row["value"], Mapping) else {"": row["value"]}
+        for model, value in values.items():
+            yield [name, f"{value:g}", f"{row['unit']}, {model}" if model else row["unit"], row["source"]]
+
+
+def _about(plan: Plan) -> str:
+    done = [row.done for row in plan.rules if row.done]
+    jobs, stale = sum(one.jobs for one in done), sum(one.stale for one in done)
+    peak = max((one.memory for one in done), default=0) / 1024
+    text = (
+        f"So far: what {jobs:,} planned jobs took by their files below benchmarks/, and what files of planned jobs "
+        "hold; `estimated` is of these same jobs, ratio is actual over estimate."
+    )
+    text += f" The largest job held {peak:.1f} GiB." if peak >= 0.1 else ""
+    return text + (
+        f" {stale:,} of the jobs are to run again: their times are those of before." if stale else ""
+    )
+
+
+def _value(value: Any) -> str:
+    return " or ".join(f"{one:g}" for one in (value.values() if isinstance(value, Mapping) else [value]))
+
+
+def duration(hours: float) -> str:
+    """Hours for people: `2.5 s`, `4.7 min`, `84.7 h`."""
+    for factor, unit in ((1, "h"), (60, "min")):
+        if hours * factor >= 1:
+            return f"{amount(hours * factor)} {unit}"
+    return f"{hours * 3600:.1f} s"
+
+
+def amount(value: float) -> str:
+    """A number for people: `41,290`, `73.2`, `0.013`, `0`."""
+    if value == int(value) or value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def _table(rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
+    """Columns two spaces apart, within WIDTH: the last one wraps; those of some numbers begin on the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    lines = []
+    for row in rows:
+        cells = [
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        first, *rest = textwrap.wrap(row[-1], max(24, WIDTH - indent), break_long_words=False) or [""]
+        lines.append("  ".join([*cells[:-1], first]).rstrip())
+        lines += [" " * indent + line for line in rest]
+    return lines
