@@ -11,11 +11,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
-from mmunlearn.evaluation.g_eval import identity, verdict_key
-from mmunlearn.evaluation.judge import cases_of
-from mmunlearn.evaluation.verdict_store import Spending, StoreError, Usage, VerdictStore
+from mmunlearn.evaluation.judge.ledger import Spending
+from mmunlearn.evaluation.judge.store import StoreError, Usage
+from mmunlearn.evaluation.judge.usage import usage_of
 from mmunlearn.workflow.work import LENGTHS, PRICES, TOKENS, Config, Estimate, PlannedJob, Sizes
 
 SUMMARY = {
@@ -95,25 +96,25 @@ def _planned(job: Any, to_run: bool) -> PlannedJob:
 
 
 @dataclass
-class Done:
+class Actual:
     """What some jobs have taken or made so far, and what was expected of these same jobs: the ratio of the two is what
     to correct the assumptions by.
 
     Attributes:
-        actual, estimate: in the unit of the line; `estimate` without jobs that have none.
+        value, estimate: in the unit of the line; `estimate` without jobs that have none.
         stale: of the jobs, how many are to run again: theirs is what the run before has taken.
         memory: the largest resident memory of a job, megabytes; 0 where it was not taken.
     """
 
-    actual: float = 0.0
+    value: float = 0.0
     estimate: float = 0.0
     jobs: int = 0
     stale: int = 0
     memory: float = 0.0
 
-    def add(self, actual: float, estimate: float, job: PlannedJob, memory: float = 0.0) -> None:
+    def add(self, value: float, estimate: float, job: PlannedJob, memory: float = 0.0) -> None:
         """Count a job."""
-        self.actual += actual
+        self.value += value
         self.estimate += estimate
         self.jobs += 1
         self.stale += job.to_run
@@ -133,7 +134,7 @@ class RuleRow:
     counts: dict[str, float] = field(default_factory=dict)
     rests: tuple[str, ...] = ()
     reason: str | None = None
-    done: Done | None = None
+    actual: Actual | None = None
 
     def add(self, job: Estimate) -> None:
         """Count a job, and what its benchmark file says."""
@@ -145,9 +146,9 @@ class RuleRow:
         self.reason = self.reason or job.reason
         if job.seconds is not None:
             self.hours = (self.hours or 0.0) + job.hours(job.seconds)
-        if taken := read_benchmark(job.planned.benchmark):
-            self.done = self.done or Done()
-            self.done.add(job.hours(taken[0]), job.hours(job.seconds), job.planned, taken[1])
+        if benchmark := read_benchmark(job.planned.benchmark):
+            self.actual = self.actual or Actual()
+            self.actual.add(job.hours(benchmark[0]), job.hours(job.seconds), job.planned, benchmark[1])
 
 
 def read_benchmark(path: Path | None) -> tuple[float, float] | None:
@@ -159,16 +160,10 @@ def read_benchmark(path: Path | None) -> tuple[float, float] | None:
     except OSError:
         return None
     seconds, memory = (
-        [n for row in rows if (n := _number(row.get(key))) is not None] for key in ("s", "max_rss")
-    )
+        [float(row[key]) for row in rows if fullmatch(r"[0-9.]+", row.get(key) or "")]
+        for key in ("s", "max_rss")
+    )  # `-` and `NA`: not taken
     return (sum(seconds) / len(seconds), max(memory, default=0.0)) if seconds else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text or "")
-    except ValueError:  # `-` or `NA`: not taken
-        return None
 
 
 @dataclass(frozen=True)
@@ -180,7 +175,7 @@ class Total:
     unit: str
     rests: tuple[str, ...]
     note: str
-    done: Done | None
+    actual: Actual | None
 
 
 @dataclass(frozen=True)
@@ -189,7 +184,7 @@ class Plan:
 
     Attributes:
         assumptions: those that any line rests on.
-        notes: on what has been done, or why that cannot be told.
+        notes: on what the judge has used, or why that cannot be told.
     """
 
     scale: str
@@ -209,21 +204,20 @@ def make_plan(config: Config, jobs: Sequence[PlannedJob], targets: Sequence[str]
         config: merged and checked.
         targets: as given to Snakemake; none for the default one.
     """
-    sizes = Sizes(config)
-    estimates, rows = [Estimate(job, sizes) for job in jobs], {}
+    sizes, rows = Sizes(config), {}
+    estimates = [Estimate(job, sizes) for job in jobs]
     for job in estimates:
         rows.setdefault(job.planned.rule, RuleRow(job.planned.rule, job.planned.target)).add(job)
     rules = sorted(
-        rows.values(), key=lambda row: (row.target, row.hours is None, -(row.hours or 0), row.rule)
+        rows.values(), key=lambda row: (row.target, -(row.hours or 0), row.hours is None, row.rule)
     )
     usage, notes = judge_usage(sizes, estimates)
-    totals = [_hours(rules, True), _hours(rules, False), *_totals(sizes, estimates, made(estimates) | usage)]
+    counted = _totals(sizes, estimates, actual_counts(estimates) | usage)
+    totals = [_hours(rules, True), _hours(rules, False), *counted]
     rests = {name for line in (*rules, *totals) for name in line.rests}
     used = {name: row for name, row in sizes.assumptions.items() if name in rests}
-    to_run = sum(job.to_run for job in jobs)
-    return Plan(
-        config["scale"], tuple(targets) or ("default",), len(jobs), to_run, rules, totals, used, notes
-    )
+    numbers = len(jobs), sum(job.to_run for job in jobs)
+    return Plan(config["scale"], tuple(targets) or ("default",), *numbers, rules, totals, used, notes)
 
 
 def _hours(rules: Iterable[RuleRow], gpu: bool) -> Total:
@@ -232,14 +226,14 @@ def _hours(rules: Iterable[RuleRow], gpu: bool) -> Total:
     note = f"{', '.join(names)}: see the rules" if names else "no job asks for a GPU" if gpu else ""
     unknown = ", ".join(sorted(row.rule for row in rows if row.reason))
     note = "; ".join(filter(None, [note, unknown and f"without {unknown}: no estimate"]))
-    taken = [row.done for row in rows if row.done and row.hours is not None]
-    done = Done(sum(one.actual for one in taken), sum(one.estimate for one in taken)) if taken else None
-    return Total(
-        "GPU-hours" if gpu else "CPU-hours", sum(row.hours or 0 for row in rows), "h", (), note, done
-    )
+    measured = [row.actual for row in rows if row.actual and row.hours is not None]
+    values, expected = ([getattr(one, name) for one in measured] for name in ("value", "estimate"))
+    actual = Actual(sum(values), sum(expected)) if measured else None
+    name, total = "GPU-hours" if gpu else "CPU-hours", sum(row.hours or 0 for row in rows)
+    return Total(name, total, "h", (), note, actual)
 
 
-def _totals(sizes: Sizes, estimates: Sequence[Estimate], done: Mapping[str, Done]) -> Iterable[Total]:
+def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Actual]) -> Iterable[Total]:
     judge = sizes.config["evaluation"]["openai"]
     counts = {name: sum(job.counts.get(name, 0) for job in estimates) for name in SUMMARY}
     notes = {name: "" if rests else "counted from the configuration" for name, rests in SUMMARY.items()}
@@ -253,7 +247,7 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], done: Mapping[str, Done
     for name, rests in SUMMARY.items():
         if counts[name] or not name.startswith("text"):
             unit = "USD" if name == "text cost" else ""
-            yield Total(name, counts[name], unit, rests, notes[name], done.get(name))
+            yield Total(name, counts[name], unit, rests, notes[name], actual.get(name))
 
 
 def _lines(path: Path) -> int:
@@ -268,7 +262,7 @@ def _entry(path: Path, key: str) -> float | None:
         return None
 
 
-MADE = {
+TELLING = {
     "answers/*": ("questions", _lines),
     "judgements/*": ("judge cases", _lines),
     "models/*/training.json": ("optimizer steps", lambda path: _entry(path, "steps")),
@@ -277,21 +271,21 @@ MADE = {
 """Files below the results -> the line of the summary that they tell of, and what a file says of it."""
 
 
-def made(estimates: Sequence[Estimate]) -> dict[str, Done]:
+def actual_counts(estimates: Sequence[Estimate]) -> dict[str, Actual]:
     """Name of a summary line -> what was made, where files tell. Only files of planned jobs are read, so that what
     other recipes left behind does not count."""
-    done: dict[str, Done] = {}
+    actual: dict[str, Actual] = {}
     for job in estimates:
-        for pattern, (name, read) in MADE.items():
+        for pattern, (name, read) in TELLING.items():
             files = job.outputs(pattern)
             numbers = [read(path) for path in files if path.is_file()]
             if files and len(numbers) == len(files) and None not in numbers:
                 expected = job.counts.get(name) or sum(other.counts.get(name, 0) for other in estimates)
-                done.setdefault(name, Done()).add(sum(numbers), expected, job.planned)
-    return done
+                actual.setdefault(name, Actual()).add(sum(numbers), expected, job.planned)
+    return actual
 
 
-def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, Done], list[str]]:
+def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, Actual], list[str]]:
     """Name of a summary line -> what the planned judging jobs have used so far, by the verdicts that the judge's store
     keeps, and what to say of it; both empty where no model judges, or nothing has been judged. The store is only
     read."""
@@ -301,29 +295,16 @@ def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, 
         return {}, []
     options = evaluation[evaluation["judge"]]
     try:
-        keys = _verdict_keys(options, judged)
-        usage, ledger = VerdictStore(options["store"]).used(keys)
+        inputs = ("answers", "finetuned", "goal", "split")
+        files = [{name: job.planned.inputs[name] for name in inputs} for job in judged]
+        cases, usage, ledger = usage_of(files, options)
     except (StoreError, ValueError, OSError) as error:
         return {}, [f"What the judge has used so far cannot be told. {error}"]
     tokens = usage.prompt_tokens, usage.completion_tokens
-    used = {"calls": usage.verdicts, "tokens": sum(tokens), "cost": sizes.cost("judge", *tokens)}
-    done = {
-        f"judge {part}": Done(actual, sum(job.counts[f"judge {part}"] for job in judged))
-        for part, actual in used.items()
-    }
-    return done, [_about(options["store"], len(keys), usage, ledger)]
-
-
-def _verdict_keys(options: Mapping[str, Any], judged: Iterable[Estimate]) -> set[str]:
-    judge = identity(options)
-    inputs = (
-        [job.planned.inputs[name] for name in ("answers", "finetuned", "goal", "split")] for job in judged
-    )
-    return {
-        verdict_key(judge, case.test, case.finetuned, case.goal)
-        for files in inputs
-        for case in cases_of(*files)
-    }
+    values = {"calls": usage.verdicts, "tokens": sum(tokens), "cost": sizes.cost("judge", *tokens)}
+    estimates = {part: sum(job.counts[f"judge {part}"] for job in judged) for part in values}
+    actual = {f"judge {part}": Actual(value, estimates[part]) for part, value in values.items()}
+    return actual, [_about(options["store"], cases, usage, ledger)]
 
 
 def _about(store: str, cases: int, usage: Usage, ledger: Spending) -> str:

@@ -6,18 +6,20 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmunlearn.workflow.plan import Done, Plan, RuleRow, Total
+from mmunlearn.workflow.plan import Actual, Plan, RuleRow, Total
 
 WIDTH = 118
 
 
 def show_plan(plan: Plan) -> str:
     """Summary, jobs by rule and the assumptions; with the actual values beside, where any job has run."""
-    done = any(row.done for row in (*plan.rules, *plan.totals))
-    beside = ["so far", "estimated", "ratio"] if done else []
-    summary = [["", "estimate", *beside, "rests on"], *(_total(plan, line, done) for line in plan.totals)]
+    actual = any(row.actual for row in (*plan.rules, *plan.totals))
+    beside = ["so far", "estimated", "ratio"]
+    summary = [["", "estimate", *beside, "rests on"], *(_total(plan, line) for line in plan.totals)]
     rules = [["rule", "jobs", "to run", "time", *beside, "work, and what the estimate rests on"]]
-    rules += [_rule(row, done) for row in plan.rules]
+    rules += map(_rule, plan.rules)
+    if not actual:
+        summary, rules = ([[*row[:-4], row[-1]] for row in rows] for rows in (summary, rules))
     advice = "Correct an assumption by its name below `plan` in the configuration: plan: {NAME: {value: ...}}"
     dotted = "; a name with dots is a key itself" if any("." in name for name in plan.assumptions) else ""
     parts = [
@@ -26,45 +28,31 @@ def show_plan(plan: Plan) -> str:
         _table(rules, {0, len(rules[0]) - 1}),
         textwrap.wrap(f"{advice}{dotted}.", WIDTH),
         _table([["assumption", "value", "unit", "source"], *_assumptions(plan)], {0, 2, 3}),
-        *(textwrap.wrap(note, WIDTH) for note in [*([_about(plan)] if done else []), *plan.notes]),
+        *(textwrap.wrap(note, WIDTH) for note in [*([_about(plan)] if actual else []), *plan.notes]),
     ]
     return "\n\n".join(map("\n".join, parts)) + "\n"
 
 
-def _total(plan: Plan, line: Total, done: bool) -> list[str]:
-    values = (
-        [f"{name} = {_value(plan.assumptions[name]['value'])}" for name in line.rests] if line.value else []
-    )
-    because = "; ".join(filter(None, [", ".join(values), line.note]))
-    return [
-        line.name,
-        f"{amount(line.value)} {line.unit}".rstrip(),
-        *(_beside(line.done, amount) if done else []),
-        because,
-    ]
+def _total(plan: Plan, line: Total) -> list[str]:
+    values = [f"{name} = {_value(plan.assumptions[name]['value'])}" for name in line.rests]
+    because = "; ".join(filter(None, [", ".join(values) if line.value else "", line.note]))
+    return [line.name, f"{amount(line.value)} {line.unit}".rstrip(), *_beside(line.actual, amount), because]
 
 
-def _rule(row: RuleRow, done: bool) -> list[str]:
+def _rule(row: RuleRow) -> list[str]:
     time = "-" if row.hours is None else f"{'GPU' if row.gpus else 'CPU'} {duration(row.hours)}"
     work = ", ".join(f"{amount(count)} {unit}" for unit, count in row.counts.items())
     rests = f"no estimate: {row.reason}" if row.reason else ", ".join(row.rests)
     work = "collects files, runs nothing" if row.target else "; ".join(filter(None, [work, rests]))
-    return [
-        row.rule,
-        str(row.jobs),
-        str(row.to_run),
-        time,
-        *(_beside(row.done, duration) if done else []),
-        work,
-    ]
+    return [row.rule, str(row.jobs), str(row.to_run), time, *_beside(row.actual, duration), work]
 
 
-def _beside(done: Done | None, write: Callable[[float], str]) -> list[str]:
+def _beside(actual: Actual | None, write: Callable[[float], str]) -> list[str]:
     """Actual, estimate of the same jobs, and the ratio of the two."""
-    if done is None:
+    if actual is None:
         return ["-", "-", "-"]
-    ratio = f"{done.actual / done.estimate:.2f}" if done.estimate else "-"
-    return [write(done.actual), write(done.estimate), ratio]
+    ratio = f"{actual.value / actual.estimate:.2f}" if actual.estimate else "-"
+    return [write(actual.value), write(actual.estimate), ratio]
 
 
 def _assumptions(plan: Plan) -> Iterator[list[str]]:
@@ -75,9 +63,9 @@ def _assumptions(plan: Plan) -> Iterator[list[str]]:
 
 
 def _about(plan: Plan) -> str:
-    done = [row.done for row in plan.rules if row.done]
-    jobs, stale = sum(one.jobs for one in done), sum(one.stale for one in done)
-    peak = max((one.memory for one in done), default=0) / 1024
+    actual = [row.actual for row in plan.rules if row.actual]
+    jobs, stale = sum(one.jobs for one in actual), sum(one.stale for one in actual)
+    peak = max((one.memory for one in actual), default=0) / 1024
     text = (
         f"So far: what {jobs:,} planned jobs took by their files below benchmarks/, and what files of planned jobs "
         "hold; `estimated` is of these same jobs, ratio is actual over estimate."

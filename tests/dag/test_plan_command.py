@@ -4,123 +4,128 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mmunlearn.cli import main
+from mmunlearn.workflow.plan import Plan, make_plan, plan_jobs
+from mmunlearn.workflow.show import WIDTH, show_plan
+from tests.copies import ROOT, copy_workflow
 from tests.unit.judge_fixtures import store_verdicts, texts
 
 HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
-
-
-@pytest.fixture(scope="module")
-def plan(
-    workflow: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., subprocess.CompletedProcess]:
-    """Run the command in the copy, where importing a heavy package is an error."""
-    absent = tmp_path_factory.mktemp("absent")
-    for name in HEAVY:
-        (absent / f"{name}.py").write_text("raise ImportError('not here')\n")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "mmunlearn", "plan", *arguments],
-            cwd=workflow, env=os.environ | {"PYTHONPATH": str(absent)}, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-
-    return run
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [(), ("--configfile", "presets/paper.yaml", "--", "table4", "figures")],
-    ids=["pocket", "paper"],
-)
-def test_the_plan_counts_the_jobs_of_a_dry_run(plan, planned, arguments):
-    done = plan("--json", *arguments)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    own = {row["rule"]: row["to_run"] for row in found["rules"]}
-    expected = {rule: count for rule, count in planned(*arguments).items() if rule not in ("total", "job")}
-    assert own == expected
-    assert found["jobs"] == found["to_run"] == sum(own.values())
-    unknown = {row["rule"] for row in found["rules"] if row["hours"] is None and not row["target"]}
-    assert unknown == ({"fetch_weights", "build_reference_set"} if arguments else set())
+TARGETS = ("all", "table4", "figures", "robustness", "review", "export", "pocket_models")
 
 
 @pytest.fixture
-def ran(workflow: Path) -> Iterator[Path]:
-    """A benchmark file of a planned job, and one of a job that no plan has."""
-    folder = workflow / "benchmarks" / "pocket" / "draw_shard"
-    folder.mkdir(parents=True)
-    for name, seconds in (("000", 20), ("077", 7000)):
-        (folder / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t-\t512.0\n")
-    yield folder
-    for path in folder.glob("*.tsv"):
-        path.unlink()
-    folder.rmdir()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the shipped workflow where nothing has been made."""
+    for name in ("config.yaml", "presets", "resources"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_after_a_run_estimate_and_actual_stand_side_by_side(plan, ran):
-    said = plan("--", "draw").stdout
-    line = next(line for line in said.splitlines() if line.startswith("draw_shard"))
-    assert line.split()[:10] == ["draw_shard", "4", "4", "CPU", "51.0", "s", "20.0", "s", "12.8", "s"]
-    assert line.split()[10] == "1.57"
-    assert "what 1 planned jobs took" in said and "512" not in line
+def plan_of(*arguments: str) -> Plan:
+    planned = plan_jobs(["--dry-run", "--snakefile", str(ROOT / "Snakefile"), *arguments])
+    assert planned is not None
+    return make_plan(*planned)
 
 
-@pytest.fixture
-def judged(workflow: Path) -> Iterator[Path]:
-    """The files of one judged recipe, and a store that keeps the verdict of its only sentence."""
-    results = workflow / "results" / "pocket"
-    answer = {"question_id": "i-event", "image_id": "i", "question": "?", "reference": "", "answer": "said"}
+def unknown(plan: Plan) -> set[str]:
+    return {row.rule for row in plan.rules if row.hours is None and not row.target}
+
+
+def test_all_jobs_of_a_dry_run_are_planned_and_estimated(folder, planned):
+    """No rule needs a line in the plan: what it makes, or that it asks for no GPUs, says what it takes."""
+    plan = plan_of("--", *TARGETS)
+    assert {row.rule: row.to_run for row in plan.rules} == planned(*TARGETS)
+    assert plan.jobs == plan.to_run == sum(row.jobs for row in plan.rules)
+    assert unknown(plan) == {"train_scorers", "calibrate_scorers", "pretrain_model"}
+
+
+def test_the_paper_is_counted_by_what_its_rules_say(folder):
+    """By hand: 200 people at 40 events, two models (of which one has batches half as large), three percents."""
+    plan = plan_of("--configfile", "presets/paper.yaml", "--", *TARGETS[:-1])
+    rows, totals = {row.rule: row for row in plan.rules}, {line.name: line.value for line in plan.totals}
+    drawn = 8000 * 5 * sum(1 / 32**k for k in range(5))  # five a cell, and five more where all are refused
+    assert totals["pictures drawn"] == pytest.approx(drawn + 8000 * 0.01 * 5)
+    table3 = (
+        8 * (10 + 20 + 30) * 40
+    )  # finetuned, goal, five methods and the ceiling on the events of each split
+    table4, figure7 = (
+        6 * 400,
+        5 * 5 * 400,
+    )  # goal, four methods and the ceiling; five methods after five steps
+    assert totals["judge cases"] == 2 * (table3 + table4 + figure7)
+    assert rows["train_finetuned"].counts["optimizer steps"] == 5 * (8000 / 64 + 8000 / 32)
+    assert rows["trace_unlearned"].counts["optimizer steps"] == 2 * 5 * (16 + 32)
+    assert rows["answer_steps"].counts["questions"] == 2 * 2 * 5 * 5 * (2 * 400 + 500 + 2 * 200 + 500)
+    assert rows["answer_concepts"].counts["questions"] == 2 * (10 + 2) * 2 * 400
+    assert unknown(plan) == {"fetch_weights", "build_reference_set"}
+    assert max(map(len, show_plan(plan).splitlines())) <= WIDTH
+
+
+def test_a_corrected_assumption_changes_the_estimate(folder):
+    (folder / "mine.yaml").write_text("plan: {acceptance: {value: 0.5, source: mine}}\n")
+    text = show_plan(plan_of("--configfile", "mine.yaml", "--", "draw"))
+    assert "acceptance = 0.5" in text and "mine" in text and "1,600 pictures drawn" in text
+
+
+def test_the_command_sets_what_has_been_done_beside_the_estimate(tmp_path):
+    """On a machine without any heavy library, of the files of planned jobs alone."""
+    workflow = copy_workflow(tmp_path / "copy")
+    answer = {"question_id": "i-event", "image_id": "i", "question": "?", "reference": "", "answer": "it"}
     split = {"target": "event", "percent": 5, "seed": 1, "forgotten": [], "forget_test": [], "retain": []}
     files = {
-        results / f"answers/pocket-llava/{recipe}/seed-1/dataset.jsonl": answer
+        f"results/pocket/answers/pocket-llava/{recipe}/seed-1/dataset.jsonl": json.dumps(answer)
         for recipe in ("gd-event05", "finetuned", "goal-event05")
     }
-    files[results / "dataset/splits/event05.json"] = split | {"forget_train": ["i"]}
-    files[results / "judgements/pocket-llava/gd-event05/seed-1/event05.jsonl"] = {}
-    for path, row in files.items():
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(row) + "\n")
+    files["results/pocket/dataset/splits/event05.json"] = json.dumps(split | {"forget_train": ["i"]})
+    files["results/pocket/judgements/pocket-llava/gd-event05/seed-1/event05.jsonl"] = "{}"
+    for shard, seconds in (("000", 20), ("077", 7000)):
+        files[f"benchmarks/pocket/draw_shard/{shard}.tsv"] = f"s\th:m:s\tmax_rss\n{seconds}\t-\t512.0"
+    for name, text in files.items():
+        (workflow / name).parent.mkdir(parents=True, exist_ok=True)
+        (workflow / name).write_text(f"{text}\n")
     options = yaml.safe_load((workflow / "config.yaml").read_text())["evaluation"]["openai"]
-    path = str(workflow / options["store"])
-    store_verdicts(options | {"store": path}, texts("said", "said", "said"), tokens=300)
-    yield workflow / options["store"]
-    shutil.rmtree(results)
-    shutil.rmtree((workflow / options["store"]).parent)
+    store_verdicts(options | {"store": str(workflow / options["store"])}, texts("it", "it", "it"), tokens=300)
+    for name in HEAVY:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n")
+    command = [sys.executable, "-m", "mmunlearn", "plan", "--json", "--config", "evaluation={judge: openai}"]
+    done = subprocess.run(
+        [*command, "--", "evaluate"],
+        cwd=workflow, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    rows, totals = (
+        {row[key]: row for row in plan[name]} for name, key in (("rules", "rule"), ("totals", "name"))
+    )
+    shards = rows["draw_shard"]
+    assert (shards["jobs"], shards["actual"]["jobs"]) == (4, 1)
+    assert shards["actual"]["value"] == 20 / 3600
+    assert shards["actual"]["estimate"] == pytest.approx(shards["hours"] / 4)
+    judge = [totals[f"judge {name}"]["actual"]["value"] for name in ("cases", "calls", "tokens", "cost")]
+    assert judge == [1, 1, 310, pytest.approx((300 * 0.15 + 10 * 0.6) / 1e6)]
+    assert plan["assumptions"]["judge_calls"]["value"] == 1.02
 
 
-def test_what_the_judge_has_used_stands_beside(plan, judged):
-    arguments = ("--config", "evaluation={judge: openai}", "--", "evaluate")
-    found = json.loads(plan("--json", *arguments).stdout)
-    done = {line["name"]: line["done"] for line in found["totals"] if line["name"].startswith("judge")}
-    assert [done[f"judge {name}"]["actual"] for name in ("cases", "calls", "tokens")] == [1, 1, 310]
-    assert done["judge cost"]["actual"] == pytest.approx((300 * 0.15 + 10 * 0.6) / 1e6)
-    judged.unlink()
-    text = plan(*arguments)
-    assert text.returncode == 0 and "there is no such file" in text.stdout
-
-
-def test_a_corrected_assumption_changes_the_estimate(plan, tmp_path):
-    overlay = tmp_path / "mine.yaml"
-    overlay.write_text("plan: {acceptance: {value: 0.5, source: mine}}\n")
-    said = plan("--configfile", str(overlay), "--", "draw").stdout
-    assert "acceptance = 0.5" in said and "mine" in said and "1,600 pictures drawn" in said
-
-
-def test_a_wrong_configuration_or_file_is_exit_code_1(plan, tmp_path):
-    overlay = tmp_path / "typo.yaml"
-    overlay.write_text("plan: {draw_second: {value: 1.0}}\n")
-    done = plan("--configfile", str(overlay))
-    assert done.returncode == 1 and done.stdout == ""
-    assert "unknown key 'plan.draw_second': did you mean 'draw_seconds'?" in done.stderr
-    gone = plan("--configfile", "presets/papre.yaml")
-    assert gone.returncode == 1 and "found no file presets/papre.yaml" in gone.stderr
-    assert plan("--", "nonsense").returncode == 1
+def test_a_wrong_configuration_or_file_is_exit_code_1(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "typo.yaml").write_text("plan: {draw_second: {value: 1.0}}\n")
+    (tmp_path / "profile.yaml").write_text("nonsense: 1\n")
+    for arguments, message in (
+        (("--configfile", str(tmp_path / "typo.yaml")), "'plan.draw_second': did you mean 'draw_seconds'?"),
+        (("--configfile", "presets/papre.yaml"), "found no file presets/papre.yaml"),
+        (("--workflow-profile", str(tmp_path)), "unrecognized arguments: --nonsense"),
+        (("--", "nonsense"), "No rule to produce nonsense"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["plan", *arguments])
+        output = capfd.readouterr()
+        assert stopped.value.code == 1 and output.out == "" and message in output.err, arguments
