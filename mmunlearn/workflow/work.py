@@ -294,7 +294,7 @@ def _answering(job: Estimate) -> Counts:
     counts: Counter[str] = Counter()
     for path in job.files:
         counts.update(job.sizes.questions(Run.of(path), path.stem))
-    tokens = sum(count * job.assume(LENGTHS[kind]) for kind, count in counts.items())
+    tokens = sum(counts[kind] * job.assume(length) for kind, length in LENGTHS.items() if kind in counts)
     return {"questions": counts.total(), "answer tokens": tokens}
 
 
