@@ -1,9 +1,28 @@
-"""Figures 7, 9 and 10 of PEBench, of models that the tables do not need; Figures 4 and 8 are in paper.smk.
+"""Figures 4, 7, 8, 9 and 10 of PEBench.
 
 needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/training.json, <results>/tables/,
        <results>/dataset/, <results>/curation/, <results>/images/
-makes  <results>/figures/{fig7,fig9,fig10}.{png,pdf}, <results>/tables/figure9.csv
+makes  <results>/figures/{fig4,fig7,fig8,fig9,fig10}.{png,pdf}, <results>/tables/figure9.csv
 """
+
+
+rule plot_figure4:
+    input:
+        people="<results>/curation/people.jsonl",
+        events="<results>/curation/events.jsonl",
+    output:
+        png=report("<results>/figures/fig4.png", caption="../report/fig4.rst", category="Figures"),
+        pdf="<results>/figures/fig4.pdf",
+    log:
+        "<logs>/plot_figure4.log",
+    benchmark:
+        "<benchmarks>/plot_figure4/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting", "dataset/statistics.py", "curation/attributes.py"),
+    script:
+        "../workflow_scripts/plot_figure4.py"
 
 
 rule plot_figure7:
@@ -25,6 +44,24 @@ rule plot_figure7:
         "../workflow_scripts/plot_figure7.py"
 
 
+rule plot_figure8:
+    input:
+        table="<results>/tables/table3.csv",
+    output:
+        png=report("<results>/figures/fig8.png", caption="../report/fig8.rst", category="Figures"),
+        pdf="<results>/figures/fig8.pdf",
+    log:
+        "<logs>/plot_figure8.log",
+    benchmark:
+        "<benchmarks>/plot_figure8/all.tsv"
+    conda:
+        "../envs/paper.yaml"
+    params:
+        code=code_digest("reporting"),
+    script:
+        "../workflow_scripts/plot_figure8.py"
+
+
 rule plot_figure9:
     input:
         answers=RUNS.answers("figure9"),
@@ -44,7 +81,7 @@ rule plot_figure9:
     conda:
         "../envs/paper.yaml"
     params:
-        method=params.label(config, config["figures"]["concept_method"]),
+        method=GIVEN.labels[config["figures"]["concept_method"]],
         percent=config["figures"]["percent"],
         code=code_digest(
             "reporting", "evaluation/names.py", "evaluation/rouge.py", "ids.py", "records.py", "text.py"

@@ -1,9 +1,10 @@
-"""Paper: tables, figures and the report.
+"""Paper: tables and the report.
 
-needs  <results>/scores/, <results>/answers/, <results>/curation/, resources/published/
+needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/training.json, <results>/images/,
+       <results>/curation/, <results>/dataset/splits/, <results>/figures/fig8.png, resources/published/
 makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv,
        table4.{csv,md,tex}, table4_ceiling.csv, table4_vs_published.csv
-       <results>/figures/{fig4,fig8}.{png,pdf}, <results>/report.html, <results>/run_config.yaml
+       <results>/report.html, <results>/run_config.yaml
 """
 
 
@@ -37,13 +38,14 @@ rule make_table3:
     conda:
         "../envs/paper.yaml"
     params:
+        table="table3",
         ceiling_seed=config["ceiling_seed"],
         code=code_digest("reporting", "records.py"),
     script:
         "../workflow_scripts/make_table3.py"
 
 
-rule make_table4:
+use rule make_table3 as make_table4 with:
     input:
         scores=RUNS.scores("table4"),
         published="resources/published/pebench_table4.csv",
@@ -57,31 +59,8 @@ rule make_table4:
         "<logs>/make_table4.log",
     benchmark:
         "<benchmarks>/make_table4/all.tsv"
-    conda:
-        "../envs/paper.yaml"
     params:
-        ceiling_seed=config["ceiling_seed"],
-        code=code_digest("reporting", "records.py"),
-    script:
-        "../workflow_scripts/make_table4.py"
-
-
-rule plot_figure8:
-    input:
-        "<results>/tables/table3.csv",
-    output:
-        png=report("<results>/figures/fig8.png", caption="../report/fig8.rst", category="Figures"),
-        pdf="<results>/figures/fig8.pdf",
-    log:
-        "<logs>/plot_figure8.log",
-    benchmark:
-        "<benchmarks>/plot_figure8/all.tsv"
-    conda:
-        "../envs/paper.yaml"
-    params:
-        code=code_digest("reporting"),
-    script:
-        "../workflow_scripts/plot_figure8.py"
+        table="table4",
 
 
 rule write_report:
@@ -99,34 +78,16 @@ rule write_report:
         trainings=RUNS.trainings("table3"),
         run_config="<results>/run_config.yaml",
     output:
-        report("<results>/report.html", caption="../report/report.rst", category="Report"),
+        page=report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:
         "<logs>/write_report.log",
     conda:
         "../envs/paper.yaml"
     params:
         benchmarks=f"benchmarks/{config['scale']}",
+        labels=GIVEN.labels,
         sample_people=config["report"]["sample_people"],
         sample_events=config["report"]["sample_events"],
         code=code_digest("reporting", "records.py"),
     script:
         "../workflow_scripts/write_report.py"
-
-
-rule plot_figure4:
-    input:
-        people="<results>/curation/people.jsonl",
-        events="<results>/curation/events.jsonl",
-    output:
-        png=report("<results>/figures/fig4.png", caption="../report/fig4.rst", category="Figures"),
-        pdf="<results>/figures/fig4.pdf",
-    log:
-        "<logs>/plot_figure4.log",
-    benchmark:
-        "<benchmarks>/plot_figure4/all.tsv"
-    conda:
-        "../envs/paper.yaml"
-    params:
-        code=code_digest("reporting", "dataset/statistics.py", "curation/attributes.py"),
-    script:
-        "../workflow_scripts/plot_figure4.py"

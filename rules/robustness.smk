@@ -89,7 +89,7 @@ rule attack_model:
 
 rule make_robustness:
     input:
-        RUNS.attacks,
+        attacks=RUNS.attacks,
     output:
         csv=report("<results>/tables/robustness.csv", caption="../report/robustness.rst", category="Tables"),
         md="<results>/tables/robustness.md",
@@ -107,7 +107,7 @@ rule make_robustness:
 
 rule plot_robustness:
     input:
-        "<results>/tables/robustness.csv",
+        table="<results>/tables/robustness.csv",
     output:
         png=report("<results>/figures/robustness.png", caption="../report/robustness.rst", category="Figures"),
         pdf="<results>/figures/robustness.pdf",

@@ -4,4 +4,4 @@ from mmunlearn.reporting.robustness import make_robustness
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    make_robustness(it.input.paths, it.output.csv, it.output.md)
+    make_robustness(**it.input, **it.output, **it.params)

@@ -4,4 +4,4 @@ from mmunlearn.reporting.figure10 import plot_figure10
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    plot_figure10(it.input.table3, it.input.table4, it.params["percent"], it.output.png, it.output.pdf)
+    plot_figure10(**it.input, **it.output, **it.params)

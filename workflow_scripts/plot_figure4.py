@@ -4,4 +4,4 @@ from mmunlearn.reporting.figure4 import plot_figure4
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    plot_figure4(it.input.people, it.input.events, it.output.png, it.output.pdf)
+    plot_figure4(**it.input, **it.output, **it.params)

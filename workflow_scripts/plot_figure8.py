@@ -4,4 +4,4 @@ from mmunlearn.reporting.figure8 import plot_figure8
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    plot_figure8(it.input[0], it.output.png, it.output.pdf)
+    plot_figure8(**it.input, **it.output, **it.params)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from mmunlearn.ids import FINETUNED, GOAL
 from mmunlearn.records import Answer, Question
-from mmunlearn.reporting.concept_matrix import FINETUNED, Concept, Study, left
-from mmunlearn.reporting.sheet import LINE, Sheet, text_width, wrap
+from mmunlearn.reporting.canvas import LINE, Canvas, text_width, wrap
+from mmunlearn.reporting.concept_matrix import Concept, Questions, Study, what_is_left
 from mmunlearn.reporting.style import look
 
 PICTURE = 76  # side, points
@@ -15,42 +15,33 @@ PAD = 5
 STRIPE = 5
 MOST = 7  # lines of an answer
 GREY = "#555555"
-Questions = Mapping[tuple[str, str], Question]
 
 
 def answer_card(
     study: Study, concept: Concept, questions: Questions, images: Path, method: str, width: float
-) -> Sheet:
+) -> Canvas:
     """A picture with its question and true answer, and below them a box a model: finetuned, unlearned, goal.
 
     The picture is chosen by rule, not by outcome: the concept's first one, held out pictures first, of which
     the finetuned and the unlearned model were asked. The goal model is there where its answers are given.
     """
-    card = Sheet()
+    card = Canvas()
     card.text(0, 0, f"{concept.code} {concept.title} unlearned", size=8.5, weight="bold")
-    voices = {"Finetune": FINETUNED, method: concept.id, "Goal": f"goal-{concept.kind}"}
-    said = {name: study.answers[key] for name, key in voices.items() if key in study.answers}
-    question = _chosen(study, concept, questions)
+    keys = {"Finetune": FINETUNED, method: concept.id, "Goal": f"{GOAL}-{concept.kind}"}
+    answers = {name: study.answers[key] for name, key in keys.items() if key in study.answers}
+    both = [study.answers.get(key, {}) for key in (FINETUNED, concept.id)]
+    common = (one for one in concept.questions if one in questions and all(one in rows for rows in both))
+    question = questions.get(next(common, ""))
     if question is None:
         card.text(0, LINE + 4, "no picture of which both models were asked", color=GREY)
         return card
-    below = _asked(card, question, images / f"{question.image_id}.png", LINE + 5, width)
-    for name, answers in said.items():
-        answer = answers.get(question.question_id)
-        below = card.add(_box(name, concept, answer, width), 0, below + 4)
+    below = _question(card, question, images / f"{question.image_id}.png", LINE + 5, width)
+    for name, rows in answers.items():
+        below = card.add(_box(name, concept, rows.get(question.question_id), width), 0, below + 4)
     return card
 
 
-def _chosen(study: Study, concept: Concept, questions: Questions) -> Question | None:
-    both = [study.answers.get(key, {}) for key in (FINETUNED, concept.id)]
-    for image in concept.images:
-        question = questions.get((image, concept.kind))
-        if question and all(question.question_id in answers for answers in both):
-            return question
-    return None
-
-
-def _asked(card: Sheet, question: Question, picture: Path, top: float, width: float) -> float:
+def _question(card: Canvas, question: Question, picture: Path, top: float, width: float) -> float:
     """The picture, at its right question and truth; where they end."""
     card.picture(0, top, PICTURE, picture)
     x, room = PICTURE + 8, width - PICTURE - 8
@@ -61,9 +52,9 @@ def _asked(card: Sheet, question: Question, picture: Path, top: float, width: fl
     return max(y - 4, top + PICTURE)
 
 
-def _box(name: str, concept: Concept, answer: Answer | None, width: float) -> Sheet:
+def _box(name: str, concept: Concept, answer: Answer | None, width: float) -> Canvas:
     """A model's name, what its answer shows of the concept, and the answer, beside a stripe of its colour."""
-    box = Sheet()
+    box = Canvas()
     inside = STRIPE + PAD
     text = "no answer" if answer is None else answer.answer.strip() or "(empty)"
     lines = wrap(text, width - inside - PAD, most=MOST)
@@ -79,7 +70,7 @@ def _box(name: str, concept: Concept, answer: Answer | None, width: float) -> Sh
 
 
 def _tag(concept: Concept, answer: Answer) -> str:
-    shown = left(concept, answer)
+    left = what_is_left(concept, answer)
     if concept.kind == "person":
-        return "name said" if shown else "name not said"
-    return f"ROUGE-L {100 * shown:.1f}"
+        return "name said" if left else "name not said"
+    return f"ROUGE-L {100 * left:.1f}"

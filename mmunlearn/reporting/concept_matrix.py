@@ -16,12 +16,13 @@ from statistics import fmean
 
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
-from mmunlearn.ids import FINETUNED, Run, concepts_of, parse_recipe
+from mmunlearn.ids import FINETUNED, GOAL, TARGETS, Run, concepts_of, parse_recipe, question_id
 from mmunlearn.records import Answer, Event, Person, Question, RecordError, Split, read_json, read_jsonl
-from mmunlearn.reporting.layout import TARGETS, number, write_table
+from mmunlearn.reporting.layout import number, write_table
 
 COLUMNS = ("model", "unlearned", "tested", "kind", "region", "value", "n", "reason")
-Spoken = Mapping[str, Answer]  # question_id -> answer
+Answers = Mapping[str, Answer]  # by question id
+Questions = Mapping[str, Question]  # likewise
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Concept:
     id: str
     title: str
     images: tuple[str, ...]
+
+    @property
+    def questions(self) -> list[str]:
+        """Ids of the questions after it, one a picture."""
+        return [question_id(image, self.kind) for image in self.images]
 
 
 @dataclass(frozen=True)
@@ -62,39 +68,30 @@ class Study:
     model: str
     concepts: Sequence[Concept]
     cells: Sequence[Cell]
-    answers: Mapping[str, Spoken]
+    answers: Mapping[str, Answers]
 
 
 def read_concepts(splits: Iterable[Path], people: Path, events: Path) -> list[Concept]:
     """The concepts that splits forget: persons, then events, each in the split's order."""
     titles = {one.person_id: one.name for one in read_jsonl(people, Person)}
     titles |= {one.event_id: one.theme for one in read_jsonl(events, Event)}
-    read = sorted((read_json(path, Split) for path in splits), key=lambda one: TARGETS.index(one.target))
+    in_order = sorted((read_json(path, Split) for path in splits), key=lambda one: TARGETS.index(one.target))
     return [
         Concept(
             code=f"{split.target[0].upper()}{index}",
             kind=split.target,
-            id=own,
-            title=titles[own],
+            id=concept,
+            title=titles[concept],
             images=tuple(
-                image for image in (*split.forget_test, *split.forget_train) if own in concepts_of(image)
+                image for image in (*split.forget_test, *split.forget_train) if concept in concepts_of(image)
             ),
         )
-        for split in read
-        for index, own in enumerate(split.forgotten, 1)
+        for split in in_order
+        for index, concept in enumerate(split.forgotten, 1)
     ]
 
 
-def read_questions(path: Path) -> dict[tuple[str, str], Question]:
-    """(image, kind) -> question."""
-    return {(one.image_id, one.kind): one for one in read_jsonl(path, Question)}
-
-
-def studies(
-    concepts: Sequence[Concept],
-    questions: Mapping[tuple[str, str], Question],
-    answers: Iterable[Path],
-) -> list[Study]:
+def read_studies(concepts: Sequence[Concept], questions: Questions, answers: Iterable[Path]) -> list[Study]:
     """One study a model, in the order of the answers.
 
     Args:
@@ -104,61 +101,60 @@ def studies(
     Raises:
         RecordError: a recipe that unlearns no concept of the splits.
     """
-    spoken: dict[str, dict[str, Spoken]] = defaultdict(dict)
+    by_model: dict[str, dict[str, Answers]] = defaultdict(dict)
     for path in answers:
-        run = Run.of(path)
-        key = _voice(run.recipe, concepts, path)
-        spoken[run.model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
-    found = []
-    for model, by_recipe in spoken.items():
-        cells = [
-            _cell(one, tested, questions, by_recipe.get(one.id if one else FINETUNED))
-            for one in (None, *concepts)
-            for tested in concepts
-        ]
-        found.append(Study(model, concepts, cells, by_recipe))
-    return found
-
-
-def _voice(recipe: str, concepts: Sequence[Concept], path: Path) -> str:
-    """Whose answers a recipe's are: `finetuned`, `goal-<kind>`, or the id of the concept that it unlearns."""
-    parsed = parse_recipe(recipe)
-    if parsed.target is None:
-        return FINETUNED
-    if parsed.method == "goal":
-        return f"goal-{parsed.target}"
-    mine = [one for one in concepts if one.kind == parsed.target]
-    if parsed.concept is None or parsed.concept >= len(mine):
-        raise RecordError(
-            f"Asked for models that unlearned one of {len(mine)} {parsed.target} concepts. Found {path}. Pass answers "
-            f"of recipes <method>-<split>-<number>, with numbers from 0 to {len(mine) - 1}."
+        key = _key(path, concepts)
+        by_model[Run.of(path).model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
+    return [
+        Study(
+            model,
+            concepts,
+            [
+                _cell(unlearned, tested, questions, by_key.get(unlearned.id if unlearned else FINETUNED))
+                for unlearned in (None, *concepts)
+                for tested in concepts
+            ],
+            by_key,
         )
-    return mine[parsed.concept].id
+        for model, by_key in by_model.items()
+    ]
 
 
-def _cell(
-    unlearned: Concept | None,
-    tested: Concept,
-    questions: Mapping[tuple[str, str], Question],
-    answers: Spoken | None,
-) -> Cell:
+def _key(path: Path, concepts: Sequence[Concept]) -> str:
+    """What a model's answers are called in a study: `finetuned`, `goal-<kind>`, or the concept that it unlearned."""
+    recipe = parse_recipe(Run.of(path).recipe)
+    if recipe.target is None:
+        return FINETUNED
+    if recipe.method == GOAL:
+        return f"{GOAL}-{recipe.target}"
+    ids = [one.id for one in concepts if one.kind == recipe.target]
+    if recipe.concept is None or recipe.concept >= len(ids):
+        raise RecordError(
+            f"Asked for models that unlearned one of {len(ids)} {recipe.target} concepts. Found {path}. Pass answers "
+            f"of recipes <method>-<split>-<number>, with numbers from 0 to {len(ids) - 1}."
+        )
+    return ids[recipe.concept]
+
+
+def _cell(unlearned: Concept | None, tested: Concept, questions: Questions, answers: Answers | None) -> Cell:
     if answers is None:
         return Cell(unlearned, tested, None, 0, "not unlearned alone" if unlearned else "not answered")
-    asked = [questions[image, tested.kind] for image in tested.images if (image, tested.kind) in questions]
-    said = [answers[one.question_id] for one in asked if one.question_id in answers]
-    if not said:
+    left = [
+        what_is_left(tested, answers[one]) for one in tested.questions if one in questions and one in answers
+    ]
+    if not left:
         return Cell(unlearned, tested, None, 0, "no answer on its pictures")
-    return Cell(unlearned, tested, 100 * fmean(left(tested, one) for one in said), len(said))
+    return Cell(unlearned, tested, 100 * fmean(left), len(left))
 
 
-def left(concept: Concept, answer: Answer) -> float:
+def what_is_left(concept: Concept, answer: Answer) -> float:
     """What an answer shows of a concept, 0 to 1: a person's full name, or ROUGE-L of an event's description."""
     if concept.kind == "person":
         return float(says_name(answer.answer, concept.title))
     return rouge_l(answer.answer, answer.reference)
 
 
-def write_matrix(path: Path, found: Sequence[Study]) -> None:
+def write_matrix(path: Path, studies: Sequence[Study]) -> None:
     """Write the matrices of all models as CSV; see the module for the columns."""
     rows = [
         {
@@ -171,7 +167,7 @@ def write_matrix(path: Path, found: Sequence[Study]) -> None:
             "n": str(cell.n),
             "reason": cell.reason,
         }
-        for study in found
+        for study in studies
         for cell in study.cells
     ]
     write_table(path, COLUMNS, rows)

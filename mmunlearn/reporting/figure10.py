@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmunlearn.ids import TARGETS
 from mmunlearn.records import RecordError
-from mmunlearn.reporting.layout import TARGETS, Table, method_order, read_table
-from mmunlearn.reporting.layout import Row as Cells
-from mmunlearn.reporting.style import SMALL, look, new_figure, save_figure, write_notes
+from mmunlearn.reporting.layout import BOUNDS, Row, Table, in_order, read_table, select, values
+from mmunlearn.reporting.style import (
+    GOAL_LINE,
+    SMALL,
+    block_title,
+    line_handle,
+    look,
+    new_figure,
+    save_figure,
+    write_legend,
+    write_notes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-logger = logging.getLogger(__name__)
 
 METRIC = "world_fact"
 GROUPS = {"person": "Person", "event": "Event", "both": "Person and event"}
-ENDS = ("Finetune", "Goal")
 BAR, BETWEEN = 0.8, 0.9  # width of a bar and space between groups; a slot is 1
-FINETUNE_LINE, GOAL_LINE = (0, (1, 1.4)), (0, (4, 2))
+FINETUNE_LINE = (0, (1, 1.4))
 
 
 @dataclass(frozen=True)
@@ -57,41 +62,37 @@ def plot_figure10(table3: Path, table4: Path, percent: int, png: Path, pdf: Path
             f"Asked for Figure 10 at {percent}%. Found no such row in {table4}. Add {percent} to "
             "dataset.both_percents, or change figures.percent."
         )
-    models = list(dict.fromkeys(row["model"] for row in both))
+    models = values(both, "model")
     figure = new_figure(7.2, 0.55 + 2.45 * len(models))
     panels = figure.subplots(len(models), 1, squeeze=False, sharex=True)[:, 0]
     notes, methods = [], set()
     for axes, model in zip(panels, models, strict=True):
-        found = facts(alone, both, model)
-        _panel(axes, found)
-        axes.set_title(f"{model}, {percent}% of the concepts forgotten", loc="left")
+        bars = facts(alone, both, model)
+        _draw_panel(axes, bars)
+        axes.set_title(block_title(model, percent), loc="left")
         head = f"{model}, " if len(models) > 1 else ""
-        notes += [f"{head}{one.method}, {GROUPS[one.group].lower()}" for one in found if one.value is None]
-        methods |= {one.method for one in found if one.method not in ENDS}
+        notes += [f"{head}{one.method}, {GROUPS[one.group].lower()}" for one in bars if one.value is None]
+        methods |= {one.method for one in bars} - set(BOUNDS)
     panels[-1].set_xlabel("Unlearning target")
-    _legend(figure, sorted(methods, key=method_order))
-    for note in notes:
-        logger.warning("no World Fact in Figure 10: %s", note)
+    _legend(figure, in_order(methods))
     write_notes(figure, notes, "No value")
     save_figure(figure, png, pdf)
 
 
 def facts(alone: Table, both: Table, model: str) -> list[Fact]:
     """What a model's panel shows, by group and in the paper's order of methods."""
-    mine = [row for row in both if row["model"] == model]
-    methods = sorted({row["method"] for row in mine}, key=method_order)
-    found = []
-    for group in GROUPS:
-        for method in methods:
-            rows = [row for row in (mine if group == "both" else alone) if row["method"] == method]
-            if group != "both":
-                rows = [row for row in rows if (row["model"], row["target"]) == (model, group)]
-            if rows:
-                found.append(_fact(method, group, rows))
-    return found
+    of_group = {target: select(alone, model=model, target=target) for target in TARGETS}
+    of_group["both"] = select(both, model=model)
+    methods = in_order(values(of_group["both"], "method"))
+    return [
+        _fact(method, group, rows)
+        for group in GROUPS
+        for method in methods
+        if (rows := select(of_group[group], method=method))
+    ]
 
 
-def _fact(method: str, group: str, rows: Sequence[Cells]) -> Fact:
+def _fact(method: str, group: str, rows: Sequence[Row]) -> Fact:
     """The first row's value that is there."""
     row = next((row for row in rows if row[METRIC]), None)
     if row is None:
@@ -106,61 +107,44 @@ def _of_percent(rows: Table, percent: int) -> Table:
     ]
 
 
-def _panel(axes: Axes, found: Sequence[Fact]) -> None:
+def _draw_panel(axes: Axes, bars: Sequence[Fact]) -> None:
     place, centres = 0.0, {}
     for group, name in GROUPS.items():
-        bars = [one for one in found if one.group == group and one.method not in ENDS]
-        if not bars:
+        of_group = {one.method: one for one in bars if one.group == group}
+        methods = [method for method in of_group if method not in BOUNDS]
+        if not methods:
             continue
         first = place
-        for one in bars:
-            _bar(axes, place, one)
+        for method in methods:
+            _draw_bar(axes, place, of_group[method])
             place += 1
-        goal = next((one for one in found if one.group == group and one.method == "Goal"), None)
+        goal = of_group.get("Goal")
         if goal and goal.value is not None:
-            axes.hlines(
-                goal.value, first - 0.65, place - 0.35, "black", GOAL_LINE, lw=1.1, zorder=4, label="Goal"
-            )
+            line = {"linestyles": GOAL_LINE, "lw": 1.1, "zorder": 4, "label": "Goal"}
+            axes.hlines(goal.value, first - 0.65, place - 0.35, "black", **line)
         centres[name] = (first + place - 1) / 2
         place += BETWEEN
-    start = next((one for one in found if one.method == "Finetune" and one.value is not None), None)
+    start = next((one for one in bars if one.method == "Finetune" and one.value is not None), None)
     if start:
         axes.axhline(start.value, color="black", ls=FINETUNE_LINE, lw=1.1, zorder=4, label="Finetune")
     axes.set_xticks(list(centres.values()), list(centres))
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
-    axes.set(
-        xlim=(-0.9, place - BETWEEN - 0.1),
-        ylim=(0, 100),
-        yticks=range(0, 101, 20),
-        ylabel="World Fact (POPE)",
-    )
+    axes.set(xlim=(-0.9, place - BETWEEN - 0.1), ylim=(0, 100), yticks=range(0, 101, 20))
+    axes.set_ylabel("World Fact (POPE)")
 
 
-def _bar(axes: Axes, place: float, one: Fact) -> None:
+def _draw_bar(axes: Axes, place: float, one: Fact) -> None:
     """A bar with its number at its foot, where no line crosses it, and its interval."""
     if one.value is None:
         axes.text(place, 3, "no value", ha="center", fontsize=SMALL, rotation=90, color="#444444")
         return
     axes.bar(place, one.value, BAR, label=one.method, zorder=2, **_fill(one.method))
     if one.low is not None and one.high is not None:
-        for width, colour in (
-            (3, "white"),
-            (1.1, "black"),
-        ):  # a black line that stands out from dark bars too
-            axes.plot(
-                [place, place], [one.low, one.high], color=colour, lw=width, zorder=5, solid_capstyle="butt"
-            )
-            axes.plot(
-                [place, place],
-                [one.low, one.high],
-                ls="",
-                marker="_",
-                ms=6,
-                mew=width,
-                color=colour,
-                zorder=5,
-            )
+        at, ends = [place, place], [one.low, one.high]
+        for width, colour in ((3, "white"), (1.1, "black")):  # stands out from dark bars too
+            axes.plot(at, ends, color=colour, lw=width, zorder=5, solid_capstyle="butt")
+            axes.plot(at, ends, ls="", marker="_", ms=6, mew=width, color=colour, zorder=5)
     plate = {"boxstyle": "round,pad=0.22", "fc": "white", "ec": "none"}
     axes.text(place, 5, f"{one.value:.1f}", ha="center", fontsize=SMALL, bbox=plate, zorder=6)
 
@@ -173,11 +157,9 @@ def _fill(method: str) -> dict[str, Any]:
     return {"fc": style.colour, "ec": "black", "hatch": style.hatch, "hatchcolor": ink, "lw": 0.7}
 
 
-def _legend(figure: Figure, methods: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
+def _legend(figure: Any, methods: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(label=name, **_fill(name)) for name in methods]
-    handles.insert(0, Line2D([], [], color="black", ls=FINETUNE_LINE, lw=1.1, label="Finetune"))
-    handles.append(Line2D([], [], color="black", ls=GOAL_LINE, lw=1.1, label="Goal"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 9), columnspacing=1.6)
+    patches = [Patch(label=name, **_fill(name)) for name in methods]
+    lines = [line_handle("Finetune", FINETUNE_LINE, 1.1), line_handle("Goal", GOAL_LINE, 1.1)]
+    write_legend(figure, [lines[0], *patches, lines[1]], 9, columnspacing=1.6)

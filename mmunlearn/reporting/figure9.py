@@ -8,19 +8,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.reporting.answer_cards import Questions, answer_card
+from mmunlearn.ids import FINETUNED, TARGETS
+from mmunlearn.records import Question, read_jsonl
+from mmunlearn.reporting.answer_cards import answer_card
+from mmunlearn.reporting.canvas import LINE, Canvas, draw_canvas, shorten, text_width, wrap
 from mmunlearn.reporting.concept_matrix import (
-    FINETUNED,
     Cell,
     Concept,
+    Questions,
     Study,
     read_concepts,
-    read_questions,
-    studies,
+    read_studies,
     write_matrix,
 )
-from mmunlearn.reporting.layout import TARGETS
-from mmunlearn.reporting.sheet import LINE, Sheet, draw_sheet, shorten, text_width, wrap
 from mmunlearn.reporting.style import save_figure
 
 logger = logging.getLogger(__name__)
@@ -70,45 +70,45 @@ def plot_figure9(
     Raises:
         RecordError: an input does not hold the rows that its name promises, or a recipe is not of the splits.
     """
-    concepts, asked = read_concepts(splits, people, events), read_questions(questions)
-    found = studies(concepts, asked, answers)
-    page = Sheet()
-    for study in found:
+    concepts = read_concepts(splits, people, events)
+    by_id = {one.question_id: one for one in read_jsonl(questions, Question)}
+    studies = read_studies(concepts, by_id, answers)
+    page = Canvas()
+    for study in studies:
         lost = [cell for cell in study.cells if cell.value is None]
         if lost:
             logger.warning("%s: %d cells of Figure 9 without a value", study.model, len(lost))
         below = page.height + (18 if page.parts else 0)
         page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
-        page.add(_block(study, concepts, asked, manifest.parent, method), 0, below + 18)
-    write_matrix(csv, found)
-    save_figure(draw_sheet(page, WIDTH, MARGIN), png, pdf)
+        page.add(_block(study, by_id, manifest.parent, method), 0, below + 18)
+    write_matrix(csv, studies)
+    save_figure(draw_canvas(page, WIDTH, MARGIN), png, pdf)
 
 
-def _block(
-    study: Study, concepts: Sequence[Concept], questions: Questions, images: Path, method: str
-) -> Sheet:
+def _block(study: Study, questions: Questions, images: Path, method: str) -> Canvas:
     """A model's heat map and what explains it at the left, its answers at the right."""
-    block = Sheet()
-    heat, width = _heat_map(study, concepts)
+    block = Canvas()
+    heat, width = _heat_map(study)
     width = max(width, NARROWEST)
     below = block.add(heat, 0, 0)
     below = block.add(_colour_bar(), LABELS, below + 9)
-    below = block.lines(0, below + 6, wrap(_explained(study), width), color="#333333")
-    block.add(_names(concepts, width), 0, below + 6)
+    below = block.lines(0, below + 6, wrap(_explanation(study), width), color="#333333")
+    block.add(_names(study.concepts, width), 0, below + 6)
     x, y = width + 16, 0.0
-    for _, kind in groupby(concepts, key=lambda one: one.kind):
+    for _, kind in groupby(study.concepts, key=lambda one: one.kind):
         card = answer_card(study, next(kind), questions, images, method, WIDTH - 2 * MARGIN - x)
         y = block.add(card, x, y) + 12
     return block
 
 
-def _heat_map(study: Study, concepts: Sequence[Concept]) -> tuple[Sheet, float]:
+def _heat_map(study: Study) -> tuple[Canvas, float]:
     """The cells in blocks by kind with the paper's names of the regions, and the width with the labels."""
+    concepts = study.concepts
     kinds = [kind for kind, _ in groupby(concepts, key=lambda one: one.kind)]
     gaps = BETWEEN * (len(kinds) - 1)
     room = WIDTH - 2 * MARGIN - LABELS - 16 - CARDS
     side = min(LARGEST, (room - gaps) / len(concepts))
-    heat, span = Sheet(), side * len(concepts) + gaps
+    heat, span = Canvas(), side * len(concepts) + gaps
     xs = {one.id: LABELS + side * at + BETWEEN * kinds.index(one.kind) for at, one in enumerate(concepts)}
     heat.text(LABELS + span / 2, 0, "tested", size=8.5, ha="center")
     top = LINE + 2
@@ -138,7 +138,7 @@ def _every(side: float) -> int:
     return max(1, -int(-(LINE + 4) // side)) if side < 14 else 1
 
 
-def _bands(heat: Sheet, row: Sequence[Cell], xs: dict[str, float], y: float) -> None:
+def _bands(heat: Canvas, row: Sequence[Cell], xs: dict[str, float], y: float) -> None:
     """The regions' names above the blocks of one kind of unlearned concepts."""
     for kind in TARGETS:
         block = [cell for cell in row if cell.tested.kind == kind]
@@ -148,7 +148,7 @@ def _bands(heat: Sheet, row: Sequence[Cell], xs: dict[str, float], y: float) -> 
 
 
 def _row(
-    heat: Sheet, row: Sequence[Cell], xs: dict[str, float], y: float, side: float, *, numbers: bool
+    heat: Canvas, row: Sequence[Cell], xs: dict[str, float], y: float, side: float, *, numbers: bool
 ) -> None:
     for cell in row:
         x = xs[cell.tested.id]
@@ -160,14 +160,8 @@ def _row(
         if cell.region[:1] == "A":
             heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec="black", lw=1.3, zorder=3)
         if numbers:
-            style = {
-                "ha": "center",
-                "va": "center_baseline",
-                "color": _ink(colour),
-                "zorder": 4,
-                "gid": _name(cell),
-            }
-            heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", **style)
+            style = {"ha": "center", "va": "center_baseline", "color": _ink(colour), "zorder": 4}
+            heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", gid=_name(cell), **style)
 
 
 def _name(cell: Cell) -> str:
@@ -189,8 +183,8 @@ def _ink(colour: Sequence[float]) -> str:
     return "black" if light > 0.179 else "white"
 
 
-def _colour_bar() -> Sheet:
-    bar, steps, wide = Sheet(), 50, 100.0
+def _colour_bar() -> Canvas:
+    bar, steps, wide = Canvas(), 50, 100.0
     for step in range(steps):
         colour = shade(100 * step / (steps - 1))
         bar.box(wide / steps * step + 16, 0, wide / steps + 0.2, 8, fc=colour, lw=0)
@@ -200,7 +194,7 @@ def _colour_bar() -> Sheet:
     return bar
 
 
-def _explained(study: Study) -> str:
+def _explanation(study: Study) -> str:
     lost = [cell for cell in study.cells if cell.value is None]
     if not lost:
         return REGIONS
@@ -208,9 +202,9 @@ def _explained(study: Study) -> str:
     return f"{REGIONS} Hatched: no value ({reasons})."
 
 
-def _names(concepts: Sequence[Concept], width: float) -> Sheet:
+def _names(concepts: Sequence[Concept], width: float) -> Canvas:
     """Codes and names, in two columns where there are many; none where cells have no numbers either."""
-    names = Sheet()
+    names = Canvas()
     if len(concepts) > NUMBERS:
         return names
     columns = 1 if len(concepts) <= 6 else 2

@@ -10,14 +10,14 @@ counted on its own besides. What people refuse is counted apart; `surplus` candi
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmunlearn.records import DEFECTS, Candidate, RecordError, Truth, read_jsonl, read_manifest, write_json
 from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MEANT_FOR = {
     "identity": ("identity",),
@@ -34,15 +34,17 @@ class AcceptanceError(RuntimeError):
     """Too few cells of people x events have an accepted picture."""
 
 
-Key = tuple[str, int]
+Key = tuple[str, int]  # image id and attempt
 
 
-def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_accepted_share: float) -> None:
+def check_images(
+    manifest: Path, truth: Path | Sequence[Path], output: Path, min_accepted_share: float
+) -> None:
     """Count refusals, compare them with the planted truth, and insist on enough accepted cells.
 
     Args:
         manifest: images/manifest.parquet.
-        truth: rows of `Truth` (.parquet or .jsonl), one for every candidate; None where nothing was planted.
+        truth: rows of `Truth` (JSON lines), one for every candidate; empty where nothing was planted.
         output: JSON with `cells`, `accepted` (cells with an accepted picture), `candidates`, `surplus`,
             `no_face`, `several_faces`, `scene_pair`, `review`, `awaiting_review`, `filters` and `chain` (see
             `_verdict`), `by_defect` ({defect: planted, rejected}) and `clean` (the candidates without a defect:
@@ -55,30 +57,29 @@ def filter_statistics(manifest: Path, truth: Path | None, output: Path, min_acce
         RecordError: an input is not what its name promises, or the truth does not cover every candidate.
     """
     candidates = read_manifest(manifest)
-    reasons = {(one.image_id, one.attempt): _filters_of(one, manifest) for one in candidates}
-    defects = _read_truth(truth, reasons) if truth else None
+    refusals = {(one.image_id, one.attempt): _filters_of(one, manifest) for one in candidates}
+    defects = _read_truth(truth, refusals) if truth else None
     cells = sorted({one.image_id for one in candidates})
     accepted = {one.image_id for one in candidates if one.accepted}
     statistics = {
         "cells": len(cells),
         "accepted": len(accepted),
         "candidates": len(candidates),
-        "surplus": sum(one.reject_reason == "surplus" for one in candidates),
         **{
             reason.replace(" ", "_"): sum(reason in one.reject_reason.split(", ") for one in candidates)
-            for reason in (*FILTER_OF, *BY_PEOPLE)
+            for reason in (SURPLUS, *FILTER_OF, *BY_PEOPLE)
         },
-        **_all_verdicts(reasons, defects),
+        **_all_verdicts(refusals, defects),
     }
     write_json(output, statistics)
-    log.info("%s", readable(statistics))
+    logger.info("%s", readable(statistics))
     waiting = {one.image_id for one in candidates if one.reject_reason == AWAITING}
     empty = [cell for cell in cells if cell not in accepted]
-    kept = output.with_name(f"{output.stem}_failed.json")
-    kept.unlink(missing_ok=True)
+    failed = output.with_name(f"{output.stem}_failed.json")
+    failed.unlink(missing_ok=True)
     if len(accepted) < min_accepted_share * len(cells) or not cells:
-        write_json(kept, statistics | {"without_picture": empty, "awaiting_review_cells": sorted(waiting)})
-        raise AcceptanceError(_explain(cells, empty, waiting, min_accepted_share, kept))
+        write_json(failed, statistics | {"without_picture": empty, "awaiting_review_cells": sorted(waiting)})
+        raise AcceptanceError(_explain(cells, empty, waiting, min_accepted_share, failed))
 
 
 def readable(statistics: dict[str, Any]) -> str:
@@ -109,16 +110,7 @@ def _filters_of(one: Candidate, manifest: Path) -> set[str]:
 
 
 def _read_truth(path: Path, candidates: Collection[Key]) -> dict[Key, str]:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        try:
-            rows = [Truth.model_validate(row) for row in pq.read_table(path).to_pylist()]
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{path} is not a table of defects ({error}). Delete it and rerun.") from error
-    else:
-        rows = read_jsonl(path, Truth)
-    defects = {(row.image_id, row.attempt): row.defect for row in rows}
+    defects = {(row.image_id, row.attempt): row.defect for row in read_jsonl(path, Truth)}
     unknown = [key for key in candidates if key not in defects]
     if unknown:
         raise RecordError(
@@ -128,30 +120,27 @@ def _read_truth(path: Path, candidates: Collection[Key]) -> dict[Key, str]:
     return {key: defects[key] for key in candidates}
 
 
-def _all_verdicts(reasons: dict[Key, set[str]], defects: dict[Key, str] | None) -> dict[str, Any]:
-    refused = {key for key, names in reasons.items() if names}
-    filters = {
-        name: _verdict({key for key, names in reasons.items() if name in names}, defects, meant)
-        for name, meant in MEANT_FOR.items()
-    }
-    rejected_by_defect = {
-        defect: {"planted": len(planted), "rejected": len(planted & refused)}
-        for defect in DEFECTS
-        if defects is not None and (planted := {key for key, found in defects.items() if found == defect})
-    }
-    clean = {key for key, found in defects.items() if not found} if defects is not None else None
+def _all_verdicts(refusals: Mapping[Key, set[str]], defects: Mapping[Key, str] | None) -> dict[str, Any]:
+    refused = {key for key, names in refusals.items() if names}
+    by_defect = {}
+    for defect in DEFECTS:
+        planted = {key for key, name in (defects or {}).items() if name == defect}
+        if planted:
+            by_defect[defect] = {"planted": len(planted), "rejected": len(planted & refused)}
+    clean = {key for key, defect in (defects or {}).items() if not defect}
+    counts = {"candidates": len(clean), "rejected": len(clean & refused)}
     return {
-        "filters": filters,
-        "chain": _verdict(refused, defects, DEFECTS),
-        "by_defect": rejected_by_defect,
-        "clean": {
-            "candidates": None if clean is None else len(clean),
-            "rejected": None if clean is None else len(clean & refused),
+        "filters": {
+            name: _verdict({key for key, names in refusals.items() if name in names}, defects, meant)
+            for name, meant in MEANT_FOR.items()
         },
+        "chain": _verdict(refused, defects, DEFECTS),
+        "by_defect": by_defect,
+        "clean": dict.fromkeys(counts) if defects is None else counts,
     }
 
 
-def _verdict(refused: set[Key], defects: dict[Key, str] | None, meant: tuple[str, ...]) -> dict[str, Any]:
+def _verdict(refused: set[Key], defects: Mapping[Key, str] | None, meant: Sequence[str]) -> dict[str, Any]:
     """One filter against the truth: counts of candidates and shares (0 to 1, None for 0 of 0).
 
     `true_positive`: refused with a defect the filter is meant for; `other_defect`: refused with another
@@ -183,7 +172,7 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _explain(cells: list[str], empty: list[str], waiting: set[str], least: float, kept: Path) -> str:
+def _explain(cells: list[str], empty: list[str], waiting: set[str], least: float, failed: Path) -> str:
     named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
     have = len(cells) - len(empty)
     share = have / len(cells) if cells else 0.0
@@ -198,6 +187,6 @@ def _explain(cells: list[str], empty: list[str], waiting: set[str], least: float
         )
     return (
         f"Asked for an accepted picture in at least {least:.1%} of the cells. Found one in {have} of {len(cells)} "
-        f"({share:.1%}); none for {named or 'any'}. {kept} names all of them and counts what each filter refused. "
+        f"({share:.1%}); none for {named or 'any'}. {failed} names all of them and counts what each filter refused. "
         f"{todo}"
     )

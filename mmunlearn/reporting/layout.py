@@ -11,16 +11,16 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-from mmunlearn.ids import parse_recipe
+from mmunlearn.ids import TARGETS
 from mmunlearn.records import write_text
 
 Row = dict[str, str]
 Table = list[Row]
 Block = dict[str, dict[str, Row]]  # method -> target -> row
 
-TARGETS = ("person", "event")
 METRICS = ("efficacy", "generality", "retain", "scope", "real", "world_fact")
 FORGET_METRICS = METRICS[:2]
 UTILITY_METRICS = METRICS[2:]
@@ -31,9 +31,7 @@ ORDER = ("Finetune", "PO", "GA", "GD", "GD+BGD", "KL", "KL+BGD", "DPO", "NPO", "
 
 TITLES = dict(zip(METRICS, ("Efficacy", "Generality", "Retain", "Scope", "Real", "World Fact"), strict=True))
 UNITS = {
-    "person": dict(
-        zip(METRICS, ("Precision", "Precision", "Precision", "ROUGE-L", "Precision", "POPE"), strict=True)
-    ),
+    "person": dict(zip(METRICS, (*["Precision"] * 3, "ROUGE-L", "Precision", "POPE"), strict=True)),
     "event": dict(zip(METRICS, ("G-Eval", "G-Eval", "ROUGE-L", "Precision", "ROUGE-L", "POPE"), strict=True)),
 }
 MISSING = "–"
@@ -59,6 +57,11 @@ class Form:
         """The paper's methods without the bounds."""
         return tuple(method for method in self.methods if not is_bound(method))
 
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """Target and metric of the columns of scores, as printed."""
+        return list(product(TARGETS, self.metrics))
+
 
 TABLE3 = Form("Table III", "tab:pebench", ("model", "forget_percent", "method", "target"), METRICS, METHODS)
 TABLE4 = Form(
@@ -69,6 +72,7 @@ TABLE4 = Form(
     ("Finetune", "GD", "GD+BGD", "KL", "KL+BGD", "Goal"),
     gains=True,
 )
+FORMS = {"table3": TABLE3, "table4": TABLE4}
 
 
 def is_bound(method: str) -> bool:
@@ -82,14 +86,9 @@ def method_order(method: str) -> tuple[int, int, str]:
     return (method == "Goal", known, method)
 
 
-def recipe_method(recipe: str) -> str:
-    """The method of a recipe as published: `ga-person05` is GA, `finetuned` Finetune, `goal-...` Goal.
-
-    For readers of recipes without the configuration: `mmunlearn.workflow.params.label` knows labels of one's own, too.
-    """
-    name = parse_recipe(recipe).method
-    spelled = {method.casefold(): method for method in ORDER} | {"finetuned": "Finetune"}
-    return spelled.get(name, name.upper())
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Each method once, by `method_order`."""
+    return sorted(set(methods), key=method_order)
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -112,6 +111,21 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def select(rows: Table, **cells: str) -> Table:
+    """The rows that have these cells."""
+    return [row for row in rows if cells.items() <= row.items()]
+
+
+def distinct(rows: Table, *columns: str) -> list[tuple[str, ...]]:
+    """The values that columns take together, in the order of the rows."""
+    return list(dict.fromkeys(tuple(row[column] for column in columns) for row in rows))
+
+
+def values(rows: Table, column: str) -> list[str]:
+    """The values of a column, each once, in the order of the rows."""
+    return [value for (value,) in distinct(rows, column)]
 
 
 def join_reasons(reasons: dict[str, str]) -> str:
@@ -141,13 +155,6 @@ def with_seeds(row: Row) -> str:
     return f"{row['method']}, {'seed' if row['seeds'] == '1' else 'seeds'} {row['seed_list']}"
 
 
-def with_ceiling(rows: Table, ceiling: Table) -> Table:
-    """The rows, and the ceiling's of the same models and percents behind them, named by their seed."""
-    places = blocks(rows)
-    own = [row for row in ceiling if (row["model"], row["forget_percent"]) in places]
-    return [*rows, *(row | {"method": with_seeds(row)} for row in own)]
-
-
 def display(row: Row | None, metric: str) -> str:
     """A cell as in the paper: one decimal, `± std` where there are several seeds, a dash if missing."""
     if not row or not row[metric]:
@@ -162,10 +169,10 @@ def gain(block: Block, method: str, target: str, metric: str) -> str:
     Empty for other methods, and where either value is missing.
     """
     base = method.rpartition("+")[0]
-    mine, theirs = (block.get(name, {}).get(target, {}).get(metric) for name in (method, base))
-    if not mine or not theirs:
+    ours, theirs = (block.get(name, {}).get(target, {}).get(metric) for name in (method, base))
+    if not ours or not theirs:
         return ""
-    return f"{round(round(float(mine), 1) - round(float(theirs), 1), 1) + 0.0:+.1f}"
+    return f"{round(round(float(ours), 1) - round(float(theirs), 1), 1) + 0.0:+.1f}"
 
 
 def podium(block: Block, target: str, metric: str) -> dict[str, str]:
@@ -173,10 +180,10 @@ def podium(block: Block, target: str, metric: str) -> dict[str, str]:
 
     Equal values share their place; the second place is the next smaller value.
     """
-    shown = {
+    printed = {
         method: round(float(row[target][metric]), 1)
         for method, row in block.items()
         if not is_bound(method) and target in row and row[target][metric]
     }
-    places = dict(zip(sorted(set(shown.values()), reverse=True), ("best", "second"), strict=False))
-    return {method: places[value] for method, value in shown.items() if value in places}
+    places = dict(zip(sorted(set(printed.values()), reverse=True), ("best", "second"), strict=False))
+    return {method: places[value] for method, value in printed.items() if value in places}

@@ -4,45 +4,51 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from mmunlearn.ids import FINETUNED, Run, parse_recipe, split_id
+from mmunlearn.ids import FINETUNED, TARGETS, Run, concepts_of, kind_of, parse_recipe, split_id
 from mmunlearn.records import Answer, Candidate, Event, Person, Split, read_jsonl
-from mmunlearn.reporting.layout import TARGETS, method_order, recipe_method
+from mmunlearn.reporting.layout import method_order
 
 THUMBNAIL = 128  # longest side, pixels
+SCORES = {
+    "identity": "identity_l2",
+    "scene": "scene_cosine",
+    "subject": "subject_cosine",
+    "distortion": "distortion",
+    "aesthetic": "aesthetic",
+}
+"""Filter -> the candidate's score that it measures."""
 Item = TypeVar("Item")
-Voice = tuple[str, dict[str, dict[str, Answer]]]  # label, then image_id -> question_id -> answer
 
 
 @dataclass(frozen=True)
-class World:
-    """The people, events and candidates that pictures and answers refer to."""
+class Pictures:
+    """The data set's candidates, the folder of the accepted ones, and who and what is on them."""
 
-    people: dict[str, Person]
-    events: dict[str, Event]
-    candidates: list[Candidate]
-    images_dir: Path
+    people: Mapping[str, Person]
+    events: Mapping[str, Event]
+    candidates: Sequence[Candidate]
+    folder: Path
 
-    def picture(self, image_id: str) -> Path:
+    def path(self, image_id: str) -> Path:
         """Where the accepted picture of a cell lies."""
-        return self.images_dir / f"{image_id}.png"
+        return self.folder / f"{image_id}.png"
 
     def caption(self, image_id: str) -> str:
-        """Name and theme of a cell; the id of a cell that the manifest does not know."""
-        for one in self.candidates:
-            if one.image_id == image_id:
-                return f"{self.people[one.person_id].name}, {self.events[one.event_id].theme}"
-        return image_id
+        """Name and theme of a cell."""
+        person, event = concepts_of(image_id)
+        return f"{self.people[person].name}, {self.events[event].theme}"
 
 
 def data_uri(path: Path, size: int = THUMBNAIL) -> str:
-    """A picture as an inlined JPEG of at most `size` pixels a side; empty where the file is not kept."""
+    """A picture as an inlined JPEG of at most `size` pixels a side; empty where there is no file."""
     if not path.exists():
         return ""
     with Image.open(path) as picture:
@@ -64,33 +70,31 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def sample_grid(world: World, people: int, events: int) -> dict[str, Any]:
+def sample_grid(pictures: Pictures, people: int, events: int) -> dict[str, Any]:
     """Accepted pictures of evenly spaced people (rows) and events (columns); a cell without one is empty."""
-    accepted = {(one.person_id, one.event_id): one.image_id for one in world.candidates if one.accepted}
-    columns = spread(sorted({one.event_id for one in world.candidates}), events)
+    accepted = {(one.person_id, one.event_id): one.image_id for one in pictures.candidates if one.accepted}
+    columns = spread(sorted({one.event_id for one in pictures.candidates}), events)
     rows = []
-    for person in spread(sorted({one.person_id for one in world.candidates}), people):
+    for person in spread(sorted({one.person_id for one in pictures.candidates}), people):
         ids = [accepted.get((person, event)) for event in columns]
-        cells = [image_id and {"uri": data_uri(world.picture(image_id)), "id": image_id} for image_id in ids]
-        rows.append({"name": world.people[person].name, "cells": cells})
-    return {"themes": [world.events[event].theme for event in columns], "rows": rows}
+        cells = [image_id and {"uri": data_uri(pictures.path(image_id)), "id": image_id} for image_id in ids]
+        rows.append({"name": pictures.people[person].name, "cells": cells})
+    return {"themes": [pictures.events[event].theme for event in columns], "rows": rows}
 
 
-def rejected_samples(world: World, count: int) -> list[dict[str, Any]]:
+def rejected_samples(pictures: Pictures, count: int) -> list[dict[str, Any]]:
     """Refused candidates: of every reason one in turn, so that rare reasons are seen too."""
     by_reason: dict[str, list[Candidate]] = {}
-    for one in world.candidates:
+    for one in pictures.candidates:
         if not one.accepted and one.reject_reason not in ("", "surplus"):
             by_reason.setdefault(one.reject_reason, []).append(one)
-    longest = max(map(len, by_reason.values()), default=0)
-    queue = [
-        group[turn] for turn in range(longest) for _, group in sorted(by_reason.items()) if turn < len(group)
-    ]
+    turns = zip_longest(*(group for _, group in sorted(by_reason.items())))
+    queue = [one for turn in turns for one in turn if one is not None]
     return [
         {
             "uri": data_uri(Path(one.path)),
             "reason": one.reject_reason,
-            "caption": f"{world.caption(one.image_id)}, attempt {one.attempt}",
+            "caption": f"{pictures.caption(one.image_id)}, attempt {one.attempt}",
             "scores": _scores(one),
         }
         for one in queue[:count]
@@ -98,109 +102,109 @@ def rejected_samples(world: World, count: int) -> list[dict[str, Any]]:
 
 
 def _scores(one: Candidate) -> list[tuple[str, str]]:
-    names = {
-        "identity_l2": "identity",
-        "scene_cosine": "scene",
-        "subject_cosine": "subject",
-        "distortion": "distortion",
-        "aesthetic": "aesthetic",
-    }
-    values = ((name, getattr(one, field)) for field, name in names.items())
-    return [(name, "none" if value is None else f"{value:.4g}") for name, value in values]
+    scores = {name: getattr(one, field) for name, field in SCORES.items()}
+    return [(name, "none" if value is None else f"{value:.4g}") for name, value in scores.items()]
 
 
 def answer_examples(
-    answers: Iterable[Path], splits: Iterable[Split], world: World, forget: int = 2, retain: int = 1
+    answers: Iterable[Path],
+    splits: Iterable[Split],
+    pictures: Pictures,
+    labels: Mapping[str, str],
+    forget: int = 2,
+    retain: int = 1,
 ) -> dict[str, Any]:
     """What finetuned, unlearned and goal models say to the same questions on the same pictures.
 
-    The first model by name speaks, each recipe with its lowest seed. For each target the split with the
-    smallest percent supplies the pictures: `forget` of the unlearning's test half, of different forgotten
-    concepts where there are any, and `retain` others, sharing the forgotten picture's event (or person)
-    where possible.
+    Of the first model by name, each recipe with its lowest seed. For each target the split with the smallest percent
+    supplies the pictures: `forget` of the unlearning's test half, of different forgotten concepts where there are any,
+    and `retain` others, sharing the forgotten picture's event (or person) where possible.
+
+    Args:
+        labels: method -> its name in tables.
 
     Returns:
         {model, cards}; a card is one picture, see `_card`.
     """
-    spoken: dict[str, dict[str, dict[int, Path]]] = {}
-    for path in answers:
-        run = Run.of(path)
-        spoken.setdefault(run.model, {}).setdefault(run.recipe, {})[run.seed] = path
-    if not spoken:
-        return {"model": "", "cards": []}
-    model = min(spoken)
+    by_run = {Run.of(path): path for path in answers}
+    model = min((run.model for run in by_run), default="")
+    files = {run.recipe: by_run[run] for run in sorted(by_run, reverse=True) if run.model == model}
+    smallest: dict[str, Split] = {}
+    for split in sorted(splits, key=lambda one: (TARGETS.index(one.target), one.percent)):
+        smallest.setdefault(split.target, split)
     cards = []
-    everything = list(splits)
-    for target in TARGETS:
-        mine = [split for split in everything if split.target == target]
-        if mine:
-            cards += _cards_of(
-                min(mine, key=lambda split: split.percent), spoken[model], world, forget, retain
-            )
+    for split in smallest.values():
+        by_label = _answers_to(split, files, labels)
+        if by_label:
+            images = _forgotten(split, forget)
+            roles = dict.fromkeys(images, "forget") | dict.fromkeys(_retained(split, images, retain), "keep")
+            cards += [_card(image_id, role, split, by_label, pictures) for image_id, role in roles.items()]
     return {"model": model, "cards": cards}
 
 
-def _cards_of(
-    split: Split, recipes: dict[str, dict[int, Path]], world: World, forget: int, retain: int
-) -> list[dict[str, Any]]:
-    forgotten = split_id(split.target, split.percent)
-    chosen = [name for name in recipes if name == FINETUNED or parse_recipe(name).split == forgotten]
-    voices: list[Voice] = []
-    for recipe in sorted(chosen, key=lambda name: method_order(recipe_method(name))):
-        seed = min(recipes[recipe])
-        voices.append((recipe_method(recipe), _by_picture(recipes[recipe][seed])))
-    if not voices:
-        return []
-    forgotten, kept = _pictures_of(split, world, forget, retain)
-    roles = [(image_id, "forget") for image_id in forgotten] + [(image_id, "keep") for image_id in kept]
-    return [_card(image_id, role, split, voices, world) for image_id, role in roles]
+def _answers_to(
+    split: Split, files: Mapping[str, Path], labels: Mapping[str, str]
+) -> dict[str, dict[str, Answer]]:
+    """Label -> question id -> answer, of the finetuned model and of those that forget the split."""
+    name = split_id(split.target, split.percent)
+    recipes = {
+        labels[parse_recipe(recipe).method]: path
+        for recipe, path in files.items()
+        if recipe == FINETUNED or parse_recipe(recipe).split == name
+    }
+    return {
+        label: {one.question_id: one for one in read_jsonl(recipes[label], Answer)}
+        for label in sorted(recipes, key=method_order)
+    }
 
 
-def _pictures_of(split: Split, world: World, forget: int, retain: int) -> tuple[list[str], list[str]]:
-    cell = {one.image_id: (one.person_id, one.event_id) for one in world.candidates}
+def _forgotten(split: Split, count: int) -> list[str]:
+    """Pictures of the test half, the first one of each concept before further ones."""
     side = TARGETS.index(split.target)
-    first_of_concept = {cell[image_id][side]: image_id for image_id in reversed(split.forget_test)}
-    firsts = [first_of_concept[concept] for concept in sorted(first_of_concept)]
-    forgotten = [*firsts, *(image_id for image_id in split.forget_test if image_id not in firsts)][:forget]
-    others = {cell[image_id][1 - side] for image_id in forgotten}
-    kept = sorted(split.retain, key=lambda image_id: (cell[image_id][1 - side] not in others, image_id))
-    return forgotten, kept[:retain]
+    first_of = {concepts_of(image_id)[side]: image_id for image_id in reversed(split.forget_test)}
+    firsts = [image_id for _, image_id in sorted(first_of.items())]
+    return list(dict.fromkeys([*firsts, *split.forget_test]))[:count]
 
 
-def _by_picture(path: Path) -> dict[str, dict[str, Answer]]:
-    """image_id -> question_id -> answer."""
-    found: dict[str, dict[str, Answer]] = {}
-    for one in read_jsonl(path, Answer):
-        found.setdefault(one.image_id, {})[one.question_id] = one
-    return found
+def _retained(split: Split, forgotten: Sequence[str], count: int) -> list[str]:
+    """Pictures to retain, those first that share what is not forgotten of a forgotten picture."""
+    other = 1 - TARGETS.index(split.target)
+    shared = {concepts_of(image_id)[other] for image_id in forgotten}
+    return sorted(split.retain, key=lambda image_id: (concepts_of(image_id)[other] not in shared, image_id))[
+        :count
+    ]
 
 
-def _card(image_id: str, role: str, split: Split, voices: list[Voice], world: World) -> dict[str, Any]:
+def _card(
+    image_id: str, role: str, split: Split, by_label: Mapping[str, Mapping[str, Answer]], pictures: Pictures
+) -> dict[str, Any]:
     """A picture with its questions (each to `forget` or to `keep`) and what every recipe answers to them.
 
-    `rows` is one a recipe: {label, answers: [(text or None, same as the reference)]} in the order asked.
+    `rows` is one a recipe: {label, answers: [(text or None, same as the reference)]} in the order of the questions.
     """
-    asked = list(voices[0][1].get(image_id, {}).values())
-    person = next(one.person_id for one in world.candidates if one.image_id == image_id)
-    kinds = ["person" if world.people[person].name in one.reference else "event" for one in asked]
+    first = next(iter(by_label.values()))
+    questions = [one for one in first.values() if one.image_id == image_id]
     rows = []
-    for label, by_picture in voices:
-        said = by_picture.get(image_id, {})
-        texts = [said[one.question_id].answer if one.question_id in said else None for one in asked]
+    for label, answers in by_label.items():
+        texts = [answers[one.question_id].answer if one.question_id in answers else None for one in questions]
         same = [
             bool(text) and text.split() == one.reference.split()
-            for text, one in zip(texts, asked, strict=True)
+            for text, one in zip(texts, questions, strict=True)
         ]
         rows.append({"label": label, "answers": list(zip(texts, same, strict=True))})
+    fates = [
+        "forget" if (role, kind_of(one.question_id)) == ("forget", split.target) else "keep"
+        for one in questions
+    ]
     return {
-        "title": world.caption(image_id),
+        "title": pictures.caption(image_id),
         "image_id": image_id,
         "role": role,
         "target": split.target,
         "percent": split.percent,
-        "uri": data_uri(world.picture(image_id), 2 * THUMBNAIL),
-        "questions": [one.question for one in asked],
-        "fates": ["forget" if (role, kind) == ("forget", split.target) else "keep" for kind in kinds],
-        "references": [one.reference for one in asked],
+        "uri": data_uri(pictures.path(image_id), 2 * THUMBNAIL),
+        "questions": [one.question for one in questions],
+        "fates": fates,
+        "references": [one.reference for one in questions],
         "rows": rows,
     }

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import csv
 import math
-import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from mmunlearn.ids import parse_recipe
 from mmunlearn.records import Training
-from mmunlearn.reporting.layout import MISSING, method_order, number, recipe_method
+from mmunlearn.reporting.layout import MISSING, method_order, number
 
 COUNTERS = {"step", "epoch", "learning_rate"}  # entries of a loss record that are not losses
 
 
-def training_rows(trainings: list[Training]) -> list[dict[str, Any]]:
-    """One row a trained recipe with its loss curve, by model, split, method and seed."""
+def training_rows(trainings: Sequence[Training], labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One row a trained recipe with its loss curve, by model, split, method (`labels` has its name) and seed."""
+
+    def order(one: Training) -> tuple:
+        recipe = parse_recipe(one.recipe)
+        split = recipe.split if recipe.target else ""
+        return one.model, split, method_order(labels[recipe.method]), one.seed
+
     rows = []
-    for one in sorted(trainings, key=_training_order):
+    for one in sorted(trainings, key=order):
         name, values = loss_curve(one.losses)
+        ends = [number(value).replace("-", "−") for value in values[:: len(values) - 1 or 1]]
         rows.append(
             {
                 "model": one.model,
@@ -29,9 +37,7 @@ def training_rows(trainings: list[Training]) -> list[dict[str, Any]]:
                 "steps": one.steps,
                 "stop_reason": one.stop_reason,
                 "loss": name,
-                "losses": " → ".join(
-                    number(value).replace("-", "−") for value in values[:: len(values) - 1 or 1]
-                ),
+                "losses": " → ".join(ends),
                 "sparkline": sparkline(values, f"{name} of {one.recipe}, seed {one.seed}"),
                 "seconds": duration(one.seconds),
                 "memory": f"{one.peak_memory_gb:.1f}",
@@ -41,16 +47,12 @@ def training_rows(trainings: list[Training]) -> list[dict[str, Any]]:
     return rows
 
 
-def _training_order(one: Training) -> tuple:
-    return one.model, one.recipe.rsplit("-", 1)[1:], method_order(recipe_method(one.recipe)), one.seed
-
-
 def loss_curve(losses: list[dict[str, float]]) -> tuple[str, list[float]]:
     """Name and finite values of the loss to show: `loss`, else `total`, else the first one recorded."""
     names = list(dict.fromkeys(name for record in losses for name in record if name not in COUNTERS))
     if not names:
         return "", []
-    name = next((wanted for wanted in ("loss", "total") if wanted in names), names[0])
+    name = next((name for name in ("loss", "total") if name in names), names[0])
     return name, [record[name] for record in losses if math.isfinite(record.get(name, math.nan))]
 
 
@@ -73,34 +75,29 @@ def sparkline(values: list[float], label: str, width: int = 120, height: int = 2
 
 def merged_versions(trainings: list[Training]) -> dict[str, str]:
     """Every version that any training names; several values of one name stand side by side."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for one in trainings:
         for name, version in one.versions.items():
-            found.setdefault(name, set()).add(version)
-    return {name: " / ".join(sorted(versions)) for name, versions in sorted(found.items())}
+            versions.setdefault(name, set()).add(version)
+    return {name: " / ".join(sorted(values)) for name, values in sorted(versions.items())}
 
 
-def time_by_rule(benchmarks: list[Path], root: Path | None) -> list[dict[str, Any]]:
+def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
     """Jobs, seconds and largest memory of each rule, the longest first.
 
     Args:
-        benchmarks: Snakemake's benchmark files (tab separated; columns `s` and `max_rss`, MB, `-` where not
-            taken).
-        root: their common folder: the folder below it, or the stem of a file in it, names the rule. None for
-            the deepest folder that holds them all.
+        benchmarks: folder of Snakemake's benchmark files (tab separated; columns `s` and `max_rss`, MB, `-` where not
+            taken); the folder below it, or the stem of a file in it, names the rule.
     """
-    if not benchmarks:
-        return []
-    root = root or Path(os.path.commonpath([path.parent for path in benchmarks]))
     rules: dict[str, list[tuple[float, float]]] = {}
-    for path in benchmarks:
+    for path in sorted(benchmarks.rglob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as handle:
             rows = list(csv.DictReader(handle, delimiter="\t"))
-        name = Path(path.relative_to(root).parts[0]).stem
+        name = Path(path.relative_to(benchmarks).parts[0]).stem
         rules.setdefault(name, []).extend((_number(row["s"]), _number(row.get("max_rss"))) for row in rows)
     totals = {name: sum(seconds for seconds, _ in jobs) for name, jobs in rules.items()}
     peaks = {name: max((memory for _, memory in jobs), default=0.0) for name, jobs in rules.items()}
-    whole, longest = sum(totals.values()) or 1.0, max(totals.values()) or 1.0
+    whole, longest = sum(totals.values()) or 1.0, max(totals.values(), default=0.0) or 1.0
     return [
         {
             "rule": name,

@@ -1,19 +1,17 @@
 """Tables of scores as the page's template wants them: blocks of twelve columns, person then event.
 
-A block is {title, note, rows, footer, reasons}; a row is {label, anchor, cells}; a cell is {main, sub,
-place}: the number, the small line below it, and `best` or `second` among the unlearning methods (else
-empty).
+A block is {title, rows, footer} and what its kind adds; a row is {label, anchor, cells}; a cell is {main, sub, place}:
+the number, the small line below it, and `best` or `second` among the unlearning methods (else empty).
 """
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mmunlearn.reporting.layout import (
-    METRICS,
     MISSING,
-    TARGETS,
+    TABLE3,
     TITLES,
     UNITS,
     Block,
@@ -21,14 +19,16 @@ from mmunlearn.reporting.layout import (
     Table,
     blocks,
     display,
+    distinct,
     is_bound,
     number,
     podium,
+    select,
+    values,
     with_seeds,
 )
 
-CELLS = list(product(TARGETS, METRICS))
-HEADS = [(TITLES[metric], UNITS[target][metric]) for target, metric in CELLS]
+HEADS = [(TITLES[metric], UNITS[target][metric]) for target, metric in TABLE3.cells]
 SPEARMAN_LABELS = {"spearman_unlearning": "Rank ρ, 5 methods", "spearman_all_rows": "Rank ρ, all 7 rows"}
 
 PageBlock = dict[str, Any]
@@ -41,20 +41,18 @@ def score_blocks(rows: Table) -> list[PageBlock]:
 
 def ceiling_blocks(ceiling: Table, table3: Table) -> list[PageBlock]:
     """The ceiling's rows below the Goal rows of Table III that they are to be compared with."""
-    places = {(row["model"], row["forget_percent"]) for row in ceiling}
-    goals = [
-        row for row in table3 if row["method"] == "Goal" and (row["model"], row["forget_percent"]) in places
-    ]
+    places = blocks(ceiling)
+    goals = [row for row in select(table3, method="Goal") if (row["model"], row["forget_percent"]) in places]
     return score_blocks([row | {"method": with_seeds(row)} for row in (*goals, *ceiling)])
 
 
 def versus_blocks(versus: Table) -> list[PageBlock]:
     """Ours with the published number below, and the rank correlations in the last rows."""
     keys = ("model", "published_model", "forget_percent")
-    groups: dict[tuple[str, ...], Table] = {}
-    for row in versus:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    return [_versus_block(*key, group) for key, group in groups.items()]
+    return [
+        _versus_block(*key, select(versus, **dict(zip(keys, key, strict=True))))
+        for key in distinct(versus, *keys)
+    ]
 
 
 def _score_block(model: str, percent: str, block: Block) -> PageBlock:
@@ -62,15 +60,8 @@ def _score_block(model: str, percent: str, block: Block) -> PageBlock:
     return {
         "title": f"{model}, {percent}% forgotten",
         "note": f"Seeds: {_joined(rows, 'seed_list')}. Judge: {_joined(rows, 'judge')}.",
-        "rows": [
-            {
-                "label": method,
-                "anchor": is_bound(method),
-                "cells": [_score_cell(block, method, target, metric) for target, metric in CELLS],
-            }
-            for method in block
-        ],
-        "footer": [{"label": "Questions", "cells": [_count(block, *cell) for cell in CELLS]}],
+        "rows": _lines(block, lambda method, target, metric: _score_cell(block, method, target, metric)),
+        "footer": [{"label": "Questions", "cells": [_count(block, *cell) for cell in TABLE3.cells]}],
         "reasons": [
             f"{row['method']}, {row['target']}: {row['reason'].replace('_', ' ')}"
             for row in rows
@@ -81,6 +72,18 @@ def _score_block(model: str, percent: str, block: Block) -> PageBlock:
         ],
         "digests": [(row["method"], row["target"], row["digest"]) for row in rows],
     }
+
+
+def _lines(methods: Iterable[str], cell: Callable[[str, str, str], Row]) -> list[dict[str, Any]]:
+    """A row a method, its cells by method, target and metric."""
+    return [
+        {
+            "label": method,
+            "anchor": is_bound(method),
+            "cells": [cell(method, target, metric) for target, metric in TABLE3.cells],
+        }
+        for method in methods
+    ]
 
 
 def _score_cell(block: Block, method: str, target: str, metric: str) -> Row:
@@ -103,20 +106,13 @@ def _count(block: Block, target: str, metric: str) -> str:
 
 
 def _versus_block(model: str, twin: str, percent: str, rows: Table) -> PageBlock:
-    found = {(row["kind"], row["method"], row["target"], row["metric"]): row for row in rows}
-    methods = dict.fromkeys(row["method"] for row in rows if row["kind"] == "value")
+    at = {(row["kind"], row["method"], row["target"], row["metric"]): row for row in rows}
+    methods = values(select(rows, kind="value"), "method")
     return {
         "title": f"{model} beside {twin}, {percent}% forgotten",
-        "rows": [
-            {
-                "label": method,
-                "anchor": is_bound(method),
-                "cells": [_versus_cell(found[("value", method, *cell)]) for cell in CELLS],
-            }
-            for method in methods
-        ],
+        "rows": _lines(methods, lambda *place: _versus_cell(at["value", *place])),
         "footer": [
-            {"label": label, "cells": [_correlation(found[(kind, "", *cell)]) for cell in CELLS]}
+            {"label": label, "cells": [_correlation(at[kind, "", *cell]) for cell in TABLE3.cells]}
             for kind, label in SPEARMAN_LABELS.items()
         ],
     }
@@ -132,4 +128,4 @@ def _correlation(row: Row) -> str:
 
 
 def _joined(rows: Table, column: str) -> str:
-    return " / ".join(dict.fromkeys(row[column] for row in rows))
+    return " / ".join(values(rows, column))

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from mmunlearn.reporting.layout import TABLE3, TARGETS, Form, Row, Table, number, reason_of
+from mmunlearn.ids import TARGETS
+from mmunlearn.reporting.layout import TABLE3, Form, Row, Table, distinct, number, reason_of, values
 
 VERSUS_COLUMNS = (
     *("kind", "model", "published_model", "forget_percent", "target", "metric", "method"),
@@ -40,16 +41,15 @@ def versus_rows(ours: Table, published: Table, form: Form = TABLE3) -> Table:
         published: the paper's rows; `published_model` keeps the order in which they first come.
     """
     ours_at, published_at = _index(ours), _index(published)
-    rows: Table = []
-    runs = dict.fromkeys((row["model"], row["forget_percent"]) for row in ours)
-    twins = dict.fromkeys(row["model"] for row in published)
+    models = values(published, "model")
     keys = ("model", "published_model", "forget_percent", "target", "metric")
-    for model, percent in runs:
-        own = [model] if model in twins else twins
-        for twin, target, metric in product(own, TARGETS, form.metrics):
+    rows: Table = []
+    for model, percent in distinct(ours, "model", "forget_percent"):
+        twins = [model] if model in models else models
+        for twin, target, metric in product(twins, TARGETS, form.metrics):
             place = dict(zip(keys, (model, twin, percent, target, metric), strict=True))
-            values = _value_rows(place, ours_at, published_at, form)
-            rows += values + [_spearman_row(kind, place, values, form) for kind in SPEARMAN_KINDS]
+            cells = _value_rows(place, ours_at, published_at, form)
+            rows += cells + [_spearman_row(kind, place, cells, form) for kind in SPEARMAN_KINDS]
     return rows
 
 
@@ -72,33 +72,33 @@ def _index(rows: Table) -> Index:
 def _value_rows(place: Row, ours_at: Index, published_at: Index, form: Form) -> Table:
     """One row for each method that either side has, in the paper's order, ours without a twin last."""
     percent, target, metric = place["forget_percent"], place["target"], place["metric"]
-    extra = [key[2] for key in ours_at if key[:2] == (place["model"], percent) and key[2] not in form.methods]
+    extra = [key[2] for key in ours_at if key[:2] == (place["model"], percent)]
     rows = []
     for method in dict.fromkeys([*form.methods, *extra]):
-        mine = ours_at.get((place["model"], percent, method, target))
-        theirs = published_at.get((place["published_model"], percent, method, target))
-        left = mine[metric] if mine else ""
-        right = number(float(theirs[metric])) if theirs and theirs[metric] else ""
+        row = ours_at.get((place["model"], percent, method, target))
+        twin = published_at.get((place["published_model"], percent, method, target))
+        ours = row[metric] if row else ""
+        published = number(float(twin[metric])) if twin and twin[metric] else ""
         reasons = []
-        if not left:
-            reasons.append(f"ours: {reason_of(mine, metric) if mine else 'not in this run'}")
-        if not right:
+        if not ours:
+            reasons.append(f"ours: {reason_of(row, metric) if row else 'not in this run'}")
+        if not published:
             reasons.append(f"published: no {method} at {percent}%")
         same = place["model"] == place["published_model"]
-        difference = number(float(left) - float(right)) if same and not reasons else ""
+        difference = number(float(ours) - float(published)) if same and not reasons else ""
         rows.append(
-            {"kind": "value", **place, "method": method, "ours": left, "published": right}
+            {"kind": "value", **place, "method": method, "ours": ours, "published": published}
             | {"difference": difference, "reason": ", ".join(reasons)}
         )
     return rows
 
 
-def _spearman_row(kind: str, place: Row, values: Table, form: Form) -> Row:
+def _spearman_row(kind: str, place: Row, cells: Table, form: Form) -> Row:
     methods = form.unlearning if kind == "spearman_unlearning" else form.methods
-    chosen = [row for row in values if row["method"] in methods]
-    absent = [row["method"] for row in chosen if not (row["ours"] and row["published"])]
-    row = {"kind": kind, **place, "rows": str(len(chosen) - len(absent))}
+    pairs = [row for row in cells if row["method"] in methods]
+    absent = [row["method"] for row in pairs if not (row["ours"] and row["published"])]
+    row = {"kind": kind, **place, "rows": str(len(pairs) - len(absent))}
     if absent:
         return row | {"reason": f"missing values: {', '.join(absent)}"}
-    value, reason = spearman([one["ours"] for one in chosen], [one["published"] for one in chosen])
+    value, reason = spearman([one["ours"] for one in pairs], [one["published"] for one in pairs])
     return row | {"spearman": number(value, digits=4), "reason": reason}

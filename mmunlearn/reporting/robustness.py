@@ -18,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean, stdev
 
-from mmunlearn.records import Attack, Finding, digest_of, read_json, write_text
-from mmunlearn.reporting.layout import MISSING, TARGETS, Row, Table, method_order, number, write_table
-from mmunlearn.reporting.tables import TableError
+from mmunlearn.ids import TARGETS
+from mmunlearn.records import Attack, Finding, read_json, write_text
+from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, select, values, write_table
+from mmunlearn.reporting.tables import TableError, pooled, pooled_seeds, row_order
+from mmunlearn.reporting.typeset import grid
 
 COLUMNS = (
     "model", "forget_percent", "method", "target", "attack", "setting", "metric", "value", "n", "low", "high", "std",
@@ -37,7 +38,7 @@ ATTACKS = {
 METRICS = ("recovered", "efficacy", "generality", "retain", "auc")
 
 
-def make_robustness(attacks: Sequence[Path], out_csv: Path, out_md: Path) -> None:
+def make_robustness(attacks: Sequence[Path], csv: Path, md: Path) -> None:
     """Write the table as data and to read.
 
     Args:
@@ -52,8 +53,8 @@ def make_robustness(attacks: Sequence[Path], out_csv: Path, out_md: Path) -> Non
         raise TableError(
             "Asked for the robustness table. Found no attack. Name a model in models and a target in dataset.targets."
         )
-    write_table(out_csv, COLUMNS, rows)
-    write_text(out_md, markdown(rows))
+    write_table(csv, COLUMNS, rows)
+    write_text(md, markdown(rows))
 
 
 def robustness_rows(attacks: Sequence[Attack]) -> Table:
@@ -63,75 +64,52 @@ def robustness_rows(attacks: Sequence[Attack]) -> Table:
 
 
 def _key(one: Attack) -> tuple:
-    return (
-        one.model, one.percent, method_order(one.method), TARGETS.index(one.target), list(ATTACKS).index(one.attack)
-    )  # fmt: skip
+    *place, _ = row_order(one)
+    return *place, list(ATTACKS).index(one.attack)
 
 
 def _rows(group: Sequence[Attack]) -> Table:
     """The rows of one attack on one model, pooled over seeds."""
-    first, seeds = group[0], [one.seed for one in group]
-    if len(set(seeds)) < len(seeds):
-        raise TableError(
-            f"Asked for one {first.attack} a seed of {first.method}, {first.target} of {first.model}. Found seeds "
-            f"{seeds}. Pass each file once, and give each method a label of its own."
-        )
-    settings = dict.fromkeys((one.setting, one.metric) for attack in group for one in attack.findings)
-    found = [{(one.setting, one.metric): one for one in attack.findings} for attack in group]
-    common = {
-        "model": first.model,
-        "forget_percent": str(first.percent),
-        "method": first.method,
-        "target": first.target,
-        "attack": first.attack,
-        "seeds": str(len(seeds)),
-        "seed_list": " ".join(map(str, seeds)),
-        "digest": digest_of([one.digests for one in group]),
+    common = pooled_seeds(group, group[0].attack) | {"attack": group[0].attack}
+    by_seed = {
+        attack.seed: {(finding.setting, finding.metric): finding for finding in attack.findings}
+        for attack in group
     }
+    keys = dict.fromkeys(key for findings in by_seed.values() for key in findings)
     return [
-        common | {"setting": key[0], "metric": key[1]} | _cells([own.get(key) for own in found], seeds)
-        for key in settings
+        common
+        | {"setting": setting, "metric": metric}
+        | _cells({seed: findings.get((setting, metric)) for seed, findings in by_seed.items()})
+        for setting, metric in keys
     ]
 
 
-def _cells(findings: Sequence[Finding | None], seeds: Sequence[int]) -> Row:
-    present = [one for one in findings if one and one.result.value is not None]
+def _cells(findings: dict[int, Finding | None]) -> Row:
+    """The value over seeds, and why some of them have none."""
+    present = [one for one in findings.values() if one and one.result.value is not None]
     digits = 4 if any(one.metric == "auc" for one in present) else 2
-    values = {
-        part: [getattr(one.result, part) for one in present if getattr(one.result, part) is not None]
-        for part in ("value", "low", "high")
-    }
-    cells = {part: number(fmean(own), digits) if own else "" for part, own in values.items()}
     reasons = {
         seed: (one.result.reason or "no value and no reason given") if one else "not measured"
-        for seed, one in zip(seeds, findings, strict=True)
-        if one not in present
+        for seed, one in findings.items()
+        if one is None or one.result.value is None
     }
-    return cells | {
-        "n": str(sum(one.result.n for one in present)),
-        "std": number(stdev(values["value"]), digits) if len(present) > 1 else "",
-        "reason": "; ".join(
-            f"seed {seed}: {why}" if len(seeds) > 1 else why for seed, why in reasons.items()
-        ),
-    }
+    texts = [f"seed {seed}: {why}" if len(findings) > 1 else why for seed, why in reasons.items()]
+    return pooled([one.result for one in present], digits) | {"reason": "; ".join(texts)}
 
 
 def markdown(rows: Table) -> str:
     """A part a model, an attack and a target: methods by settings, intervals in small print."""
     parts = ["# Robustness"]
-    for (model, percent), of_model in groupby(rows, key=lambda row: (row["model"], row["forget_percent"])):
+    for model, percent in distinct(rows, "model", "forget_percent"):
+        of_model = select(rows, model=model, forget_percent=percent)
         parts.append(f"## {model} ({percent}% forget)")
-        own = list(of_model)
-        for attack, says in ATTACKS.items():
-            mine = [row for row in own if row["attack"] == attack]
-            if mine:
-                parts.append(f"### {attack.title()}: {says}")
-                parts += [
-                    _grid([row for row in mine if row["target"] == target], target) for target in TARGETS
-                ]
+        for attack, meaning in ATTACKS.items():
+            if of_attack := select(of_model, attack=attack):
+                parts.append(f"### {attack.title()}: {meaning}")
+                parts += [_grid(select(of_attack, target=target), target) for target in TARGETS]
         missing = [
             f"- {row['method']}, {row['target']}, {row['attack']}, {row['setting']}, {row['metric']}: {row['reason']}"
-            for row in own
+            for row in of_model
             if row["reason"]
         ]
         parts += ["Missing values:\n\n" + "\n".join(missing)] if missing else []
@@ -141,17 +119,15 @@ def markdown(rows: Table) -> str:
 def _grid(rows: Table, target: str) -> str:
     if not rows:
         return ""
-    ordered = sorted(rows, key=lambda row: METRICS.index(row["metric"]))
-    heads = list(dict.fromkeys((row["metric"], row["setting"]) for row in ordered))
-    cells = {(row["method"], row["metric"], row["setting"]): _shown(row) for row in rows}
-    lines = [[target.title(), *(f"{metric}<br>{setting}" for metric, setting in heads)]]
-    lines.append([":--", *("--:" for _ in heads)])
-    for method in dict.fromkeys(row["method"] for row in rows):
-        lines.append([method, *(cells.get((method, *head), MISSING) for head in heads)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    heads = distinct(sorted(rows, key=lambda row: METRICS.index(row["metric"])), "metric", "setting")
+    cells = {(row["method"], row["metric"], row["setting"]): _display(row) for row in rows}
+    return grid(
+        [target.title(), *(f"{metric}<br>{setting}" for metric, setting in heads)],
+        [[name, *(cells.get((name, *head), MISSING) for head in heads)] for name in values(rows, "method")],
+    )
 
 
-def _shown(row: Row) -> str:
+def _display(row: Row) -> str:
     if not row["value"]:
         return MISSING
     digits = 2 if row["metric"] == "auc" else 1

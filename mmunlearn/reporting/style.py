@@ -7,6 +7,7 @@ method's colour; its bars are hatched.
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,12 @@ from typing import TYPE_CHECKING, Any
 from mmunlearn.records import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.patheffects import AbstractPathEffect
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ LOOKS = {
 }
 OTHER = Look("#DDDDDD", "D")
 SMALL = 8  # points: no text is smaller
+GOAL_LINE = (0, (4, 2))  # dashes of Goal's lines
 
 SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -71,20 +77,51 @@ def look(method: str) -> Look:
     return LOOKS.get(method, OTHER)
 
 
+def marks(method: str, size: float, edge: float = 0.6) -> dict[str, Any]:
+    """How the markers of a method's line look; sizes in points."""
+    style = look(method)
+    return {"marker": style.marker, "mfc": style.colour, "mec": "black", "mew": edge, "ms": size}
+
+
+def casing(width: float) -> list[AbstractPathEffect]:
+    """A dark edge around a line, by which light colours stand out from the page."""
+    from matplotlib.patheffects import Normal, withStroke
+
+    return [withStroke(linewidth=width, foreground="#333333"), Normal()]
+
+
 def method_handle(method: str, size: float = 6.5, **changed: Any) -> Line2D:
     """A legend's entry: the marker of a method, beside its name."""
     from matplotlib.lines import Line2D
 
-    style = look(method)
-    size *= 1.5 if style.marker == "*" else 1
-    drawn = {"ls": "", "marker": style.marker, "mfc": style.colour, "mec": "black", "mew": 0.8, "ms": size}
-    return Line2D([], [], **drawn | {"label": method} | changed)
+    size *= 1.5 if look(method).marker == "*" else 1
+    return Line2D([], [], **{"ls": "", "label": method} | marks(method, size, 0.8) | changed)
+
+
+def line_handle(label: str, dashes: Any, width: float) -> Line2D:
+    """A legend's entry: a black line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color="black", ls=dashes, lw=width, label=label)
+
+
+def write_legend(figure: Figure, handles: Sequence[Artist], most: int, **spacing: float) -> None:
+    """The legend above a figure, at most so many entries a row."""
+    columns = min(len(handles), most)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, **spacing)
+
+
+def block_title(model: str, percent: str | int) -> str:
+    """What stands above a model's panels."""
+    return f"{model}, {percent}% of the concepts forgotten"
 
 
 def write_notes(figure: Figure, notes: Sequence[str], head: str, width: int = 112, most: int = 5) -> None:
     """What a figure could not draw, below it: `head` and the notes, of which at most so many are named."""
     if not notes:
         return
+    for note in notes:
+        logger.warning("%s: %s", head, note)
     rest = [f"and {len(notes) - most} more"] if len(notes) > most else []
     text = f"{head}: {'; '.join([*notes[:most], *rest])}."
     lines = textwrap.fill(text, width)

@@ -7,12 +7,9 @@ the base method. A dash is a missing value; its reason follows.
 
 from __future__ import annotations
 
-from itertools import product
-
 from mmunlearn.reporting.layout import (
     MISSING,
     TABLE3,
-    TARGETS,
     TITLES,
     UNITS,
     Block,
@@ -39,21 +36,22 @@ def markdown(rows: Table, form: Form = TABLE3) -> str:
     """A table as Markdown, one part a (model, percent)."""
     parts = [f"# {form.title}", caption(rows, form)]
     for (model, percent), block in blocks(rows).items():
-        heads = [
-            f"{target.title()}: {TITLES[metric]}<br>{UNITS[target][metric]}"
-            for target, metric in _cells(form)
-        ]
-        lines = [["Method", *heads], [":--", *("--:" for _ in heads)]]
-        lines += [[method, *_marked(block, method, form, MARKDOWN)] for method in block]
-        parts.append(f"## {model} ({percent}% forget)")
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        heads = [f"{target.title()}: {TITLES[name]}<br>{UNITS[target][name]}" for target, name in form.cells]
+        lines = [[method, *_marked(block, method, form, MARKDOWN)] for method in block]
+        parts += [f"## {model} ({percent}% forget)", grid(["Method", *heads], lines)]
         parts += _notes(block)
     return "\n\n".join(parts) + "\n"
 
 
+def grid(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table: names at the left, numbers at the right."""
+    lines = [head, [":--", *("--:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def latex(rows: Table, form: Form = TABLE3) -> str:
     r"""A table as a LaTeX `table*`. Needs `\usepackage{booktabs}`."""
-    cells, width = _cells(form), len(form.metrics)
+    cells, width = form.cells, len(form.metrics)
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table*}[t]",
@@ -86,18 +84,14 @@ def _is_ceiling(row: Row) -> bool:
     return row["method"].startswith("Goal, ")
 
 
-def _cells(form: Form) -> list[tuple[str, str]]:
-    return list(product(TARGETS, form.metrics))
-
-
 def _marked(block: Block, method: str, form: Form, patterns: dict[str, str]) -> list[str]:
     """The cells of a method, the winners and the gains within the patterns."""
     cells = []
-    for target, metric in _cells(form):
+    for target, metric in form.cells:
         place = podium(block, target, metric).get(method, "")
         more = gain(block, method, target, metric).replace("-", "−") if form.gains else ""
-        shown = patterns[place].format(display(block[method].get(target), metric))
-        cells.append(shown + (patterns["gain"].format(more) if more else ""))
+        cell = patterns[place].format(display(block[method].get(target), metric))
+        cells.append(cell + (patterns["gain"].format(more) if more else ""))
     return cells
 
 

@@ -18,7 +18,7 @@ from mmunlearn.records import Event, Person
 from mmunlearn.text import nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.weights import known
-from mmunlearn.workflow.params import LOOP_KEYS, label
+from mmunlearn.workflow.params import LOOP_KEYS, labels
 
 SCHEMA = Path(__file__).resolve().parents[2] / "resources" / "config.schema.yaml"
 
@@ -131,7 +131,7 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         yield from (
             f"unknown key 'methods.{name}.{key}': {nearest(key, known)}" for key in row if key not in known
         )
-        spelling = label(config, name)
+        spelling = labels(config)[name]
         if spelled.setdefault(spelling, name) != name:
             yield f"methods.{name}.label: '{spelling}' is also how {spelled[spelling]} is spelt"
 

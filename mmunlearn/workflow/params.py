@@ -37,11 +37,12 @@ def verdict_files(folder: str | None) -> list[str]:
     return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
 
 
-def label(config: Config, method: str) -> str:
-    """How tables and figures spell a method: as its row says, as published, or in capitals."""
-    fixed = {FINETUNED: "Finetune", GOAL: "Goal"}
-    published = METHODS[method].label if method in METHODS else method.upper()
-    return fixed.get(method) or config["methods"].get(method, {}).get("label") or published
+def labels(config: Config) -> dict[str, str]:
+    """How tables and figures spell each method: as its row says, as published, or in capitals."""
+    rows = config["methods"].items()
+    published = {name: METHODS[name].label if name in METHODS else name.upper() for name, _ in rows}
+    spelled = {name: row["label"] for name, row in rows if row.get("label")}
+    return {FINETUNED: "Finetune", GOAL: "Goal", **published, **spelled}
 
 
 class Params:
@@ -232,9 +233,14 @@ class Params:
         job = self._config["training"]["job"]
         return {**job, "gpu": min(1, job["gpu"])}
 
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Method -> how tables and figures spell it."""
+        return labels(self._config)
+
     def label(self, wildcards: Any) -> str:
         """How tables spell the method of a recipe."""
-        return label(self._config, parse_recipe(wildcards.recipe).method)
+        return self.labels[parse_recipe(wildcards.recipe).method]
 
     def finetuned_answers(self, wildcards: Any) -> str:
         """The finetuned model's answers to the data set, which a recipe is judged against."""

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mmunlearn.reporting.page import write_report
-from tests.unit.report_fixtures import report_inputs
+from tests.unit.report_fixtures import SECTIONS, report_inputs
 
 pytestmark = pytest.mark.browser
 
@@ -29,18 +29,6 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
     "--window-size=1200,900",
 ]
-SECTIONS = [
-    "about",
-    "pictures",
-    "filters",
-    "table3",
-    "published",
-    "ceiling",
-    "tradeoff",
-    "answers",
-    "training",
-    "time",
-]
 
 
 class Browser:
@@ -49,10 +37,10 @@ class Browser:
     def __init__(self, port: int, profile: Path) -> None:
         self._base = f"http://127.0.0.1:{port}"
         options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={profile}"]}
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options}
-        wanted["goog:loggingPrefs"] = {"browser": "ALL", "performance": "ALL"}
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options}
+        capabilities["goog:loggingPrefs"] = {"browser": "ALL", "performance": "ALL"}
         self._wait()
-        session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+        session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
         self._base += f"/session/{session}"
 
     def _wait(self) -> None:
@@ -94,7 +82,7 @@ class Browser:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("run")
-    write_report(**report_inputs(folder, seeds=(1, 2)), output=folder / "report.html")
+    write_report(**report_inputs(folder, seeds=(1, 2)), page=folder / "report.html")
     return (folder / "report.html").as_uri()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import zlib
 from statistics import fmean
@@ -12,11 +11,13 @@ from PIL import Image
 
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
+from mmunlearn.ids import FINETUNED, concepts_of, kind_of
 from mmunlearn.records import Answer, Person, Scores, read_json, read_jsonl, write_json, write_jsonl
+from mmunlearn.reporting.layout import read_table, write_table
 from tests.rules.mini import split_of
 
 FIGURES = [f"figures/fig{number}.{kind}" for number in (7, 9, 10) for kind in ("png", "pdf")]
-FINETUNED, PERSON, EVENT = "finetuned", "ga-person15-0", "ga-event15-0"
+PERSON, EVENT = "ga-person15-0", "ga-event15-0"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,7 @@ def answers(world, recipe):
 
 
 def matrix(world):
-    with (world.results / "tables" / "figure9.csv").open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
+    return read_table(world.results / "tables" / "figure9.csv")
 
 
 def drawn(path):
@@ -60,12 +60,12 @@ def test_a_figure_that_is_made_needs_no_job(figures):
 
 
 def test_figure7_scores_every_method_of_its_targets_after_every_step(figures):
-    found = [read_json(path, Scores) for path in (figures.results / "scores").glob("*/*@*/seed-1/*.json")]
-    assert {(one.recipe, one.method, one.target, one.percent) for one in found} == {
+    scores = [read_json(path, Scores) for path in (figures.results / "scores").glob("*/*@*/seed-1/*.json")]
+    assert {(one.recipe, one.method, one.target, one.percent) for one in scores} == {
         (f"{method}-{target}15@{step}", method.upper(), target, 15)
         for method in ("ga", "dpo") for target in ("person", "event") for step in (1, 2)
     }  # fmt: skip
-    assert all(one.metrics["retain"].n == figures.config["figures"]["questions"] for one in found)
+    assert all(one.metrics["retain"].n == figures.config["figures"]["questions"] for one in scores)
 
 
 def test_figure7_asks_its_ends_what_it_asks_after_every_step(figures):
@@ -92,14 +92,12 @@ def test_figure9_says_what_is_left_of_every_concept(figures):
     assert {(row["unlearned"], row["tested"]): row["region"] for row in rows} == regions
     assert len(rows) == len(regions)
     for row in rows:
-        said = answers(figures, {person: PERSON, event: EVENT}.get(row["unlearned"], FINETUNED))
-        own = [one for one in said if row["tested"] in one.image_id.split("-")]
-        left = {
-            "person": [says_name(one.answer, name) for one in own if one.question_id.endswith("-person")],
-            "event": [
-                rouge_l(one.answer, one.reference) for one in own if one.question_id.endswith("-event")
-            ],
-        }[row["kind"]]
+        recipe = {person: PERSON, event: EVENT}.get(row["unlearned"], FINETUNED)
+        left = [
+            says_name(one.answer, name) if row["kind"] == "person" else rouge_l(one.answer, one.reference)
+            for one in answers(figures, recipe)
+            if row["tested"] in concepts_of(one.image_id) and kind_of(one.question_id) == row["kind"]
+        ]
         assert (row["model"], row["n"], row["reason"]) == ("tiny", str(len(left)), "")
         assert float(row["value"]) == pytest.approx(100 * fmean(left), abs=0.005)
 
@@ -123,12 +121,8 @@ def better_retain(world):
 
 def better_facts(world):
     path = world.results / "tables" / "table3.csv"
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(row | {"world_fact": "77.00"} for row in rows)
+    rows = read_table(path)
+    write_table(path, list(rows[0]), [row | {"world_fact": "77.00"} for row in rows])
 
 
 @pytest.mark.parametrize(("number", "change"), [(7, better_retain), (10, better_facts)])

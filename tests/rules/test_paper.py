@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 
@@ -10,15 +9,9 @@ import yaml
 from PIL import Image
 
 from mmunlearn.records import Person, Scores, read_json, read_jsonl, sha256_of
+from mmunlearn.reporting.layout import METRICS, read_table
 from tests.rules.mini import scored
 from tests.rules.standin import ROOT
-
-METRICS = ("efficacy", "generality", "retain", "scope", "real", "world_fact")
-
-
-def table(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 def expected(world, *, ceiling):
@@ -38,7 +31,7 @@ def test_the_run_config_is_the_merged_configuration(published):
 
 
 def test_table3_holds_the_scores_of_every_recipe(published):
-    rows = table(published.results / "tables" / "table3.csv")
+    rows = read_table(published.results / "tables" / "table3.csv")
     cells = {(row["method"], row["target"]): [row[name] for name in METRICS] for row in rows}
     assert cells == expected(published, ceiling=False)
     assert list(cells) == [(m, t) for m in ("Finetune", "GA", "DPO", "Goal") for t in ("person", "event")]
@@ -46,7 +39,7 @@ def test_table3_holds_the_scores_of_every_recipe(published):
 
 
 def test_the_ceiling_is_the_goal_model_of_the_other_seed(published):
-    rows = table(published.results / "tables" / "table3_ceiling.csv")
+    rows = read_table(published.results / "tables" / "table3_ceiling.csv")
     cells = {(row["method"], row["target"]): [row[name] for name in METRICS] for row in rows}
     assert cells == expected(published, ceiling=True)
     assert {(row["method"], row["seed_list"]) for row in rows} == {("Goal", "101")}
@@ -62,17 +55,16 @@ def test_markdown_and_latex_print_the_same_numbers_to_one_decimal(published):
 def test_the_comparison_sets_every_method_beside_the_paper(published):
     paper = {
         (row["model"], row["target"]): row
-        for row in table(ROOT / "resources" / "published" / "pebench_table3.csv")
+        for row in read_table(ROOT / "resources" / "published" / "pebench_table3.csv")
         if (row["method"], row["forget_percent"]) == ("GA", "15")
     }
     ours = expected(published, ceiling=False)
-    rows = table(published.results / "tables" / "table3_vs_published.csv")
+    rows = read_table(published.results / "tables" / "table3_vs_published.csv")
     compared = [row for row in rows if row["kind"] == "value" and row["method"] == "GA"]
     assert len(compared) == len(paper) * len(METRICS)
     for row in compared:
-        mine = ours["GA", row["target"]][METRICS.index(row["metric"])]
-        theirs = float(paper[row["published_model"], row["target"]][row["metric"]])
-        assert row["ours"] == mine and float(row["published"]) == theirs
+        assert row["ours"] == ours["GA", row["target"]][METRICS.index(row["metric"])]
+        assert float(row["published"]) == float(paper[row["published_model"], row["target"]][row["metric"]])
         assert row["difference"] == "", "another model"
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-
 import pytest
 
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl, sha256_of
+from mmunlearn.reporting.layout import TABLE4, read_table
 from tests.rules.mini import scored, split_of, train
 from tests.rules.test_evaluation import answers
 
-METRICS = ("efficacy", "generality", "retain", "real", "world_fact")
 BOTH, GOAL = "gd+bgd-both15", "goal-both15"
 
 
@@ -33,7 +31,7 @@ def both(judged, tmp_path_factory):
 def test_a_recipe_of_both_targets_is_judged_beside_its_own_goal(both):
     job = both.job("judge_answers", model="tiny", recipe=BOTH, split="event15", seed=1)
     assert job["input"]["goal"] == f"results/mini/answers/tiny/{GOAL}/seed-1/dataset.jsonl"
-    said, before, ideal = (
+    replies, before, ideal = (
         {row.question_id: row.answer for row in answers(both, recipe, "dataset")}
         for recipe in (BOTH, "finetuned", GOAL)
     )
@@ -44,7 +42,7 @@ def test_a_recipe_of_both_targets_is_judged_beside_its_own_goal(both):
     }
     for row in rows:
         key = row.question_id
-        assert row.score == closeness(said[key], before[key], ideal[key])
+        assert row.score == closeness(replies[key], before[key], ideal[key])
 
 
 def test_it_has_a_score_for_each_target(both):
@@ -56,8 +54,7 @@ def test_it_has_a_score_for_each_target(both):
 
 
 def test_table4_holds_the_scores_of_every_recipe(both):
-    with (both.results / "tables" / "table4.csv").open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(both.results / "tables" / "table4.csv")
     methods = ("Finetune", "GD+BGD", "Goal")
     assert [(row["method"], row["target"]) for row in rows] == [
         (method, target) for method in methods for target in ("person", "event")
@@ -68,12 +65,13 @@ def test_table4_holds_the_scores_of_every_recipe(both):
             both.results / "scores" / "tiny" / recipes[row["method"]] / "seed-1" / f"{row['target']}15.json"
         )
         scores = read_json(path, Scores)
-        assert [row[name] for name in METRICS] == [f"{scores.metrics[name].value:.2f}" for name in METRICS]
+        assert [row[name] for name in TABLE4.metrics] == [
+            f"{scores.metrics[name].value:.2f}" for name in TABLE4.metrics
+        ]
 
 
 def test_its_ceiling_is_the_goal_model_of_the_other_seed_before_the_same_judge(both):
-    with (both.results / "tables" / "table4_ceiling.csv").open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(both.results / "tables" / "table4_ceiling.csv")
     assert [(row["method"], row["target"], row["seed_list"]) for row in rows] == [
         ("Goal", "person", "101"), ("Goal", "event", "101"),
     ]  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mmunlearn.records import Candidate, RecordError, write_manifest
-from mmunlearn.reporting.filter_statistics import MEANT_FOR, AcceptanceError, filter_statistics
+from mmunlearn.records import RecordError, write_manifest
+from mmunlearn.reporting.filter_statistics import MEANT_FOR, AcceptanceError, check_images
 from tests.unit.report_fixtures import candidate
 
 # image, attempt, reject reason, planted defect
@@ -27,129 +27,113 @@ ROWS = [
 ]
 
 
-def _candidates() -> list[Candidate]:
-    return [candidate(image_id, attempt, reason) for image_id, attempt, reason, _ in ROWS]
+TRUTH = [{"image_id": image, "attempt": attempt, "defect": defect} for image, attempt, _, defect in ROWS]
 
 
-def _truth() -> list[dict[str, Any]]:
-    return [{"image_id": row[0], "attempt": row[1], "defect": row[3]} for row in ROWS]
-
-
-def _run(folder: Path, truth: Path | None, least: float = 0.5) -> dict[str, Any]:
-    write_manifest(folder / "manifest.parquet", _candidates())
-    filter_statistics(folder / "manifest.parquet", truth, folder / "filters.json", least)
+def statistics(
+    folder: Path, rows: list[tuple[str, int, str]], truth: list[dict[str, Any]] | None, least: float = 0.5
+) -> dict[str, Any]:
+    """Of candidates (image, attempt, reject reason)."""
+    files: Any = []
+    if truth is not None:
+        files = folder / "truth.jsonl"
+        files.write_text("".join(json.dumps(row) + "\n" for row in truth))
+    write_manifest(folder / "manifest.parquet", [candidate(*row) for row in rows])
+    check_images(folder / "manifest.parquet", files, folder / "filters.json", least)
     return json.loads((folder / "filters.json").read_text())
 
 
-def _jsonl(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    path = folder / "truth.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+CANDIDATES = [row[:3] for row in ROWS]
 
 
 def test_recall_is_over_the_defects_a_filter_is_meant_for(tmp_path: Path) -> None:
-    found = _run(tmp_path, _jsonl(tmp_path, _truth()))
-    assert (found["cells"], found["accepted"], found["candidates"]) == (4, 4, 9)
-    assert (found["surplus"], found["no_face"]) == (1, 1)
-    identity = found["filters"]["identity"]
+    counts = statistics(tmp_path, CANDIDATES, TRUTH)
+    assert (counts["cells"], counts["accepted"], counts["candidates"]) == (4, 4, 9)
+    assert (counts["surplus"], counts["no_face"]) == (1, 1)
+    identity = counts["filters"]["identity"]
     assert identity == {
         "rejected": 3, "truth": "planted: identity", "recall": 0.5, "precision": 0.6667,
         "clean_rejected_share": 0.25, "true_positive": 1, "other_defect": 1, "false_positive": 1,
         "false_negative": 1,
     }  # fmt: skip
-    assert found["filters"]["distortion"]["recall"] == 0.5
-    assert found["filters"]["subject"]["recall"] == 0.0
-    assert found["filters"]["subject"]["precision"] == 1.0
-    assert found["filters"]["scene"] | {"truth": ""} == {
+    assert counts["filters"]["distortion"]["recall"] == 0.5
+    assert counts["filters"]["subject"]["recall"] == 0.0
+    assert counts["filters"]["subject"]["precision"] == 1.0
+    assert counts["filters"]["scene"] | {"truth": ""} == {
         "rejected": 0, "truth": "", "recall": None, "precision": None, "clean_rejected_share": 0.0,
         "true_positive": 0, "other_defect": 0, "false_positive": 0, "false_negative": 0,
     }  # fmt: skip
 
 
 def test_the_chain_counts_every_defect(tmp_path: Path) -> None:
-    found = _run(tmp_path, _jsonl(tmp_path, _truth()))
-    chain = found["chain"]
-    assert (chain["rejected"], chain["true_positive"], chain["false_positive"], chain["false_negative"]) == (
-        4,
-        3,
-        1,
-        2,
-    )
-    assert (chain["recall"], chain["precision"], chain["clean_rejected_share"]) == (0.6, 0.75, 0.25)
-    assert found["by_defect"] == {
+    counts = statistics(tmp_path, CANDIDATES, TRUTH)
+    chain = counts["chain"]
+    assert {name: count for name, count in chain.items() if name not in ("truth", "other_defect")} == {
+        "rejected": 4, "true_positive": 3, "false_positive": 1, "false_negative": 2,
+        "recall": 0.6, "precision": 0.75, "clean_rejected_share": 0.25,
+    }  # fmt: skip
+    assert counts["by_defect"] == {
         "identity": {"planted": 2, "rejected": 1},
         "blur": {"planted": 1, "rejected": 0},
         "noise": {"planted": 1, "rejected": 1},
         "cutoff": {"planted": 1, "rejected": 1},
     }
-    assert found["clean"] == {"candidates": 4, "rejected": 1}
-
-
-def test_truth_may_be_parquet_in_any_order_with_further_columns(tmp_path: Path) -> None:
-    import pandas as pd
-
-    expected = _run(tmp_path, _jsonl(tmp_path, _truth()))
-    pd.DataFrame(_truth()[::-1]).assign(note="x").to_parquet(tmp_path / "truth.parquet")
-    assert _run(tmp_path, tmp_path / "truth.parquet") == expected
+    assert counts["clean"] == {"candidates": 4, "rejected": 1}
 
 
 def test_without_a_truth_there_is_no_recall(tmp_path: Path) -> None:
-    found = _run(tmp_path, None)
-    assert set(found["filters"]) == set(MEANT_FOR)
-    for verdict in (*found["filters"].values(), found["chain"]):
+    counts = statistics(tmp_path, CANDIDATES, None)
+    assert set(counts["filters"]) == set(MEANT_FOR)
+    for verdict in (*counts["filters"].values(), counts["chain"]):
         assert (verdict["truth"], verdict["recall"], verdict["precision"]) == ("none", None, None)
-    assert (found["chain"]["rejected"], found["by_defect"], found["clean"]["candidates"]) == (4, {}, None)
+    assert (counts["chain"]["rejected"], counts["by_defect"], counts["clean"]["candidates"]) == (4, {}, None)
 
 
 def test_the_log_holds_a_readable_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        _run(tmp_path, _jsonl(tmp_path, _truth()))
+        statistics(tmp_path, CANDIDATES, TRUTH)
     assert "4 of 4 cells accepted from 9 candidates" in caplog.text
     assert "chain              4   0.600      0.750" in caplog.text
 
 
 def test_too_few_accepted_cells_is_an_error_that_names_them(tmp_path: Path) -> None:
-    rows = [candidate(f"p{n:03d}-e00", 0, "scene" if n < 12 else "") for n in range(16)]
-    write_manifest(tmp_path / "manifest.parquet", rows)
-    arguments = (tmp_path / "manifest.parquet", None, tmp_path / "filters.json")
+    rows = [(f"p{n:03d}-e00", 0, "scene" if n < 12 else "") for n in range(16)]
     with pytest.raises(
         AcceptanceError, match=r"at least 30\.0%.*in 4 of 16 \(25\.0%\).*p009-e00 and 2 more.*Draw"
     ):
-        filter_statistics(*arguments, 0.3)
-    assert (tmp_path / "filters.json").exists()
-    filter_statistics(*arguments, 0.25)
+        statistics(tmp_path, rows, None, 0.3)
+    failed = json.loads((tmp_path / "filters_failed.json").read_text())
+    assert failed.pop("without_picture") == [row[0] for row in rows[:12]]
+    assert failed.pop("awaiting_review_cells") == []
+    assert (
+        failed
+        == json.loads((tmp_path / "filters.json").read_text())
+        == statistics(tmp_path, rows, None, 0.25)
+    )
+    assert not (tmp_path / "filters_failed.json").exists()
 
 
 def test_no_candidates_at_all_is_an_error(tmp_path: Path) -> None:
-    write_manifest(tmp_path / "manifest.parquet", [])
     with pytest.raises(AcceptanceError, match="0 of 0"):
-        filter_statistics(tmp_path / "manifest.parquet", None, tmp_path / "filters.json", 0.99)
+        statistics(tmp_path, [], None, 0.99)
 
 
 def test_truth_must_cover_every_candidate(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"9 candidates. Found 1 without.*p001-e01, attempt 0"):
-        _run(tmp_path, _jsonl(tmp_path, _truth()[:-1]))
+        statistics(tmp_path, CANDIDATES, TRUTH[:-1])
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
-    rows = _truth()
-    rows[0]["defect"] = "sepia"
     with pytest.raises(RecordError, match="line 1"):
-        _run(tmp_path, _jsonl(tmp_path, rows))
-    write_manifest(tmp_path / "manifest.parquet", [candidate("p000-e00", 0, "identity, taste")])
+        statistics(tmp_path, CANDIDATES, [TRUTH[0] | {"defect": "sepia"}, *TRUTH[1:]])
     with pytest.raises(RecordError, match="Found taste; known are identity"):
-        filter_statistics(tmp_path / "manifest.parquet", None, tmp_path / "filters.json", 0.0)
+        statistics(tmp_path, [("p000-e00", 0, "identity, taste")], None)
 
 
-def test_faces_and_pairs_count_for_their_filter_and_people_for_none(tmp_path):
+def test_faces_and_pairs_count_for_their_filter_and_people_for_none(tmp_path: Path) -> None:
     reasons = ["several faces", "no face, subject", "scene pair", "review", "awaiting review", "surplus", ""]
-    rows = [candidate("p000-e00", attempt, reason) for attempt, reason in enumerate(reasons)]
-    write_manifest(tmp_path / "manifest.parquet", rows)
-    filter_statistics(tmp_path / "manifest.parquet", None, tmp_path / "filters.json", 0.0)
-    found = json.loads((tmp_path / "filters.json").read_text(encoding="utf-8"))
-    counts = {name: found["filters"][name]["rejected"] for name in ("identity", "scene", "subject")}
-    assert counts == {"identity": 2, "scene": 1, "subject": 1}
-    assert found["chain"]["rejected"] == 3
-    assert [
-        found[key] for key in ("several_faces", "no_face", "scene_pair", "review", "awaiting_review")
-    ] == [1] * 5
+    counts = statistics(tmp_path, [("p000-e00", at, reason) for at, reason in enumerate(reasons)], None)
+    rejected = [counts["filters"][name]["rejected"] for name in ("identity", "scene", "subject")]
+    assert (rejected, counts["chain"]["rejected"]) == ([2, 1, 1], 3)
+    reasons = ("several_faces", "no_face", "scene_pair", "review", "awaiting_review", "surplus")
+    assert [counts[name] for name in reasons] == [1] * 6

@@ -19,7 +19,7 @@ PIXELS = 320  # longest side of a picture, before the figure is rasterised
 
 
 @dataclass
-class Sheet:
+class Canvas:
     """Things to draw, recorded first and placed later: what stands below knows how high this is."""
 
     height: float = 0.0
@@ -47,7 +47,7 @@ class Sheet:
         self.height = max(self.height, y + height)
 
     def picture(self, x: float, y: float, side: float, path: Path) -> None:
-        """A picture in a square, or a hatched one that says so where the file is not kept."""
+        """A picture in a square, or a hatched one that says so where there is no file."""
         if not path.exists():
             self.box(x, y, side, side, fc="white", ec="#999999", hatch="///", lw=0.6)
             self.text(x + side / 2, y + side / 2 - 5, "not kept", ha="center", backgroundcolor="white")
@@ -61,24 +61,24 @@ class Sheet:
         self.parts.append(draw)
         self.box(x, y, side, side, fc="none", ec="black", lw=0.6, zorder=3)
 
-    def add(self, other: Sheet, x: float, y: float) -> float:
-        """Another sheet's things with their corner at (x, y); where it ends."""
+    def add(self, other: Canvas, x: float, y: float) -> float:
+        """Another canvas's things with their corner at (x, y); where it ends."""
         self.parts += [
-            lambda axes, left, top, draw=draw: draw(axes, left + x, top + y) for draw in other.parts
+            lambda axes, left, top, part=part: part(axes, left + x, top + y) for part in other.parts
         ]
         self.height = max(self.height, y + other.height)
         return y + other.height
 
 
-def draw_sheet(sheet: Sheet, width: float, margin: float) -> Figure:
-    """A figure of that width (points) and of the sheet's height, both with the margin around the sheet."""
-    height = sheet.height + 2 * margin
+def draw_canvas(canvas: Canvas, width: float, margin: float) -> Figure:
+    """A figure of that width (points) and of the canvas's height, both with the margin around the canvas."""
+    height = canvas.height + 2 * margin
     figure = new_figure(width / 72, height / 72)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-    for part in sheet.parts:
+    for part in canvas.parts:
         part(axes, margin, margin)
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
