@@ -1,82 +1,16 @@
-"""The report in a real browser: no error, no request, nothing cut off, in light, dark and on a phone.
-
-Chromium is driven through chromedriver's own HTTP interface (W3C WebDriver), so no further library is needed.
-"""
+"""The report in a real browser: no error, no request, nothing cut off, in light, dark and on a phone."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mmunlearn.reporting.page import write_report
+from tests.browser.chromium import Browser
 from tests.unit.report_fixtures import SECTIONS, report_inputs
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMEDRIVER = shutil.which("chromedriver")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
-    "--window-size=1200,900",
-]
-
-
-class Browser:
-    """One WebDriver session."""
-
-    def __init__(self, port: int, profile: Path) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-        options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={profile}"]}
-        capabilities = {"browserName": "chrome", "goog:chromeOptions": options}
-        capabilities["goog:loggingPrefs"] = {"browser": "ALL", "performance": "ALL"}
-        self._wait()
-        session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
-        self._base += f"/session/{session}"
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                self.call("GET", "/status")
-                return
-            except OSError:
-                time.sleep(0.1)
-        pytest.fail(
-            "asked chromedriver for its status; found no answer in 30 s; run `chromedriver --version`"
-        )
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._base + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def command(self, name: str, **params: Any) -> Any:
-        """A command of the Chrome DevTools protocol."""
-        return self.call("POST", "/goog/cdp/execute", {"cmd": name, "params": params})
-
-    def run(self, script: str) -> Any:
-        return self.call("POST", "/execute/sync", {"script": f"return {script}", "args": []})
-
-    def log(self, kind: str) -> list[dict[str, Any]]:
-        return self.call("POST", "/se/log", {"type": kind})
-
-    def requests(self) -> list[str]:
-        """Addresses that were asked for since the last call, inlined ones left out."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        sent = [one["params"]["request"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-        return [one["url"] for one in sent if not one["url"].startswith("data:")]
 
 
 @pytest.fixture(scope="module")
@@ -86,35 +20,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "report.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip(f"needs Chromium and chromedriver on PATH; found {CHROMIUM} and {CHROMEDRIVER}")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    driver = subprocess.Popen(
-        [CHROMEDRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        session = Browser(port, tmp_path_factory.mktemp("profile"))
-        yield session
-        session.call("DELETE", "")
-    finally:
-        driver.terminate()
-        driver.wait(timeout=30)
-
-
 def _open(browser: Browser, page: str, width: int = 1200, scheme: str = "light") -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.command("Emulation.setEmulatedMedia", features=features)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.command("Emulation.setDeviceMetricsOverride", **size)
-    browser.call("POST", "/url", {"url": page})
+    browser.resize(width)
+    browser.open(page)
 
 
 def test_no_console_message_and_no_request_but_the_page(browser: Browser, page: str) -> None:
-    browser.log("browser")
-    browser.requests()
     _open(browser, page)
     assert browser.run("Array.from(document.images).every(i => i.complete && i.naturalWidth > 0)")
     assert browser.log("browser") == []
@@ -124,7 +37,6 @@ def test_no_console_message_and_no_request_but_the_page(browser: Browser, page: 
 def test_the_watch_on_requests_and_console_sees_what_it_should(browser: Browser, tmp_path: Path) -> None:
     faulty = tmp_path / "faulty.html"
     faulty.write_text("<!doctype html><img src='absent.png' alt=''><script>console.error('x')</script>")
-    browser.requests()
     _open(browser, faulty.as_uri())
     assert len(browser.log("browser")) >= 1
     assert len(browser.requests()) == 2

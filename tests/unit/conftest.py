@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.tiny import load_tiny, write_checkpoint
+from tests.unit.file_sets import ColourClip, write_collection
 
 settings.register_profile("shared machine", deadline=None, derandomize=True)
 settings.load_profile("shared machine")
@@ -16,6 +17,14 @@ settings.load_profile("shared machine")
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("tiny-llava"))
+
+
+@pytest.fixture
+def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the backend `files` reads, with a CLIP that knows colours alone."""
+    monkeypatch.setattr("mmunlearn.dataset.files.load_clip", lambda *_: ColourClip())
+    monkeypatch.setattr(ColourClip, "embedded", 0)
+    return write_collection(tmp_path)
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from PIL import Image
 
 from mmunlearn.dataset import files
 from mmunlearn.dataset.reference_sets import build_reference_set
-from mmunlearn.records import Event, SuiteQuestion, read_jsonl, write_jsonl
+from mmunlearn.ids import event_id
+from mmunlearn.records import POPE_SUBSETS, Event, SuiteQuestion, read_jsonl, write_jsonl
 
 QUESTIONS = {"person": "Who is this?", "event": "What is happening?"}
 ANSWERS = {"person": "This is {name}.", "event": "{description}"}
 COLOURS = {"red": (250, 5, 5), "green": (5, 250, 5), "blue": (5, 5, 250)}
-SUBSETS = ("random", "popular", "adversarial")
 COCO = [f"COCO_val2014_{number:012d}.jpg" for number in (9, 42, 7, 300)]
 
 
@@ -83,13 +83,13 @@ def write_collection(folder: Path) -> Path:
         for i in range(3):
             store(folder / "events" / f"{i}-{name}.png", encoded(shade(name, 20 * i + 5)))
     (folder / "events" / "0-red.txt").write_text(" A red\n thing. ")
-    for subset in SUBSETS:
+    for subset in POPE_SUBSETS:
         store(folder / "pope" / f"coco_pope_{subset}.json", ("\n".join(pope_lines(subset)) + "\n").encode())
     for i, image in enumerate(COCO):
         store(folder / "coco" / image, encoded((i, i, i), (64, 48), "JPEG"))
     store(folder / "clip" / "weights", b"weights")
     events = [
-        Event(event_id=f"e{i:02d}", theme="t", description=f"A {name} event.")
+        Event(event_id=event_id(i), theme="t", description=f"A {name} event.")
         for i, name in enumerate(COLOURS)
     ]
     write_jsonl(folder / "events.jsonl", events)

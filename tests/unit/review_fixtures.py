@@ -12,47 +12,39 @@ from PIL import Image
 
 from mmunlearn.records import Candidate, Event, Person, sha256_of, write_jsonl, write_manifest
 from mmunlearn.verdicts import COLUMNS
+from tests.unit import rows
 
 NAMES = ("Mira Okafor", "Tomas Lindqvist", "Aiko Brennan")
 THEMES = ("Sailing regatta", "Winter market", "Rooftop concert")
 
 
-def person(number: int, **changed: Any) -> Person:
-    values = {"person_id": f"p{number:03d}", "name": NAMES[number], "age": 30 + number, "gender": "woman",
-              "job": "baker", "birthplace": "Oslo", "appearance": "Red hair and a scar."}  # fmt: skip
-    return Person(**(values | changed))
+def person(number: int, **changes: Any) -> Person:
+    return rows.person(number, **{"name": NAMES[number]} | changes)
 
 
-def event(number: int, **changed: Any) -> Event:
+def event(number: int, **changes: Any) -> Event:
     theme = THEMES[number]
-    return Event(
-        **({"event_id": f"e{number:02d}", "theme": theme, "description": f"A {theme.lower()}."} | changed)
-    )
+    return rows.event(number, **{"theme": theme, "description": f"A {theme.lower()}."} | changes)
 
 
 def candidate(folder: Path, image_id: str, attempt: int = 0, reason: str = "", size: int = 48) -> Candidate:
-    """A row of the manifest with its own picture; accepted where the reason is empty."""
+    """A row of the manifest whose picture lies in the folder; accepted where the reason is empty."""
     path = folder / "pictures" / f"{image_id}-{attempt}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = sum(map(ord, f"{image_id}{attempt}"))
     Image.new("RGB", (size, size), (mark * 37 % 256, mark * 91 % 256, attempt * 20)).save(path)
-    return Candidate(
-        image_id=image_id, person_id=image_id[:4], event_id=image_id[5:], attempt=attempt, seed=attempt,
-        guidance_scale=3.5, prompt="a picture", path=str(path), sha256=sha256_of(path), generator="pocket",
-        identity_l2=0.3, scene_cosine=0.7, subject_cosine=0.9, distortion=71.5, aesthetic=6.8,
-        accepted=not reason, reject_reason=reason, faces=1, scene_pair=None,
-    )  # fmt: skip
+    return rows.candidate(image_id, attempt, reason, path=str(path), sha256=sha256_of(path))
 
 
-def write_world(folder: Path, *rows: Candidate, people: int = 3, **changed: Any) -> dict[str, Path]:
-    """Write people, events and manifest (all cells accepted, unless rows are given); their paths by name.
+def write_world(folder: Path, *candidates: Candidate, people: int = 3, **changes: Any) -> dict[str, Path]:
+    """Write people, events and manifest (all cells accepted, unless candidates are given); their paths by name.
 
     Args:
-        changed: fields of the first person.
+        changes: fields of the first person.
     """
-    rows = rows or tuple(candidate(folder, f"p{p:03d}-e{e:02d}") for p in range(people) for e in range(3))
-    write_manifest(folder / "manifest.parquet", rows)
-    write_jsonl(folder / "people.jsonl", [person(0, **changed), *(person(n) for n in range(1, people))])
+    cells = (f"p{p:03d}-e{e:02d}" for p in range(people) for e in range(3))
+    write_manifest(folder / "manifest.parquet", candidates or [candidate(folder, cell) for cell in cells])
+    write_jsonl(folder / "people.jsonl", [person(0, **changes), *(person(n) for n in range(1, people))])
     write_jsonl(folder / "events.jsonl", [event(n) for n in range(3)])
     return {name: next(folder.glob(f"{name}.*")) for name in ("manifest", "people", "events")}
 

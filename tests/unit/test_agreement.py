@@ -30,7 +30,7 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "manifest.parquet"
 
 
-def said(manifest: Path, reviewer: str, words: dict[int, str], **changed: str) -> Path:
+def judged(manifest: Path, reviewer: str, words: dict[int, str], **changed: str) -> Path:
     rows = read_manifest(manifest)
     verdicts = [
         {"kind": "sample", "item": audit_item(rows[n]), "digest": rows[n].sha256, "verdict": word,
@@ -73,39 +73,31 @@ def rates(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def test_each_reviewer_and_all_of_them_are_compared_with_the_filters(manifest):
-    rows = compared(manifest, said(manifest, "Ada", ADA), said(manifest, "Bo", BO))
-    ada, bo, everyone = (
-        rows[name, "sample", "any filter"] for name in ("reviewer Ada", "reviewer Bo", "all reviewers")
-    )
+    rows = compared(manifest, judged(manifest, "Ada", ADA), judged(manifest, "Bo", BO))
+    names = ("reviewer Ada", "reviewer Bo", "all reviewers")
+    ada, bo, together = (rows[name, "sample", "any filter"] for name in names)
     assert counts(ada) == (8, 4, 3, 3, 1, 1, 3)
     assert rates(ada) == ("75.00", "30.06", "95.44", "75.00")
     assert counts(bo) == (3, 1, 0, 0, 1, 1, 1)
     assert rates(bo) == ("0.00", "0.00", "79.35", "0.00")
-    assert counts(everyone) == (9, 5, 3, 3, 1, 2, 3), "bad is what anyone rejects"
-    assert rates(everyone)[0] == "60.00"
+    assert counts(together) == (9, 5, 3, 3, 1, 2, 3), "bad is what anyone rejects"
+    assert rates(together)[0] == "60.00"
 
 
 def test_pictures_count_for_all_reviewers_when_enough_have_judged_them(manifest):
-    rows = compared(manifest, said(manifest, "Ada", ADA), said(manifest, "Bo", BO), reviewers=2)
+    rows = compared(manifest, judged(manifest, "Ada", ADA), judged(manifest, "Bo", BO), reviewers=2)
     assert counts(rows["all reviewers", "sample", "any filter"]) == (2, 2, 1, 1, 0, 1, 0)
-    rows = compared(manifest, said(manifest, "Ada", ADA), reviewers=3)
+    rows = compared(manifest, judged(manifest, "Ada", ADA), reviewers=3)
     none = rows["all reviewers", "sample", "any filter"]
     assert none["reason"] == "no picture of the sample has been judged by 3 people yet"
     assert not any(none[name] for name in (*COUNTS, *RATES))
 
 
 def test_each_filter_is_compared_on_its_own(manifest):
-    rows = compared(manifest, said(manifest, "Ada", ADA))
+    rows = compared(manifest, judged(manifest, "Ada", ADA))
     by_filter = {name: row for (judge, _, name), row in rows.items() if judge == "reviewer Ada"}
-    assert list(by_filter) == [
-        "any filter",
-        "identity",
-        "scene",
-        "subject",
-        "distortion",
-        "aesthetic",
-        "scene pair",
-    ]
+    names = ["any filter", "identity", "scene", "subject", "distortion", "aesthetic", "scene pair"]
+    assert list(by_filter) == names
     assert counts(by_filter["identity"])[3:] == (2, 0, 2, 4), "no face is the identity filter's refusal"
     assert counts(by_filter["aesthetic"])[3:] == (1, 0, 3, 4)
     assert counts(by_filter["scene pair"])[3:] == (0, 1, 4, 3)
@@ -133,9 +125,8 @@ def test_without_verdicts_and_truth_every_number_is_empty_with_a_reason(manifest
 
 
 def test_nothing_rejected_gives_no_recall(manifest):
-    row = compared(manifest, said(manifest, "Ada", dict.fromkeys((0, 8), "accept")))[
-        "reviewer Ada", "sample", "any filter"
-    ]
+    rows = compared(manifest, judged(manifest, "Ada", dict.fromkeys((0, 8), "accept")))
+    row = rows["reviewer Ada", "sample", "any filter"]
     assert (row["recall_percent"], row["recall_low"], row["flagged_of_rejected"]) == ("", "", "")
     assert row["reason"] == "recall: nothing was rejected"
     assert (row["precision_percent"], row["false_positive"], row["true_negative"]) == ("0.00", "1", "1")
@@ -145,17 +136,17 @@ def test_verdicts_on_other_pictures_or_of_another_kind_do_not_count(manifest):
     page = manifest.parent / "out" / "page.html"
     rows = compared(
         manifest,
-        said(manifest, "Ada", {0: "reject"}),
-        said(manifest, "Ada", {1: "reject", 2: "accept"}, digest="0" * 64),
-        said(manifest, "Ada", {3: "reject"}, item="p777-e00-a00"),
-        said(manifest, "Ada", {4: "reject"}, kind="picture", item="p000-e04"),
+        judged(manifest, "Ada", {0: "reject"}),
+        judged(manifest, "Ada", {1: "reject", 2: "accept"}, digest="0" * 64),
+        judged(manifest, "Ada", {3: "reject"}, item="p777-e00-a00"),
+        judged(manifest, "Ada", {4: "reject"}, kind="picture", item="p000-e04"),
     )
     assert counts(rows["reviewer Ada", "sample", "any filter"]) == (1, 1, 1, 1, 0, 0, 0)
     assert "3 verdicts on pictures that are no longer in the" in Page(page).text
 
 
 def test_the_page_shows_the_disagreements_and_the_published_number(manifest):
-    compared(manifest, said(manifest, "Ada", ADA), truth=planted(manifest, {8: "blur"}))
+    compared(manifest, judged(manifest, "Ada", ADA), truth=planted(manifest, {8: "blur"}))
     page = Page(manifest.parent / "out" / "page.html")
     assert "98" in page.text and "people, as published" in page.text
     assert "All reviewers: rejected, but not flagged (1)" in page.text and "judge: note 4" in page.text
@@ -177,7 +168,7 @@ def test_at_most_24_disagreements_are_shown_and_lost_pictures_leave_a_gap(tmp_pa
 
 def test_a_reviewers_name_breaks_neither_table_nor_page(manifest):
     name = "A|da <script>x</script>"
-    rows = compared(manifest, said(manifest, name, ADA, note="<script>y</script>"))
+    rows = compared(manifest, judged(manifest, name, ADA, note="<script>y</script>"))
     assert (f"reviewer {name}", "sample", "any filter") in rows
     text = (manifest.parent / "out" / "table.md").read_text()
     assert r"reviewer A\|da &lt;script>x&lt;/script>" in text

@@ -10,17 +10,13 @@ import pytest
 
 from mmunlearn.curation import curate
 from mmunlearn.curation.curate import check_people, name_problem
-from mmunlearn.records import Person, RecordError
+from mmunlearn.records import RecordError
 from mmunlearn.text import fold
 from tests.rules.standin import ROOT
+from tests.unit.rows import person
 
 MLUBENCH = ROOT.parent / "shared" / "mlubench" / "MLUBench.zip"
 OTHERS = ["Ada Lund", "José Diaz Peña"]
-
-
-def person(person_id: str, name: str) -> Person:
-    fields = {"age": 40, "gender": "woman", "job": "potter", "birthplace": "Fiji", "appearance": "a hat"}
-    return Person(person_id=person_id, name=name, **fields)
 
 
 @pytest.fixture
@@ -65,18 +61,18 @@ def test_a_fit_name_has_no_problem(made_up_entity, name):
         (["Ada Lund", "ada lund"], "name must be unique, but 'ada lund' occurs 2 times"),
         (
             ["Ada Lund", "Bo Berg", "Ada Lundqvist"],
-            "p0: the name 'Ada Lund' is part of 'Ada Lundqvist': rename",
+            "p000: the name 'Ada Lund' is part of 'Ada Lundqvist': rename",
         ),
-        (["Ada Lund", "Bo"], "p1: the name 'Bo' must have two words or more"),
+        (["Ada Lund", "Bo"], "p001: the name 'Bo' must have two words or more"),
         (
             ["Ada Lund", "Bo Zorblax"],
-            "p1: the name 'Bo Zorblax' holds 'zorblax', an entity of MLUBench: rename",
+            "p001: the name 'Bo Zorblax' holds 'zorblax', an entity of MLUBench: rename",
         ),
     ],
 )
 def test_people_with_an_unfit_name_are_refused(made_up_entity, names, message):
     with pytest.raises(RecordError, match=re.escape(message)):
-        check_people([person(f"p{index}", name) for index, name in enumerate(names)])
+        check_people([person(number, name=name) for number, name in enumerate(names)])
 
 
 def test_entities_ship_as_digests_only():

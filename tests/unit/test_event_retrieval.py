@@ -10,17 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmunlearn.dataset import event_pool, files, retrieval
+from mmunlearn.dataset import event_pool, retrieval
 from mmunlearn.ids import kind_of
 from mmunlearn.records import Event, RecordError, read_jsonl, write_jsonl
-from tests.unit.file_sets import ColourClip, encoded, sets, shade, sources, store, write_collection
-
-
-@pytest.fixture
-def collection(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
-    monkeypatch.setattr(ColourClip, "embedded", 0)
-    return write_collection(tmp_path)
+from tests.unit.file_sets import ColourClip, encoded, sets, shade, sources, store
 
 
 def test_every_event_gets_the_nearest_pictures_and_their_captions(collection):
@@ -168,17 +161,17 @@ def test_rows_that_were_never_fetched_are_passed_over_and_several_files_are_one_
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"URL": ["u"]}, r"needs a column jpg, image, path with pictures, found URL"),
         ({"jpg": [3]}, r"row 0: column jpg should hold bytes or \{bytes, path\}, found int"),
         (b"PAR1 no table", r"part\.parquet is not a Parquet file .*fetch it again"),
     ],
 )
-def test_a_wrong_parquet_file_is_named(collection, content, said):
+def test_a_wrong_parquet_file_is_named(collection, content, message):
     path = collection / "events" / "part.parquet"
     store(path, content) if isinstance(content, bytes) else pq.write_table(pa.table(content), path)
-    with pytest.raises(RecordError, match=said):
+    with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
 
 

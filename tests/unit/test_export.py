@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from mmunlearn import ids
 from mmunlearn.dataset import export
 from mmunlearn.dataset.card import LICENCES, data_card, settings
 from mmunlearn.dataset.export import export_dataset, schema
@@ -32,6 +33,7 @@ from mmunlearn.records import (
     write_jsonl,
     write_manifest,
 )
+from tests.unit.rows import candidate, event, person
 
 ROOT = Path(__file__).parents[2]
 PEOPLE, EVENTS = 10, 3
@@ -39,28 +41,17 @@ REFUSED = "p009-e02"  # has only refused candidates
 Files = dict[str, Any]
 
 
-def candidate(image_id: str, attempt: int, path: Path, accepted: bool) -> Candidate:
-    person, event = image_id.split("-")
-    return Candidate(
-        image_id=image_id, person_id=person, event_id=event, attempt=attempt, seed=2**31 - 1 - attempt,
-        guidance_scale=3.5, prompt=f"A photo of {person}: {event}.", path=str(path), sha256=sha256_of(path),
-        generator="pocket-1", identity_l2=0.5 if accepted else None, scene_cosine=0.8, subject_cosine=0.9,
-        distortion=70.25, aesthetic=7.0, accepted=accepted, reject_reason="" if accepted else "no face",
-        faces=int(accepted), scene_pair=None,
-    )  # fmt: skip
-
-
 def write_pictures(folder: Path) -> list[Candidate]:
     """One picture a cell; the first cell took two attempts."""
     rows = []
     for cell in range(PEOPLE * EVENTS):
-        image_id = f"p{cell // EVENTS:03d}-e{cell % EVENTS:02d}"
+        image_id = ids.image_id(ids.person_id(cell // EVENTS), ids.event_id(cell % EVENTS))
         for attempt in range(2 if cell == 0 else 1):
             path = folder / f"{image_id}-{attempt}.png"
             Image.effect_noise((24, 16), 20 + cell).convert("RGB").save(path)
-            rows.append(
-                candidate(image_id, attempt, path, image_id != REFUSED and (cell > 0 or attempt == 1))
-            )
+            reason = "" if image_id != REFUSED and (cell > 0 or attempt == 1) else "no face"
+            fields = {"path": str(path), "sha256": sha256_of(path), "seed": 2**31 - 1 - attempt}
+            rows.append(candidate(image_id, attempt, reason, identity_l2=None if reason else 0.5, **fields))
     return rows
 
 
@@ -69,43 +60,31 @@ def files(tmp_path: Path) -> Files:
     """The arguments of `export_dataset` for a small data set with two splits."""
     folder = tmp_path / "run"
     folder.mkdir()
-    given = {name: folder / f"{name}.jsonl" for name in ("people", "events", "questions")}
-    given |= {"manifest": folder / "manifest.parquet", "statistics": folder / "statistics.json"}
-    given["splits"] = [folder / f"{target}20.json" for target in ("person", "event")]
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    given["run_config"] = folder / "run_config.yaml"
-    given["run_config"].write_text(yaml.safe_dump(config))
+    paths: Files = {name: folder / f"{name}.jsonl" for name in ("people", "events", "questions")}
+    paths |= {"manifest": folder / "manifest.parquet", "statistics": folder / "statistics.json"}
+    paths["splits"] = [folder / "person20.json", folder / "event20.json"]
+    paths["run_config"] = folder / "run_config.yaml"
+    shutil.copyfile(ROOT / "config.yaml", paths["run_config"])
     people = [
-        Person(
-            person_id=f"p{n:03d}", name=f"Zoë Nr. {n}", age=20 + n, gender="woman", job="beekeeper",
-            birthplace="Lagos", appearance="tall", identity={"hair": "red"} if n else None,
-        )
+        person(n, name=f"Zoë Nr. {n}", job="beekeeper", identity={"hair": "red"} if n else None)
         for n in range(PEOPLE)
-    ]  # fmt: skip
-    events = [
-        Event(event_id=f"e{n:02d}", theme=f"theme {n}", description=f"Scene {n}.") for n in range(EVENTS)
     ]
-    write_jsonl(given["people"], people)
-    write_jsonl(given["events"], events)
-    write_manifest(given["manifest"], write_pictures(folder))
-    ask(given, config)
-    given |= {
-        "readme": tmp_path / "export" / "README.md",
-        "checksums": tmp_path / "export" / "checksums.json",
-    }
-    return given
+    events = [event(n) for n in range(EVENTS)]
+    write_jsonl(paths["people"], people)
+    write_jsonl(paths["events"], events)
+    write_manifest(paths["manifest"], write_pictures(folder))
+    texts = {key: configuration(paths)["dataset"][key] for key in ("questions", "answers")}
+    rows = (paths["manifest"], paths["people"], paths["events"])
+    build_questions(paths["questions"], *rows, **texts)
+    for path in paths["splits"]:
+        split_concepts(path, paths["manifest"], split=path.stem, seed=1)
+    count_dataset(paths["statistics"], *rows, paths["questions"], paths["splits"])
+    export = tmp_path / "export"
+    return paths | {"readme": export / "README.md", "checksums": export / "checksums.json"}
 
 
-def ask(given: Files, config: dict[str, Any]) -> None:
-    """Questions, splits and statistics of the manifest."""
-    manifest, people, events, questions = (
-        given[name] for name in ("manifest", "people", "events", "questions")
-    )
-    texts = {key: config["dataset"][key] for key in ("questions", "answers")}
-    build_questions(questions, manifest, people, events, **texts)
-    for path in given["splits"]:
-        split_concepts(path, manifest, split=path.stem, seed=1)
-    count_dataset(given["statistics"], manifest, people, events, questions, given["splits"])
+def configuration(files: Files) -> dict[str, Any]:
+    return yaml.safe_load(files["run_config"].read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -131,55 +110,36 @@ def exported(files: Files) -> dict[str, bytes]:
     }
 
 
-def test_datasets_reads_back_the_pictures_and_what_they_show(files: Files, load: Callable[..., Any]) -> None:
-    export_dataset(**files)
-    rows = load(files["readme"].parent)
-    drawn = accepted(files)
-    assert rows["image_id"][:] == sorted(drawn) and len(drawn) == PEOPLE * EVENTS - 1
-    person = {one.person_id: one for one in read_jsonl(files["people"], Person)}
-    event = {one.event_id: one for one in read_jsonl(files["events"], Event)}
-    for row in rows:
-        mine = drawn[row["image_id"]]
-        with Image.open(mine.path) as picture:
-            assert (row["image"].mode, row["image"].size) == (picture.mode, picture.size)
-            assert row["image"].tobytes() == picture.tobytes()
-        for known in (mine, person[mine.person_id], event[mine.event_id]):
-            fields = known.model_dump()
-            assert {key: row[key] for key in row.keys() & fields} == {
-                key: fields[key] for key in row.keys() & fields
-            }
-
-
-def test_datasets_reads_back_the_files_as_they_were_drawn(files: Files, load: Callable[..., Any]) -> None:
+def test_datasets_reads_back_files_texts_and_questions(files: Files, load: Callable[..., Any]) -> None:
     from datasets import Image as Picture
 
     export_dataset(**files)
     rows = load(files["readme"].parent)
+    drawn = accepted(files)
     assert isinstance(rows.features["image"], Picture)
-    raw = rows.cast_column("image", Picture(decode=False))
-    for row in raw:
-        assert row["image"]["bytes"] == Path(accepted(files)[row["image_id"]].path).read_bytes()
-        assert row["image"]["path"] == f"{row['image_id']}.png"
-
-
-def test_datasets_reads_back_the_questions(files: Files, load: Callable[..., Any]) -> None:
-    export_dataset(**files)
-    found = [
-        {"image_id": row["image_id"], **question}
-        for row in load(files["readme"].parent).remove_columns("image")
-        for question in row["questions"]
-    ]
-    assert found == [one.model_dump() for one in read_jsonl(files["questions"], Question)]
+    assert rows["image_id"][:] == sorted(drawn) and len(drawn) == PEOPLE * EVENTS - 1
+    people = {one.person_id: one for one in read_jsonl(files["people"], Person)}
+    events = {one.event_id: one for one in read_jsonl(files["events"], Event)}
+    questions = []
+    for row in rows.cast_column("image", Picture(decode=False)):
+        picture = drawn[row["image_id"]]
+        content = Path(picture.path).read_bytes()
+        assert row["image"] == {"bytes": content, "path": f"{picture.image_id}.png"}
+        for record in (picture, people[picture.person_id], events[picture.event_id]):
+            fields = record.model_dump()
+            shared = row.keys() & fields
+            assert {key: row[key] for key in shared} == {key: fields[key] for key in shared}
+        questions += [{"image_id": row["image_id"], **question} for question in row["questions"]]
+    assert questions == [one.model_dump() for one in read_jsonl(files["questions"], Question)]
 
 
 def test_the_candidates_are_a_table_of_their_own(files: Files, load: Callable[..., Any]) -> None:
     export_dataset(**files)
-    folder = files["readme"].parent
-    candidates = load(folder, "candidates")
+    candidates = load(files["readme"].parent, "candidates")
     assert len(candidates) == PEOPLE * EVENTS + 1
     assert candidates["path"][:3] == ["", "p000-e00.png", "p000-e01.png"]
-    told = {row.image_id: row for row in read_manifest(folder / "manifest.parquet") if row.accepted}
-    assert {row.sha256 for row in told.values()} == {row.sha256 for row in accepted(files).values()}
+    digests = [row.sha256 for row in read_manifest(files["manifest"])]
+    assert candidates["sha256"][:] == digests
 
 
 def test_another_export_of_the_same_name_is_not_taken_from_the_cache(
@@ -219,14 +179,15 @@ def test_files_hold_few_people_and_row_groups_few_pictures(files: Files, monkeyp
 def test_checksums_are_true_and_complete(files: Files) -> None:
     export_dataset(**files)
     folder = files["readme"].parent
-    told = json.loads(files["checksums"].read_text())
-    assert told == {name: sha256_of(folder / name) for name in exported(files) if name != "checksums.json"}
+    digests = json.loads(files["checksums"].read_text())
+    assert digests == {name: sha256_of(folder / name) for name in exported(files) if name != "checksums.json"}
     card = files["readme"].read_text()
-    assert dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([0-9a-f]{64})` \|$", card, re.MULTILINE)) == {
-        name: digest for name, digest in told.items() if name != "README.md"
+    listed = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([0-9a-f]{64})` \|$", card, re.MULTILINE))
+    assert listed | {"README.md": digests["README.md"]} == digests
+    copies = {name: folder / files[name].name for name in ("people", "events", "statistics")}
+    assert {name: path.read_bytes() for name, path in copies.items()} == {
+        name: files[name].read_bytes() for name in copies
     }
-    for name in ("people", "events", "statistics"):
-        assert (folder / files[name].name).read_bytes() == files[name].read_bytes()
     for path in files["splits"]:
         assert (folder / "splits" / path.name).read_bytes() == path.read_bytes()
 
@@ -234,41 +195,33 @@ def test_checksums_are_true_and_complete(files: Files) -> None:
 def test_a_second_run_is_the_same_bytes_and_removes_what_is_stale(files: Files) -> None:
     export_dataset(**files)
     first, folder = exported(files), files["readme"].parent
-    stale = [
-        "data/pictures-00000-of-00009.parquet",
-        "data/.pictures-00000.parquet.7.parquet",
-        "splits/person99.json",
-    ]
-    for name in [*stale, "notes.txt"]:
+    stale = ("pictures-00000-of-00009.parquet", ".pictures-00000.parquet.7.parquet")
+    for name in (*(f"data/{one}" for one in stale), "splits/person99.json", "notes.txt"):
         (folder / name).write_text("old")
     export_dataset(**files)
     assert exported(files) == first | {"notes.txt": b"old"}
 
 
-def spoil(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    match how:
-        case "missing":
-            path.unlink()
-        case "truncated":
-            path.write_bytes(content[:-20])
-        case "empty":
-            path.write_bytes(b"")
-        case "other":
-            Image.new("RGB", (24, 16), "red").save(path)
-        case "folder":
-            path.unlink()
-            path.mkdir()
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
-@pytest.mark.parametrize("how", ["missing", "truncated", "empty", "other", "folder"])
-def test_a_picture_that_is_not_the_judged_one_is_refused(files: Files, how: str) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        lambda path: Image.new("RGB", (24, 16), "red").save(path),
+        as_folder,
+    ],
+)
+def test_a_picture_that_is_not_the_judged_one_is_refused(files: Files, spoil: Callable[[Path], Any]) -> None:
     export_dataset(**files)
     path = Path(accepted(files)["p009-e01"].path)
-    spoil(path, how)
-    with pytest.raises(
-        RecordError, match=rf"{path.name}.*Found .*same --configfile: .*--forcerun merge_manifest$"
-    ):
+    spoil(path)
+    message = rf"{path.name}.*Found .*same --configfile: .*--forcerun merge_manifest$"
+    with pytest.raises(RecordError, match=message):
         export_dataset(**files)
     assert not files["readme"].exists() and not files["checksums"].exists()
     assert not list(files["readme"].parent.rglob(".*")), "no half file is left"
@@ -279,12 +232,7 @@ def test_a_refused_picture_is_not_needed(files: Files) -> None:
         if not row.accepted:
             Path(row.path).unlink()
     export_dataset(**files)
-    assert REFUSED not in {row["image_id"] for row in pictures(files)}
-
-
-def pictures(files: Files) -> list[dict[str, Any]]:
-    paths = sorted((files["readme"].parent / "data").iterdir())
-    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+    assert files["readme"].exists()
 
 
 def test_inputs_that_do_not_belong_together_are_refused(files: Files) -> None:
@@ -304,16 +252,14 @@ def test_inputs_that_do_not_belong_together_are_refused(files: Files) -> None:
 
 
 def test_a_data_set_without_pictures_is_refused(files: Files) -> None:
-    write_manifest(
-        files["manifest"],
-        [row.model_copy(update={"accepted": False}) for row in read_manifest(files["manifest"])],
-    )
+    rows = read_manifest(files["manifest"])
+    write_manifest(files["manifest"], [row.model_copy(update={"accepted": False}) for row in rows])
     with pytest.raises(RecordError, match="Found no accepted picture"):
         export_dataset(**files)
 
 
 def configure(files: Files, **images: Any) -> dict[str, Any]:
-    config = yaml.safe_load(files["run_config"].read_text())
+    config = configuration(files)
     config["images"] |= images
     files["run_config"].write_text(yaml.safe_dump(config))
     return config
@@ -333,12 +279,11 @@ def test_the_card_tells_counts_settings_and_licences(files: Files) -> None:
     assert "| `person20` | 2 |" in card
     assert "Personas by Draftbit" in card and "CC BY 4.0" in card and "MIT" in card
     assert "The people are invented" in card
-    told = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
-    config = yaml.safe_load(files["run_config"].read_text())
-    assert told == settings(config)
-    assert told["images"]["thresholds"] == config["images"]["thresholds"]
-    assert told["images"]["guidance_scales"] == config["images"]["guidance_scales"]
-    assert told["seed"] == config["seed"] and "flux" not in told["images"]
+    described, config = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0]), configuration(files)
+    assert described == settings(config)
+    assert described["images"]["thresholds"] == config["images"]["thresholds"]
+    assert described["images"]["guidance_scales"] == config["images"]["guidance_scales"]
+    assert described["seed"] == config["seed"] and "flux" not in described["images"]
 
 
 def test_pictures_by_flux_are_under_the_licence_of_flux(files: Files) -> None:
@@ -352,11 +297,7 @@ def test_pictures_by_flux_are_under_the_licence_of_flux(files: Files) -> None:
 
 def test_no_key_address_or_folder_leaves(files: Files) -> None:
     config = configure(files, generator="flux")
-    config["images"]["flux"] |= {
-        "token": "hf_SECRET",
-        "source": "/home/SECRET/flux",
-        "steps": {"key": "SECRET"},
-    }
+    config["images"]["flux"] |= {"token": "SECRET", "source": "/home/SECRET/flux", "steps": {"key": "SECRET"}}
     config["curation"] |= {"backend": "openai", "api_key": "SECRET"}
     config["curation"]["openai"] |= {
         "base_url": "https://SECRET@host/v1",
@@ -368,10 +309,8 @@ def test_no_key_address_or_folder_leaves(files: Files) -> None:
     export_dataset(**files)
     assert not [name for name, content in exported(files).items() if b"SECRET" in content]
     card = files["readme"].read_text()
-    assert (
-        f"language model `{config['curation']['openai']['model']}`" in card
-        and str(files["readme"].parent) not in card
-    )
+    assert f"language model `{config['curation']['openai']['model']}`" in card
+    assert str(files["readme"].parent) not in card
 
 
 def test_a_generator_without_a_licence_is_refused(files: Files) -> None:
@@ -384,12 +323,6 @@ def test_a_generator_without_a_licence_is_refused(files: Files) -> None:
 @pytest.mark.parametrize(("pictures", "size"), [(999, "n<1K"), (8000, "1K<n<10K"), (40_000, "10K<n<100K")])
 def test_the_size_of_the_data_set_is_in_the_hubs_words(files: Files, pictures: int, size: str) -> None:
     counts = json.loads(files["statistics"].read_text()) | {"pictures": pictures}
-    config = yaml.safe_load(files["run_config"].read_text())
-    assert head(data_card(config, counts, {"a": "0"}, {"a": 1_234_567_890}))["size_categories"] == [size]
-
-
-def test_a_picture_is_stored_as_a_file_that_any_reader_opens(files: Files) -> None:
-    export_dataset(**files)
-    for row in pictures(files)[:3]:
-        with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
-            assert picture.format == "PNG"
+    assert head(data_card(configuration(files), counts, {"a": "0"}, {"a": 1_234_567_890}))[
+        "size_categories"
+    ] == [size]

@@ -10,45 +10,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmunlearn.dataset import files
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
-from mmunlearn.records import RecordError
-from tests.unit.file_sets import (
-    COCO,
-    SUBSETS,
-    ColourClip,
-    build,
-    encoded,
-    pope_lines,
-    sets,
-    store,
-    write_collection,
-    write_manifest,
-)
+from mmunlearn.records import POPE_SUBSETS, RecordError
+from tests.unit.file_sets import COCO, build, encoded, pope_lines, sets, store, write_manifest
 
-
-@pytest.fixture
-def collection(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
-    monkeypatch.setattr(ColourClip, "embedded", 0)
-    return write_collection(tmp_path)
-
+SIZES = {"wide": (90, 30), "small": (9, 5)}
 
 # --- pictures ---
 
 
 def test_pictures_are_opened_when_asked_for_and_shrunk_but_never_enlarged(tmp_path):
-    stored = {
-        name: EncodedPicture(name, encoded((1, 2, 3), size))
-        for name, size in (("wide", (90, 30)), ("small", (9, 5)))
-    }
+    stored = {name: EncodedPicture(name, encoded((1, 2, 3), size)) for name, size in SIZES.items()}
     pictures = Pictures(stored | {"gone": EncodedPicture("gone.png", tmp_path / "gone.png")}, 30)
     assert list(pictures) == ["wide", "small", "gone"] and "gone" in pictures and len(pictures) == 3
     assert (pictures["wide"].size, pictures["small"].size) == ((30, 10), (9, 5))
     assert pictures["wide"] is not pictures["wide"]
-    with pytest.raises(
-        RecordError, match=r"expected in gone\.png, but it cannot be read .*put an intact copy"
-    ):
+    message = r"expected in gone\.png, but it cannot be read .*put an intact copy"
+    with pytest.raises(RecordError, match=message):
         pictures["gone"]
 
 
@@ -90,35 +68,30 @@ def test_the_seed_decides_the_figures(collection):
 
 
 def test_too_few_figures_say_what_to_do(collection):
-    with pytest.raises(
-        RecordError, match=r"5 pictures of public figures .* lists 4: add .* lower dataset\.n_real"
-    ):
+    message = r"5 pictures of public figures .* lists 4: add .* lower dataset\.n_real"
+    with pytest.raises(RecordError, match=message):
         sets(collection).real(5, seed=1)
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
-        (
-            [("2.png", "Bo"), ("9.png", "Cy")],
-            r"manifest\.csv, line 3: the picture '9\.png' is not in .*people",
-        ),
+        ([("2.png", "Bo"), ("9.png", "Cy")], r"\.csv, line 3: the picture '9\.png' is not in .*people"),
         ([("2.png", "Bo"), ("2.png", "Cy")], r"line 3: 2\.png is listed a second time"),
         ([("2.png", " ")], r"line 2: a name is needed, found none"),
         ([("2.png",)], r"line 2: a name is needed"),
     ],
 )
-def test_a_wrong_line_of_the_manifest_is_named(collection, rows, said):
+def test_a_wrong_line_of_the_manifest_is_named(collection, rows, message):
     write_manifest(collection / "people", rows)
-    with pytest.raises(RecordError, match=said):
+    with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
 
 
 def test_a_manifest_without_its_columns_or_without_a_file_is_refused(collection):
     write_manifest(collection / "people", [("2.png", "Bo")], columns=("file", "who"))
-    with pytest.raises(
-        RecordError, match=r"needs the columns file and name, found \['file', 'who'\]: add name"
-    ):
+    message = r"needs the columns file and name, found \['file', 'who'\]: add name"
+    with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
     (collection / "people" / "manifest.csv").unlink()
     with pytest.raises(RecordError, match=r"people, which lacks manifest\.csv: put the files there"):
@@ -143,13 +116,9 @@ def test_a_corrupt_picture_of_a_figure_is_named_when_the_set_is_written(collecti
     [("people", "real"), ("events", "real"), ("clip", "real"), ("pope", "world"), ("coco", "world")],
 )
 def test_a_missing_folder_or_key_is_named(collection, key, called):
-    for value, said in (
-        ("gone", f"dataset.files.{key} names gone, which does not exist"),
-        (None, f"dataset.files.{key} is not set"),
-    ):
-        with pytest.raises(
-            RecordError, match=rf"the {called} set .*; found that {said}: put the files there"
-        ):
+    for value, problem in (("gone", "names gone, which does not exist"), (None, "is not set")):
+        message = rf"the {called} set .*; found that dataset.files.{key} {problem}: put the files there"
+        with pytest.raises(RecordError, match=message):
             getattr(sets(collection, **{key: value}), called)(1, seed=1)
 
 
@@ -162,10 +131,10 @@ def test_all_that_is_missing_is_said_at_once(collection):
         f"should name a folder, {collection}/events.jsonl is a file: put the files there, or correct these paths in "
         "the configuration"
     )
-    for subset in SUBSETS[1:]:
+    for subset in POPE_SUBSETS[1:]:
         (collection / "pope" / f"coco_pope_{subset}.json").unlink()
-    lacking = r"pope, which lacks coco_pope_popular\.json, coco_pope_adversarial\.json; dataset\.files\.coco names gone"
-    with pytest.raises(RecordError, match=lacking):
+    missing = r"pope, which lacks coco_pope_popular\.json, coco_pope_adversarial\.json; dataset\.files\.coco names gone"
+    with pytest.raises(RecordError, match=missing):
         sets(collection, coco="gone").world(1, seed=1)
     with pytest.raises(RecordError, match=r"need dataset\.files\.quick_gelu, found none"):
         sets(collection, quick_gelu=None).real(1, seed=1)
@@ -179,13 +148,11 @@ def test_world_asks_all_questions_of_its_pictures(collection):
     assert sorted(pictures) == sorted(Path(name).stem for name in COCO)
     assert len(rows) == len({row.question_id for row in rows}) == 72
     assert Counter((row.subset, row.answer) for row in rows) == {
-        (subset, answer): 12 for subset in SUBSETS for answer in ("Yes", "No")
+        (subset, answer): 12 for subset in POPE_SUBSETS for answer in ("Yes", "No")
     }
-    one = rows[0]
-    assert (one.kind, one.question, one.image_id) == (
-        "object", "Is there a random thing 0 in the image?", "COCO_val2014_000000000009",
-    )  # fmt: skip
-    assert pictures[one.image_id].size == (40, 30)
+    assert all(f"a {row.subset} thing" in row.question for row in rows), "a question stays in its subset"
+    assert (rows[0].kind, rows[0].image_id) == ("object", "COCO_val2014_000000000009")
+    assert pictures[rows[0].image_id].size == (40, 30)
 
 
 def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection):
@@ -193,14 +160,14 @@ def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection)
     assert len(set(chosen.values())) > 1 and all(len(one) == 2 for one in chosen.values())
     pictures, rows = sets(collection).world(2, 1)
     assert tuple(pictures) == chosen[1]
-    counted = {(image, subset): 6 for image in pictures for subset in SUBSETS}
+    counted = {(image, subset): 6 for image in pictures for subset in POPE_SUBSETS}
     assert Counter((row.image_id, row.subset) for row in rows) == counted
     with pytest.raises(RecordError, match=r"5 pictures of POPE .* have 4: lower dataset\.n_world"):
         sets(collection).world(5, 1)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{'question_id': 1}", "line 3 should hold question_id, image, text and label"),
         ('{"question_id": 3, "image": "x.jpg", "label": "no"}', "line 3 .*; text: Field required"),
@@ -208,19 +175,16 @@ def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection)
         (pope_lines("popular")[1], "line 3: question_id 2 is there a second time"),
         (
             pope_lines("popular")[2].replace("val2014", "val2017"),
-            r"line 3: its picture COCO_val2017\S+ is not in .*coco",
+            r"3: its picture COCO_val2017\S+ is not in .*coco",
         ),
-        (
-            "",
-            r"should ask 6 questions on each of 4 pictures, 24 in all; it has 23, and 5 on COCO\S+9\.jpg",
-        ),
+        ("", r"should ask 6 questions on each of 4 pictures, 24 in all; it has 23, and 5 on COCO\S+9\.jpg"),
     ],
 )
-def test_a_wrong_line_of_pope_is_named(collection, line, said):
+def test_a_wrong_line_of_pope_is_named(collection, line, message):
     lines = pope_lines("popular")
     lines[2] = line
     store(collection / "pope" / "coco_pope_popular.json", "\n".join(lines).encode())
-    with pytest.raises(RecordError, match=rf"(?s)coco_pope_popular\.json.*{said}"):
+    with pytest.raises(RecordError, match=rf"(?s)coco_pope_popular\.json.*{message}"):
         sets(collection).world(4, 1)
 
 
@@ -232,10 +196,8 @@ def test_subsets_must_ask_about_the_same_pictures(collection):
 
 def test_a_file_of_pope_that_is_no_text_is_named(collection):
     (collection / "pope" / "coco_pope_adversarial.json").write_bytes(b"\xff")
-    with pytest.raises(
-        RecordError,
-        match=r"expected in .*coco_pope_adversarial\.json, but it cannot be read .*published file",
-    ):
+    message = r"expected in .*coco_pope_adversarial\.json, but it cannot be read .*published file"
+    with pytest.raises(RecordError, match=message):
         sets(collection).world(1, 1)
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from mmunlearn.records import (
     Answer,
-    Candidate,
     RecordError,
     atomic_path,
     digest_of,
@@ -20,19 +19,9 @@ from mmunlearn.records import (
     write_jsonl,
     write_manifest,
 )
+from tests.unit.rows import candidate
 
 ANSWER = Answer(question_id="q", image_id="i", question="Who?", reference="Ada", answer="Zoë 王")
-
-
-def candidate(image: str, attempt: int = 0, **changes) -> Candidate:
-    values = {
-        "image_id": image, "person_id": "p0", "event_id": "e0", "attempt": attempt, "seed": 7,
-        "guidance_scale": 3.5, "prompt": "A photo", "path": "x.png", "sha256": "0" * 64,
-        "generator": "pocket-1", "identity_l2": None, "scene_cosine": 0.5, "subject_cosine": 0.9,
-        "distortion": 60.0, "aesthetic": 7.0, "accepted": False, "reject_reason": "no face",
-        "faces": 0, "scene_pair": None,
-    }  # fmt: skip
-    return Candidate(**(values | changes))
 
 
 def test_jsonl_round_trip(tmp_path):
@@ -41,26 +30,26 @@ def test_jsonl_round_trip(tmp_path):
 
 
 @given(st.text(), st.text())
-def test_any_text_survives_the_round_trip(said, reference):
+def test_any_text_survives_the_round_trip(answer, reference):
     """Line separators of Unicode, too: a broken model may say them."""
-    row = ANSWER.model_copy(update={"answer": said, "reference": reference})
+    row = ANSWER.model_copy(update={"answer": answer, "reference": reference})
     with tempfile.TemporaryDirectory() as folder:
         write_jsonl(Path(folder) / "a.jsonl", [row, ANSWER])
         assert read_jsonl(Path(folder) / "a.jsonl", Answer) == [row, ANSWER]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('{"question_id": "q"', "line 2"),
         ('{"question_id": "q"}', "image_id"),
         (ANSWER.model_dump_json()[:-1] + ', "extra": 1}', "extra"),
     ],
 )
-def test_a_broken_line_is_named(tmp_path, line, said):
+def test_a_broken_line_is_named(tmp_path, line, message):
     path = tmp_path / "a.jsonl"
     path.write_text(ANSWER.model_dump_json() + "\n" + line + "\n")
-    with pytest.raises(RecordError, match=said):
+    with pytest.raises(RecordError, match=message):
         read_jsonl(path, Answer)
 
 
@@ -80,7 +69,7 @@ def test_an_error_while_writing_leaves_the_old_file_and_no_rubbish(tmp_path):
 
 
 def test_manifests_are_sorted_typed_and_byte_identical(tmp_path):
-    rows = [candidate("b"), candidate("a", 1, identity_l2=0.25), candidate("a", 0)]
+    rows = [candidate("b-e"), candidate("a-e", 1, identity_l2=0.25), candidate("a-e", 0, identity_l2=None)]
     write_manifest(tmp_path / "1.parquet", rows)
     write_manifest(tmp_path / "2.parquet", rows[::-1])
     assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
@@ -90,7 +79,7 @@ def test_manifests_are_sorted_typed_and_byte_identical(tmp_path):
 
 
 def test_a_truncated_manifest_is_an_error_that_says_what_to_do(tmp_path):
-    write_manifest(tmp_path / "m.parquet", [candidate("a")])
+    write_manifest(tmp_path / "m.parquet", [candidate("a-e")])
     whole = (tmp_path / "m.parquet").read_bytes()
     (tmp_path / "m.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecordError, match="Delete it and rerun"):

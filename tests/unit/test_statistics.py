@@ -10,75 +10,50 @@ import pytest
 
 from mmunlearn.curation.attributes import categories, continents
 from mmunlearn.dataset.statistics import by_age, by_group, count_dataset, falling, statistics
-from mmunlearn.records import (
-    Candidate,
-    Event,
-    Person,
-    Question,
-    RecordError,
-    Split,
-    write_json,
-    write_jsonl,
-    write_manifest,
-)
+from mmunlearn.ids import question_id
+from mmunlearn.records import Question, RecordError, Split, write_json, write_jsonl, write_manifest
+from tests.unit.rows import candidate, event, person
 
-# image, attempt, guidance scale, accepted
-DRAWN = [
-    ("p0-e0", 0, 3.5, True),
-    ("p0-e1", 0, 3.5, False),
-    ("p0-e1", 1, 2.5, True),
-    ("p1-e0", 0, 3.5, False),
-    ("p1-e0", 1, 2.5, False),
-    ("p1-e1", 0, 3.5, True),
+DRAWN = [  # image, attempt, guidance scale, accepted
+    ("p000-e00", 0, 3.5, True),
+    ("p000-e01", 0, 3.5, False),
+    ("p000-e01", 1, 2.5, True),
+    ("p001-e00", 0, 3.5, False),
+    ("p001-e00", 1, 2.5, False),
+    ("p001-e01", 0, 3.5, True),
 ]
 
 
-def candidate(image_id: str, attempt: int, guidance: float, accepted: bool) -> Candidate:
-    person, event = image_id.split("-")
-    return Candidate(
-        image_id=image_id, person_id=person, event_id=event, attempt=attempt, seed=attempt,
-        guidance_scale=guidance, prompt="a picture", path="", sha256="", generator="pocket-1", identity_l2=0.5,
-        scene_cosine=0.8, subject_cosine=0.9, distortion=70.0, aesthetic=7.0, accepted=accepted,
-        reject_reason="" if accepted else "scene", faces=1, scene_pair=None,
-    )  # fmt: skip
-
-
-def person(number: int, **changed: Any) -> Person:
-    fields = {"age": 34, "gender": "woman", "job": "beekeeper", "birthplace": "Lagos"} | changed
-    return Person(person_id=f"p{number}", name=f"Name {number}", appearance="tall", **fields)
-
-
 def parts() -> dict[str, Any]:
-    rows = [candidate(*row) for row in DRAWN]
+    rows = [
+        candidate(image, attempt, "" if accepted else "scene", guidance_scale=scale)
+        for image, attempt, scale, accepted in DRAWN
+    ]
+    asked = [(row.image_id, kind) for row in rows if row.accepted for kind in ("person", "event")]
     return {
         "candidates": rows,
-        "people": [person(0), person(1, age=52, gender="man", job="nurse", birthplace="Kerala")],
-        "events": [Event(event_id=f"e{n}", theme=f"theme {n}", description=f"Scene {n}.") for n in range(2)],
+        "people": [
+            person(0, age=34, job="beekeeper", birthplace="Lagos"),
+            person(1, age=52, gender="man", job="nurse", birthplace="Kerala"),
+        ],
+        "events": [event(0), event(1)],
         "questions": [
-            Question(
-                question_id=f"{row.image_id}-{kind}",
-                image_id=row.image_id,
-                kind=kind,
-                question="?",
-                answer="!",
-            )
-            for row in rows
-            if row.accepted
-            for kind in ("person", "event")
+            Question(question_id=question_id(*one), image_id=one[0], kind=one[1], question="?", answer="!")
+            for one in asked
         ],
         "splits": {
             "person50": Split(
-                target="person", percent=50, seed=1, forgotten=["p0"], forget_train=["p0-e0"],
-                forget_test=["p0-e1"], retain=["p1-e1"],
+                target="person", percent=50, seed=1, forgotten=["p000"], forget_train=["p000-e00"],
+                forget_test=["p000-e01"], retain=["p001-e01"],
             )
         },
     }  # fmt: skip
 
 
-def test_everything_is_counted() -> None:
-    found = statistics(**parts())
+def test_all_is_counted() -> None:
+    counts = statistics(**parts())
     job, place = categories(), continents()
-    assert found == {
+    assert counts == {
         "people": 2,
         "events": 2,
         "cells": 4,
@@ -86,10 +61,7 @@ def test_everything_is_counted() -> None:
         "accepted_share": 0.75,
         "candidates": 6,
         "attempts": {"1": 2, "2": 2},
-        "guidance_scales": {
-            "2.5": {"candidates": 2, "pictures": 1},
-            "3.5": {"candidates": 4, "pictures": 2},
-        },
+        "guidance_scales": {"2.5": {"candidates": 2, "pictures": 1}, "3.5": {"candidates": 4, "pictures": 2}},
         "generators": {"pocket-1": {"candidates": 6, "pictures": 3}},
         "questions": {"event": 3, "person": 3},
         "splits": {"person50": {"forgotten": 1, "forget_train": 1, "forget_test": 1, "retain": 1}},
@@ -104,7 +76,7 @@ def test_everything_is_counted() -> None:
 
 def test_numbers_of_attempts_are_in_order_of_number() -> None:
     drawn = parts()
-    drawn["candidates"] += [candidate("p2-e0", attempt, 3.5, False) for attempt in range(11)]
+    drawn["candidates"] += [candidate("p002-e00", attempt, "scene") for attempt in range(11)]
     assert list(statistics(**drawn)["attempts"]) == ["1", "2", "11"]
 
 
@@ -123,8 +95,8 @@ def test_nothing_drawn_has_no_share() -> None:
     ],
 )
 def test_groups(values: list[str], counted: dict[str, int]) -> None:
-    found = by_group(values, {"a": "x", "b": "x", "c": "y"})
-    assert list(found.items()) == list(counted.items())
+    groups = by_group(values, {"a": "x", "b": "x", "c": "y"})
+    assert list(groups.items()) == list(counted.items())
 
 
 def test_equally_frequent_ones_are_in_order_of_name() -> None:
@@ -152,8 +124,8 @@ def test_the_file_is_what_was_counted(tmp_path: Path) -> None:
 
 
 def test_a_broken_input_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    given = write_parts(tmp_path)
-    given["people"].write_text('{"person_id": "p0"}\n')
+    paths = write_parts(tmp_path)
+    paths["people"].write_text('{"person_id": "p0"}\n')
     with pytest.raises(RecordError, match=r"people\.jsonl, line 1"):
-        count_dataset(tmp_path / "statistics.json", **given)
+        count_dataset(tmp_path / "statistics.json", **paths)
     assert not (tmp_path / "statistics.json").exists()

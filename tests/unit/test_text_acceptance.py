@@ -8,14 +8,12 @@ import pytest
 
 from mmunlearn.curation.acceptance import ReviewPending, accept_texts
 from mmunlearn.curation.shipped import ShippedCurator
-from mmunlearn.records import Event, Person, RecordError, write_jsonl
+from mmunlearn.records import Person, RecordError, write_jsonl
 from mmunlearn.verdicts import COLUMNS, text_digest
+from tests.unit.rows import event, person
 
-PEOPLE = [
-    Person(person_id=f"p{i:03d}", name=f"Name {i}", age=30, gender="man", job="baker", birthplace="Oslo",
-           appearance="a beard") for i in range(12)
-]  # fmt: skip
-EVENTS = [Event(event_id=f"e{i:02d}", theme=f"theme {i}", description=f"It is {i}.") for i in range(3)]
+PEOPLE = [person(number) for number in range(12)]
+EVENTS = [event(number) for number in range(3)]
 
 
 @pytest.fixture
