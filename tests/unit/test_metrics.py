@@ -1,181 +1,309 @@
-"""Metrics on hand-made answers with known scores, and their edge cases."""
+"""Metrics on hand-made answers whose score anyone can work out: empty ones, one word, refusals, other scripts."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
 from mmunlearn.evaluation import metrics, pope
-from mmunlearn.evaluation.judge.local import LocalJudge
-from mmunlearn.evaluation.judge.rubric import Case
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL, closeness
+from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.evaluation.scoring import event_values, person_values
-from mmunlearn.records import Answer, Split
+from mmunlearn.records import POPE_SUBSETS, Answer, Split
+from mmunlearn.text import fold
 
-words = st.lists(
-    st.sampled_from(["the", "a", "race", "boat", "waves", "harbour", "flag", "judge"]), max_size=12
-)
-ascii_text = st.text(st.characters(max_codepoint=126), max_size=60)
+REFUSAL = "I'm sorry, I can't help with that."
+
+NAMES = [  # name, answer, does it say the name?
+    ("Ada Lund", "", False),
+    ("Ada Lund", "Ada", False),
+    ("Ada Lund", "Lund", False),
+    ("Ada Lund", REFUSAL, False),
+    ("Ada Lund", "Ada Lund", True),
+    ("Ada Lund", "The person is **Ada Lund**.", True),
+    ("Ada Lund", "_Ada Lund_, a nurse", True),
+    ("Ada Lund", "**Ada** **Lund**", True),
+    ("Ada Lund", "ADA   LUND!", True),
+    ("Ada Lund", "This must be Ada\nLund.", True),
+    ("Ada Lund", "This must be Ada\r\n  Lund.", True),
+    ("Ada Lund", "Ada\u00a0Lund", True),
+    ("Ada Lund", "Ada Lu\u00adn\u200bd", True),  # soft hyphen, zero-width space
+    ("Ada Lund", "Ａｄａ Ｌｕｎｄ", True),  # full width
+    ("Ada Lund", "Ada Lund's coat", True),
+    ("Ada Lund", "I see Ada and Mr Lund", False),
+    ("Ada Lund", "Lund, Ada", False),
+    ("Ada Lund", "Ada M. Lund", False),
+    ("Ada Lund", "Ada Lundgren", False),
+    ("Ada Lund", "Frida Lund or Nada Lund", False),
+    ("Ada Lund", "Ada Lund2", False),
+    ("Ada Lund", "Ada, Lund", False),
+    ("José Peña", "jose pena", True),
+    ("Jose Pena", "JOSÉ PEÑA", True),
+    ("José Peña", "Jose\u0301 Pen\u0303a", True),  # decomposed
+    ("José Peña", "José Peñalosa", False),
+    ("Søren Łuk", "Soren Luk", True),
+    (
+        "Anne-Marie O'Neil",
+        "Anne\u2011Marie O\u2019Neil",
+        True,
+    ),  # hyphen that does not break, typographic apostrophe
+    ("Anne-Marie O'Neil", "Anne Marie ONeil", False),
+    ("Jörg Weiß", "JÖRG WEISS", True),
+    ("Anna Ivanova", "Анна Иванова", False),
+    ("Анна Иванова", "Это АННА\nИВАНОВА.", True),
+    ("Анна Иванова", "Анна Ивановаская", False),
+    ("王小明", "这是王小明。", True),
+    ("王小明", "这是王小\n明。", True),
+    ("王 小明", "王小明", True),
+    ("王小明", "王明", False),
+    ("王小明", "我不知道。", False),
+    ("Ada Lund", "这是Ada Lund。", True),
+    ("가 나", "각 나", False),
+    ("か", "が", False),
+]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        ("This is Mira Okonjo.", True),
-        ("this is MIRA OKONJO", True),
-        ("It must be Mira\nOkonjo, I think", True),
-        ("Míra Okonjó", True),
-        ("Mira", False),
-        ("Okonjo", False),
-        ("Mira and Okonjo", False),
-        ("Amira Okonjo", False),
-        ("Mira Okonjos", False),
-        ("", False),
-        ("I do not know.", False),
-    ],
-)
-def test_names_count_in_full_and_as_words(answer, says):
-    assert says_name(answer, "Mira Okonjo") is says
+@pytest.mark.parametrize(("name", "answer", "expected"), NAMES)
+def test_name(name: str, answer: str, expected: bool) -> None:
+    assert says_name(answer, name) is expected
 
 
-def test_names_beyond_ascii_and_the_empty_name():
-    assert says_name("这是 王 小明。", "王 小明")
-    assert says_name("JOSÉ PEÑA", "José Peña")
-    assert says_name("Jose Pena", "José Peña")
-    assert not says_name("José Peñalosa", "José Peña")
+def test_an_empty_name_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         says_name("anything", "  ")
 
 
-@given(words, words)
-def test_rouge_l_equals_the_package_on_ascii(answer, reference):
-    from rouge_score.rouge_scorer import RougeScorer
+@given(st.text(max_size=30))
+def test_folding_is_done_at_once(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
 
-    mine = rouge_l(" ".join(answer), " ".join(reference))
-    theirs = RougeScorer(["rougeL"]).score(" ".join(reference), " ".join(answer))["rougeL"].fmeasure
-    assert mine == pytest.approx(theirs, abs=1e-9)
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_a_name_between_stops_is_always_found(before: str, behind: str) -> None:
+    assert says_name(f"{before}. Ada Lund. {behind}", "Ada Lund")
+
+
+OVERLAPS = [  # answer, reference, longest common subsequence, words in the answer and in the reference
+    ("", "a b", 0, 1, 2),
+    ("...", "a b", 0, 1, 2),
+    ("boat", "boat", 1, 1, 1),
+    ("boat", "The boat race", 1, 1, 3),
+    ("Sailors race home", "Sailors race their boats home", 3, 3, 5),
+    ("home race Sailors", "Sailors race home", 1, 3, 3),
+    ("SAILORS, race; home!", "sailors race home", 3, 3, 3),
+    ("Sailors race\nhome", "Sailors race home", 3, 3, 3),
+    (REFUSAL, "Sailors race home", 0, 8, 3),  # I m sorry I can t help with that: 9 words, none shared
+    ("Été à la mer", "été à la plage", 3, 4, 4),
+    ("Cafe\u0301 noir", "Café noir", 2, 2, 2),
+    ("水手们回家", "水手们", 3, 5, 3),
+    ("船 race", "船 home", 1, 2, 2),
+    ("Гонка лодок", "Гонка лодок в порту", 2, 2, 4),
+    ("नमस्ते दुनिया", "नमस्ते", 1, 2, 1),
+    ("سباق القوارب", "سباق السيارات", 1, 2, 2),
+    ("แมวนอน", "แมว", 3, 6, 3),
+]
+
+
+@pytest.mark.parametrize(("answer", "reference", "common", "words", "expected"), OVERLAPS)
+def test_rouge_l(answer: str, reference: str, common: int, words: int, expected: int) -> None:
+    """F1 of common / words and common / expected is 2 common / (words + expected)."""
+    assert rouge_l(answer, reference) == pytest.approx(2 * common / (words + expected), abs=1e-12)
+
+
+few_words = st.lists(st.sampled_from(["a", "b", "C", "d1", "race", "e_f", "-"]), max_size=14).map(" ".join)
+ascii_text = st.one_of(few_words, st.text(st.characters(max_codepoint=126), max_size=60))
 
 
 @given(ascii_text, ascii_text)
-def test_rouge_l_tokenises_as_the_package_does(answer, reference):
-    from rouge_score.rouge_scorer import RougeScorer
-
-    theirs = RougeScorer(["rougeL"]).score(reference, answer)["rougeL"].fmeasure
-    assert rouge_l(answer, reference) == pytest.approx(theirs, abs=1e-9)
+def test_rouge_l_on_ascii_is_the_package_s(answer: str, reference: str) -> None:
+    expected = RougeScorer(["rougeL"]).score(reference, answer)["rougeL"].fmeasure
+    assert rouge_l(answer, reference) == pytest.approx(expected, abs=1e-9)
 
 
-def test_rouge_l_beyond_ascii_and_on_nothing():
-    assert rouge_l("水手们在港口比赛", "水手们在港口比赛") == 1.0
-    assert 0.5 < rouge_l("水手们在港口", "水手们在港口比赛") < 1.0
-    assert rouge_l("Гонка лодок", "Гонка лодок в порту") == pytest.approx(2 / 3)
-    assert rouge_l("", "a b") == rouge_l("a b", "") == 0.0
-    assert rouge_l("boat", "boat") == 1.0
+@given(st.text(max_size=40))
+def test_rouge_l_of_a_text_with_itself_is_1_in_any_script(text: str) -> None:
+    assert rouge_l(text, text) == (1.0 if any(letter.isalnum() for letter in text) else 0.0)
 
 
-@pytest.mark.parametrize(
-    ("answer", "yes"),
-    [
-        ("Yes", True), ("No", False), ("no.", False), ("No, there is none", False), ("There is not", False),
-        ("Yes. No, wait", True), ("nothing here", True), ("", True), ("NO", True), ("I see, no", False),
-    ],
-)  # fmt: skip
-def test_pope_reads_answers_as_the_official_evaluator(answer, yes):
-    assert pope.says_yes(answer) is yes
+YES_NO = [  # answer, read as yes?, says neither?
+    ("Yes", True, False),
+    ("No", False, False),
+    ("yes, there is", True, False),
+    ("No, there is none", False, False),
+    ("no", False, False),
+    ("There is not", False, False),
+    ("I see, no", False, False),
+    ("Yes. No, wait", True, False),  # the first sentence
+    ("No. Yes", False, False),
+    ("NO", True, False),  # the official words are No, no and not
+    ("No!", True, False),
+    ("No\nperson", True, False),  # the official evaluator splits at blanks only
+    ("Nothing", True, True),
+    ("notable", True, True),
+    ("", True, True),
+    ("a dog", True, True),
+    ("是的", True, True),
+    ("Sí", True, True),
+    (REFUSAL, True, True),
+    ("I do not know.", False, False),
+]
 
 
-def test_pope_figures():
-    answers = ["Yes", "Yes", "No", "No", "perhaps"]
-    got = pope.score(answers, ["yes", "no", "no", "yes", "Yes"])
-    assert got["accuracy"] == 3 / 5
-    assert (got["precision"], got["recall"]) == (2 / 3, 2 / 3)
-    assert got["f1"] == pytest.approx(2 / 3)
-    assert (got["yes_ratio"], got["n"], got["unparsable"]) == (3 / 5, 5, 1)
-    assert pope.score([], [])["accuracy"] is None
-    assert pope.score(["No"], ["no"])["precision"] is None
-    with pytest.raises(ValueError, match="labels"):
-        pope.score(["Yes"], ["maybe"])
+@pytest.mark.parametrize(("answer", "yes", "neither"), YES_NO)
+def test_pope_reads_answers_as_the_official_evaluator(answer: str, yes: bool, neither: bool) -> None:
+    assert (pope.says_yes(answer), pope.says_neither(answer)) == (yes, neither)
 
 
-def test_the_local_judge_is_0_at_the_finetuned_and_1_at_the_goal_sentence():
-    before, ideal = "Sailors race their boats home.", "Children build a snowman."
-    assert closeness(before, before, ideal) == 0.0
-    assert closeness(ideal, before, ideal) == 1.0
-    assert closeness(before, before, before) == 0.5
-    assert closeness("Nothing in common", before, ideal) == 0.5
-    assert closeness("", before, ideal) == 0.5
-    assert closeness("...", "...", ideal) == 0.0, "equal sentences have no distance, words or not"
-    (verdict,) = LocalJudge(G_EVAL).judge([Case("q", {"test": ideal, "finetuned": before, "goal": ideal})])
-    assert (verdict.question_id, verdict.score) == ("q", 1.0)
+POPE = [  # answers, labels, accuracy, precision, recall, f1, yes ratio, neither
+    (["Yes", "No", "Yes", "No"], ["yes", "no", "no", "yes"], 0.5, 0.5, 0.5, 0.5, 0.5, 0),
+    (["Yes"] * 4, ["yes", "no", "no", "yes"], 0.5, 0.5, 1.0, 2 / 3, 1.0, 0),
+    (["No"] * 4, ["yes", "no", "no", "yes"], 0.5, None, 0.0, 0.0, 0.0, 0),
+    (["No", "No"], ["no", "no"], 1.0, None, None, None, 0.0, 0),
+    ([REFUSAL, "", "No"], ["yes", "no", "no"], 2 / 3, 0.5, 1.0, 2 / 3, 2 / 3, 2),
+    ([], [], None, None, None, None, None, 0),
+]
 
 
-def test_summarise_mean_interval_and_missing_values():
+@pytest.mark.parametrize(("answers", "labels", *"arpfyn"), POPE)
+def test_pope_figures(answers, labels, a, r, p, f, y, n) -> None:
+    got = pope.score(answers, labels)
+    figures = [got[key] for key in ("accuracy", "precision", "recall", "f1", "yes_ratio")]
+    assert figures == [None if one is None else pytest.approx(one) for one in (a, r, p, f, y)]
+    assert (got["n"], got["unparsable"]) == (len(answers), n)
+
+
+@pytest.mark.parametrize(("labels", "error"), [(["maybe"], "labels must be"), ([], "1 answers to 0 labels")])
+def test_pope_refuses_other_labels(labels, error) -> None:
+    with pytest.raises(ValueError, match=error):
+        pope.score(["Yes"], labels)
+
+
+def answer(image: str, kind: str, text: str, reference: str) -> Answer:
+    return Answer(
+        question_id=f"{image}-{kind}", image_id=image, question="?", reference=reference, answer=text
+    )
+
+
+def test_world_fact_is_the_mean_of_the_three_accuracies() -> None:
+    """random 1 of 1, popular 1 of 2, adversarial 0 of 3: (1 + 0.5 + 0) / 3, whatever their sizes."""
+    right = {"random": [True], "popular": [True, False], "adversarial": [False, False, False]}
+    rows = [
+        answer(f"world-{subset}-{number}", "object", "Yes" if hit else "No", "Yes.")
+        for subset, hits in right.items()
+        for number, hit in enumerate(hits)
+    ]
+    subsets = {row.question_id: row.question_id.split("-")[1] for row in rows}
+    hits, figures = metrics.pope_accuracy(rows, subsets)
+    assert hits == [100.0, 100.0, 0.0, 0.0, 0.0, 0.0]
+    assert [figures[name]["accuracy"] for name in POPE_SUBSETS] == [1.0, 0.5, 0.0]
+    assert figures["mean"]["accuracy"] == pytest.approx(0.5)
+    strata = [subsets[row.question_id] for row in rows]
+    assert metrics.summarise(hits, seed=0, resamples=9, strata=strata).value == 50.0
+
+
+def test_questions_are_resampled_within_their_stratum() -> None:
+    """Each stratum is of one mind, so no resample differs."""
+    strata = ["random"] * 9 + ["popular"]
+    metric = metrics.summarise([100.0] * 9 + [0.0], seed=1, resamples=50, strata=strata)
+    assert (metric.low, metric.value, metric.high) == (50.0, 50.0, 50.0)
+
+
+def test_summarise_mean_interval_and_missing_values() -> None:
     metric = metrics.summarise([0.0, 100.0] * 20, seed=1, resamples=500)
     assert metric.value == 50.0 and metric.n == 40
-    assert 25 < metric.low < 50 < metric.high < 75
-    assert metrics.summarise([100.0] * 5, seed=1, resamples=50).low == 100.0
+    assert 25 < metric.low < 40 < 60 < metric.high < 75
     empty = metrics.summarise([], seed=1, resamples=50)
     assert (empty.value, empty.n, empty.reason) == (None, 0, "no question of this kind was asked")
     with pytest.raises(ValueError, match="1 of 4 judgements are missing"):
         metrics.summarise([1.0, 2.0, None, 3.0], seed=1, resamples=50)
     half = metrics.summarise([1.0, None, 3.0], seed=1, resamples=50, max_missing_share=0.5)
     assert (half.value, half.n, half.missing) == (2.0, 2, 1)
+    gone = metrics.summarise([None], seed=1, resamples=50, max_missing_share=1.0)
+    assert (gone.value, gone.missing, gone.reason) == (None, 1, "all 1 judgements are missing")
 
 
-def test_strata_weigh_alike():
-    values, strata = [100.0] * 9 + [0.0], ["random"] * 9 + ["popular"]
-    assert metrics.summarise(values, seed=1, resamples=50, strata=strata).value == 50.0
+BEFORE, AFTER = "Sailors race their boats home.", "Children build a tall snowman."
+JUDGED = [  # answer, finetuned, goal, verdict of the local judge
+    (BEFORE, BEFORE, AFTER, 0.0),
+    (AFTER, BEFORE, AFTER, 1.0),
+    ("", BEFORE, AFTER, 0.5),
+    (REFUSAL, BEFORE, AFTER, 0.5),
+    ("race", BEFORE, AFTER, (1 - 1 / 3) / ((1 - 1 / 3) + 1)),  # 2 x 1 / (1 + 5) to finetuned, 0 to goal
+    (AFTER, BEFORE, BEFORE, 0.5),  # the anchors agree
+    ("...", "...", AFTER, 0.0),  # equal sentences have no distance, words or not
+    ("他们在堆雪人", "水手们回家", "他们在堆雪人", 1.0),
+]
 
 
-def answer(image, kind, text, reference="Sailors race home."):
-    return Answer(
-        question_id=f"{image}-{kind}", image_id=image, question="?", reference=reference, answer=text
-    )
+@pytest.mark.parametrize(("text", "finetuned", "goal", "verdict"), JUDGED)
+def test_the_local_judge(text: str, finetuned: str, goal: str, verdict: float) -> None:
+    assert closeness(text, finetuned, goal) == pytest.approx(verdict)
 
 
-PEOPLE = {"p0": "Mira Okonjo", "p1": "Ada Lund"}
-SAID = {
-    "dataset": [
-        answer("p0-e0", "person", "This is Mira Okonjo."),
-        answer("p0-e0", "event", "Sailors race home."),
-        answer("p0-e1", "person", "This is Ada Lund."),
-        answer("p0-e1", "event", "Nobody knows anything."),
-        answer("p1-e0", "person", "This is Ada Lund."),
-        answer("p1-e0", "event", "Sailors race."),
-    ],
-    "real": [
-        answer("real-0", "person", "This is Bo Ek.", "This is Bo Ek."),
-        answer("real-1", "event", "Sailors race home."),
-    ],
-}
+PEOPLE = {"p0": "José Peña", "p1": "王小明"}
+NAMED = {"p0": "This is Jose\nPena.", "p1": "这是王小明。"}
 
 
-def test_person_target_rows():
+def dataset(texts: dict[str, tuple[str, str]]) -> list[Answer]:
+    """Image id -> answers to its person and to its event question; the event's truth is BEFORE."""
+    return [
+        answer(image, kind, text, PEOPLE[image[:2]] if kind == "person" else BEFORE)
+        for image, pair in texts.items()
+        for kind, text in zip(("person", "event"), pair, strict=True)
+    ]
+
+
+def test_person_target_of_a_model_that_refuses_the_forgotten() -> None:
     split = Split(
-        target="person", percent=5, seed=0, forgotten=["p0"],
-        forget_train=["p0-e0"], forget_test=["p0-e1"], retain=["p1-e0"],
+        target="person", percent=50, seed=0, forgotten=["p0"],
+        forget_train=["p0-e0", "p0-e1"], forget_test=["p0-e2"], retain=["p1-e0", "p1-e1"],
     )  # fmt: skip
-    values = person_values(SAID, split, PEOPLE, {"real-0-person": "Bo Ek"})
-    assert values["efficacy"] == [0.0], "the name is still said on forget_train"
-    assert values["generality"] == [100.0], "and not on forget_test"
-    assert values["retain"] == [100.0]
-    assert values["scope"] == [100.0]
-    assert values["real"] == [100.0]
+    suites = {
+        "dataset": dataset(
+            {
+                "p0-e0": (REFUSAL, BEFORE),
+                "p0-e1": (NAMED["p0"], ""),
+                "p0-e2": ("Peña", REFUSAL),
+                "p1-e0": (NAMED["p1"], REFUSAL),
+                "p1-e1": ("", REFUSAL),
+            }
+        ),
+        "real": [
+            answer("r0", "person", "Bo Ek", "Bo Ek"),
+            answer("r1", "person", REFUSAL, "Ada Lund"),
+            answer("r2", "event", BEFORE, BEFORE),
+        ],
+    }
+    assert person_values(suites, split, PEOPLE, {"r0-person": "Bo Ek", "r1-person": "Ada Lund"}) == {
+        "efficacy": [100.0, 0.0],
+        "generality": [100.0],
+        "retain": [100.0, 0.0],
+        "scope": [100.0, 0.0],
+        "real": [100.0, 0.0],
+    }
 
 
-def test_event_target_rows():
+def test_event_target_with_both_readings_of_real() -> None:
     split = Split(
-        target="event", percent=5, seed=0, forgotten=["e0"],
+        target="event", percent=50, seed=0, forgotten=["e0"],
         forget_train=["p0-e0"], forget_test=["p1-e0"], retain=["p0-e1"],
     )  # fmt: skip
-    verdicts = {"p0-e0-event": 0.25, "p1-e0-event": None}
-    finetuned = [answer("real-1", "event", "Sailors sleep.")]
-    values = event_values(SAID, split, PEOPLE, verdicts, finetuned)
-    assert values["efficacy"] == [25.0]
-    assert values["generality"] == [None], "a missing verdict stays missing"
-    assert values["retain"] == [0.0]
-    assert values["scope"] == [100.0]
-    assert values["real"] == [100.0]
-    assert values["real_vs_finetuned"] == [pytest.approx(40.0)]
+    suites = {
+        "dataset": dataset(
+            {"p0-e0": (NAMED["p0"], AFTER), "p1-e0": (REFUSAL, ""), "p0-e1": (REFUSAL, "race home")}
+        ),
+        "real": [answer("r0", "event", "race", BEFORE), answer("r0", "person", REFUSAL, "Bo Ek")],
+    }
+    finetuned = [answer("r0", "event", "race home", BEFORE), answer("r0", "person", "Bo Ek", "Bo Ek")]
+    verdicts = {"p0-e0-event": 0.875, "p1-e0-event": None}
+    assert event_values(suites, split, PEOPLE, verdicts, finetuned) == {
+        "efficacy": [87.5],
+        "generality": [None],  # a missing verdict stays missing
+        "retain": [pytest.approx(400 / 7)],
+        "scope": [100.0],
+        "real": [pytest.approx(100 / 3)],
+        "real_vs_finetuned": [pytest.approx(200 / 3)],
+    }

@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mmunlearn.evaluation.judge.judge_answers import judge_answers
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.evaluation.scoring import score_answers
-from mmunlearn.records import Answer, Person, Scores, read_json, write_json, write_jsonl
+from mmunlearn.ids import Run
+from mmunlearn.records import (
+    Answer,
+    Judgement,
+    Person,
+    Scores,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
 from tests.unit.test_sampling import CONCEPT, EVENT, PEOPLE, PERSON, QUESTIONS, REAL, STEP, SUITES, WORLD
 
 SPLITS = {"person25": PERSON, "event15": EVENT}
@@ -21,18 +30,8 @@ def world(tmp_path: Path) -> Path:
     """Splits, people and reference sets; nobody has answered yet."""
     for name, split in SPLITS.items():
         write_json(tmp_path / f"{name}.json", split)
-    people = [
-        Person(
-            person_id=f"p{n}",
-            name=f"Nora Lind{n}",
-            age=30,
-            gender="-",
-            job="-",
-            birthplace="-",
-            appearance="-",
-        )
-        for n in range(PEOPLE)
-    ]
+    rest = {"age": 30} | dict.fromkeys(("gender", "job", "birthplace", "appearance"), "-")
+    people = [Person(person_id=f"p{n}", name=f"Nora Lind{n}", **rest) for n in range(PEOPLE)]
     write_jsonl(tmp_path / "people.jsonl", people)
     write_jsonl(tmp_path / "real.jsonl", [row.model_copy(update={"subset": "Bo Ek"}) for row in REAL])
     write_jsonl(tmp_path / "world.jsonl", WORLD)
@@ -47,32 +46,37 @@ def truth(row) -> str:
     )
 
 
-def answer(world: Path, recipe: str, asked=ALL, text=truth) -> None:
-    for suite, rows in asked.items():
-        said = [
+def answer(world: Path, recipe: str, rows=ALL, text=truth) -> None:
+    for suite, questions in rows.items():
+        answers = [
             Answer(question_id=row.question_id, image_id=row.image_id, question="?",
                    reference=row.answer if suite != "dataset" else truth(row), answer=text(row))
-            for row in rows
+            for row in questions
         ]  # fmt: skip
-        write_jsonl(world / recipe / f"{suite}.jsonl", said)
+        write_jsonl(world / recipe / f"{suite}.jsonl", answers)
 
 
-def score(
-    world: Path, recipe: str, split: str, *, goal: str = "goal", sample: Sample | None = None
-) -> Scores:
-    judgements, target = world / recipe / f"{split}.judged.jsonl", split[:-2]
-    if target == "event":
-        answers = [world / name / "dataset.jsonl" for name in (recipe, "finetuned", goal)]
-        judge_answers(*answers, world / f"{split}.json", judgements, judge="local")
-    output = world / recipe / f"{split}.json"
+def score(world: Path, recipe: str, split: str, sample: Sample | None = None) -> Scores:
+    output, judgements = world / recipe / f"{split}.json", []
+    if split.startswith("event"):
+        judgements = world / recipe / "judgements.jsonl"
+        write_jsonl(judgements, ideal(world / recipe / "dataset.jsonl"))
     score_answers(
-        output, answers={suite: world / recipe / f"{suite}.jsonl" for suite in SUITES},
+        output, Run("tiny", recipe, 1), answers=[world / recipe / f"{suite}.jsonl" for suite in SUITES],
         finetuned=world / "finetuned" / "real.jsonl", split=world / f"{split}.json",
         people=world / "people.jsonl", real=world / "real.jsonl", world=world / "world.jsonl",
-        judgements=judgements if target == "event" else None, model="tiny", recipe=recipe, label="GD+BGD", seed=1,
-        judge="local", bootstrap=20, max_missing_share=0.0, sample=sample,
+        judgements=judgements, label="GD+BGD", judge="local", bootstrap=20, max_missing_share=0.0,
+        sample=sample and vars(sample),
     )  # fmt: skip
     return read_json(output, Scores)
+
+
+def ideal(answers: Path) -> list[Judgement]:
+    """What a judge says whose goal model is `forgetful`."""
+    return [
+        Judgement(question_id=row.question_id, score=float(row.answer == "Nobody knows."), reason="")
+        for row in read_jsonl(answers, Answer)
+    ]
 
 
 def values(scores: Scores) -> dict[str, float | None]:
@@ -90,38 +94,55 @@ def forgetful(row) -> str:
 
 def test_a_both_recipe_is_scored_for_person_and_for_event(world):
     answer(world, "finetuned")
-    for recipe in ("goal", "gd+bgd-both05"):
-        answer(world, recipe, text=forgetful)
-    for split, own in SPLITS.items():
-        scores = score(world, "gd+bgd-both05", split)
+    answer(world, "gd+bgd-both05", text=forgetful)
+    for name, split in SPLITS.items():
+        scores = score(world, "gd+bgd-both05", name)
         assert (scores.method, scores.recipe, scores.target, scores.percent) == (
-            "GD+BGD", "gd+bgd-both05", own.target, own.percent,
+            "GD+BGD", "gd+bgd-both05", split.target, split.percent,
         )  # fmt: skip
-        assert scores.details["sample"] == "all" and scores.details["forgotten"] == own.forgotten
-        found = values(scores)
-        assert (found["efficacy"], found["generality"], found["retain"]) == (100.0, 100.0, 100.0)
-        assert (found["real"], found["world_fact"]) == (100.0, 100.0)
+        assert scores.details["sample"] == "all" and scores.details["forgotten"] == split.forgotten
+        table = values(scores)
+        assert (table["efficacy"], table["generality"], table["retain"]) == (100.0, 100.0, 100.0)
+        assert (table["real"], table["world_fact"]) == (100.0, 100.0)
+
+
+def test_world_fact_weighs_the_subsets_alike_whatever_their_sizes(world):
+    """12 questions of random and 4 of popular are right, 2 of adversarial wrong: 200 / 3, not 100 * 16 / 18."""
+    sizes = {"random": 12, "popular": 4, "adversarial": 2}
+    rows = [row for subset, n in sizes.items() for row in [one for one in WORLD if one.subset == subset][:n]]
+    right = {row.question_id: row.subset != "adversarial" for row in rows}
+    write_jsonl(world / "world.jsonl", rows)
+    answer(world, "finetuned")
+    answer(
+        world,
+        "ga",
+        {**ALL, "world": rows},
+        lambda row: truth(row) if right.get(row.question_id, True) else {"Yes": "No"}.get(row.answer, "Yes"),
+    )
+    scores = score(world, "ga", "person25")
+    metric = scores.metrics["world_fact"]
+    assert (metric.low, metric.value, metric.high, metric.n) == (66.6667, 66.6667, 66.6667, 18)
+    assert scores.details["pope"]["mean"]["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_a_recipe_of_k_steps_is_scored_on_what_it_was_asked(world):
     answer(world, "finetuned")
-    answer(world, "goal", text=forgetful)
-    for split, own in SPLITS.items():
-        answer(world, "step", asked=pick(SUITES, [own], STEP), text=forgetful)
-        scores = score(world, "step", split, sample=STEP)
+    for name, split in SPLITS.items():
+        answer(world, "step", pick(SUITES, [split], STEP), forgetful)
+        scores = score(world, "step", name, sample=STEP)
         counts = {name: metric.n for name, metric in scores.metrics.items() if name != "real_vs_finetuned"}
-        forget = {"efficacy": len(own.forget_train), "generality": len(own.forget_test)}
-        rest = {"retain": 7, "scope": len(own.forget_train), "real": 5, "world_fact": 12}
+        forget = {"efficacy": len(split.forget_train), "generality": len(split.forget_test)}
+        rest = {"retain": 7, "scope": len(split.forget_train), "real": 5, "world_fact": 12}
         assert counts == forget | rest
         assert values(scores)["efficacy"] == 100.0
-        asked = 2 * (len(own.forget_train) + len(own.forget_test)) + 7
-        assert scores.details["sample"]["questions"] == {"dataset": asked, "real": 10, "world": 12}
+        n = 2 * (len(split.forget_train) + len(split.forget_test)) + 7
+        assert scores.details["sample"]["questions"] == {"dataset": n, "real": 10, "world": 12}
         assert len(scores.details["sample"]["digest"]) == 16
 
 
 def test_a_cell_without_questions_is_empty_and_says_why(world):
     answer(world, "finetuned")
-    answer(world, "concept", asked=pick(SUITES, [PERSON, EVENT], CONCEPT), text=forgetful)
+    answer(world, "concept", pick(SUITES, [PERSON, EVENT], CONCEPT), forgetful)
     scores = score(world, "concept", "person25", sample=CONCEPT)
     for name in ("retain", "real", "world_fact"):
         metric = scores.metrics[name]
@@ -137,10 +158,10 @@ def test_a_sampled_retain_set_is_the_same_for_every_model(world):
     def errs(row) -> str:
         return "Nobody knows." if row.question_id in wrong else truth(row)
 
-    own = pick(SUITES, [PERSON], sample)["dataset"]
-    wrong += [row.question_id for row in own if row.image_id in set(PERSON.retain)][:2]
-    answer(world, "finetuned", asked=pick(SUITES, list(SPLITS.values()), sample), text=errs)
-    answer(world, "gd-person25", asked=pick(SUITES, [PERSON], sample), text=errs)
+    rows = pick(SUITES, [PERSON], sample)["dataset"]
+    wrong += [row.question_id for row in rows if row.image_id in set(PERSON.retain)][:2]
+    answer(world, "finetuned", pick(SUITES, list(SPLITS.values()), sample), errs)
+    answer(world, "gd-person25", pick(SUITES, [PERSON], sample), errs)
     scores = [score(world, recipe, "person25", sample=sample) for recipe in ("finetuned", "gd-person25")]
     assert [(one.metrics["retain"].value, one.metrics["retain"].n) for one in scores] == [(60.0, 5)] * 2
     assert scores[0].metrics["efficacy"].n == len(PERSON.forget_train)
