@@ -133,6 +133,7 @@ YES_NO = [  # answer, read as yes?, says neither?
     ("No", False, False),
     ("yes, there is", True, False),
     ("No, there is none", False, False),
+    ("No,there is none", True, False),  # commas are dropped, not taken for blanks
     ("no", False, False),
     ("There is not", False, False),
     ("I see, no", False, False),

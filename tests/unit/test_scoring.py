@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from mmunlearn.records import (
     write_json,
     write_jsonl,
 )
-from tests.unit.test_sampling import CONCEPT, EVENT, PEOPLE, PERSON, QUESTIONS, REAL, STEP, SUITES, WORLD
+from tests.unit.test_sampling import CONCEPT, EVENT, PEOPLE, PERSON, REAL, STEP, SUITES, WORLD
 
 SPLITS = {"person25": PERSON, "event15": EVENT}
 ALL = {suite: list(rows) for suite, rows in SUITES.items()}
@@ -56,17 +57,19 @@ def answer(world: Path, recipe: str, rows=ALL, text=truth) -> None:
         write_jsonl(world / recipe / f"{suite}.jsonl", answers)
 
 
-def score(world: Path, recipe: str, split: str, sample: Sample | None = None) -> Scores:
+def score(
+    world: Path, recipe: str, split: str, sample: Sample | None = None, *, seed: int = 1, **options: Any
+) -> Scores:
     output, judgements = world / recipe / f"{split}.json", []
     if split.startswith("event"):
         judgements = world / recipe / "judgements.jsonl"
         write_jsonl(judgements, ideal(world / recipe / "dataset.jsonl"))
     score_answers(
-        output, Run("tiny", recipe, 1), answers=[world / recipe / f"{suite}.jsonl" for suite in SUITES],
+        output, Run("tiny", recipe, seed), answers=[world / recipe / f"{suite}.jsonl" for suite in SUITES],
         finetuned=world / "finetuned" / "real.jsonl", split=world / f"{split}.json",
         people=world / "people.jsonl", real=world / "real.jsonl", world=world / "world.jsonl",
-        judgements=judgements, label="GD+BGD", judge="local", bootstrap=20, max_missing_share=0.0,
-        sample=sample and vars(sample),
+        judgements=judgements, label="GD+BGD", judge="local", sample=sample and vars(sample),
+        **{"bootstrap": 20, "max_missing_share": 0.0} | options,
     )  # fmt: skip
     return read_json(output, Scores)
 
@@ -74,9 +77,12 @@ def score(world: Path, recipe: str, split: str, sample: Sample | None = None) ->
 def ideal(answers: Path) -> list[Judgement]:
     """What a judge says whose goal model is `forgetful`."""
     return [
-        Judgement(question_id=row.question_id, score=float(row.answer == "Nobody knows."), reason="")
+        Judgement(
+            question_id=row.question_id, reason="",
+            score=None if row.answer == "No verdict." else float(row.answer == "Nobody knows."),
+        )
         for row in read_jsonl(answers, Answer)
-    ]
+    ]  # fmt: skip
 
 
 def values(scores: Scores) -> dict[str, float | None]:
@@ -104,6 +110,34 @@ def test_a_both_recipe_is_scored_for_person_and_for_event(world):
         table = values(scores)
         assert (table["efficacy"], table["generality"], table["retain"]) == (100.0, 100.0, 100.0)
         assert (table["real"], table["world_fact"]) == (100.0, 100.0)
+        files = ["judgements"] if split.target == "event" else []
+        files += ["answers_dataset", "answers_real", "answers_world"]
+        assert list(scores.digests) == ["split", "people", "real", "world", "finetuned", *files]
+
+
+@pytest.mark.parametrize(
+    ("seed", "bootstrap", "interval"),
+    [(1, 20, (32.375, 67.625)), (2, 20, (32.375, 65.0)), (1, 200, (30.0, 70.125))],
+)
+def test_an_interval_is_that_of_the_run_s_seed_and_of_so_many_resamples(world, seed, bootstrap, interval):
+    """Another generator, seed or percentile would change every table."""
+    right = [row.question_id for row in REAL if row.kind == "person"][::2]
+    answer(world, "finetuned", text=lambda row: "Bo Ek" if row.question_id in right else "Nobody knows.")
+    metric = score(world, "finetuned", "person25", seed=seed, bootstrap=bootstrap).metrics["real"]
+    assert (metric.value, (metric.low, metric.high)) == (50.0, interval)
+
+
+def test_missing_verdicts_are_refused_beyond_the_share_that_is_allowed(world):
+    answer(world, "finetuned")
+    answer(
+        world,
+        "ga",
+        text=lambda row: "No verdict." if row.image_id == EVENT.forget_test[0] else "Nobody knows.",
+    )
+    with pytest.raises(ValueError, match="are missing"):
+        score(world, "ga", "event15")
+    metric = score(world, "ga", "event15", max_missing_share=0.5).metrics["generality"]
+    assert (metric.value, metric.missing) == (100.0, 1)
 
 
 def test_world_fact_weighs_the_subsets_alike_whatever_their_sizes(world):
@@ -151,18 +185,19 @@ def test_a_cell_without_questions_is_empty_and_says_why(world):
     assert scores.details["pope"]["mean"]["accuracy"] is None
 
 
-def test_a_sampled_retain_set_is_the_same_for_every_model(world):
-    """The finetuned model is scored on both splits, hence asked more; its score rests on the same questions."""
-    sample, wrong = Sample(seed=1, retain=5), []
+def test_a_sample_is_the_same_for_every_model(world):
+    """The finetuned model is asked all; its score rests on the same questions."""
+    sample, wrong = Sample(seed=1, retain=5, real=3, world=6), []
 
     def errs(row) -> str:
         return "Nobody knows." if row.question_id in wrong else truth(row)
 
     rows = pick(SUITES, [PERSON], sample)["dataset"]
     wrong += [row.question_id for row in rows if row.image_id in set(PERSON.retain)][:2]
-    answer(world, "finetuned", pick(SUITES, list(SPLITS.values()), sample), errs)
+    answer(world, "finetuned", text=errs)
     answer(world, "gd-person25", pick(SUITES, [PERSON], sample), errs)
     scores = [score(world, recipe, "person25", sample=sample) for recipe in ("finetuned", "gd-person25")]
     assert [(one.metrics["retain"].value, one.metrics["retain"].n) for one in scores] == [(60.0, 5)] * 2
     assert scores[0].metrics["efficacy"].n == len(PERSON.forget_train)
-    assert scores[0].details["sample"]["questions"]["dataset"] < len(QUESTIONS)
+    first, second = (one.details["sample"] for one in scores)
+    assert first == second and (first["questions"]["real"], first["questions"]["world"]) == (6, 6)
