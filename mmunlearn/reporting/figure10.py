@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import RecordError
+from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import BOUNDS, Row, Table, in_order, read_table, select, values
-from mmunlearn.reporting.style import (
-    GOAL_LINE,
-    SMALL,
-    block_title,
-    line_handle,
-    look,
-    new_figure,
-    save_figure,
-    write_legend,
-    write_notes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,20 +53,20 @@ def plot_figure10(table3: Path, table4: Path, percent: int, png: Path, pdf: Path
             "dataset.both_percents, or change figures.percent."
         )
     models = values(both, "model")
-    figure = new_figure(7.2, 0.55 + 2.45 * len(models))
+    figure = style.new_figure(7.2, 0.55 + 2.45 * len(models))
     panels = figure.subplots(len(models), 1, squeeze=False, sharex=True)[:, 0]
     notes, methods = [], set()
     for axes, model in zip(panels, models, strict=True):
         bars = facts(alone, both, model)
         _draw_panel(axes, bars)
-        axes.set_title(block_title(model, percent), loc="left")
+        axes.set_title(style.block_title(model, percent), loc="left")
         head = f"{model}, " if len(models) > 1 else ""
         notes += [f"{head}{one.method}, {GROUPS[one.group].lower()}" for one in bars if one.value is None]
         methods |= {one.method for one in bars} - set(BOUNDS)
     panels[-1].set_xlabel("Unlearning target")
     _legend(figure, in_order(methods))
-    write_notes(figure, notes, "No value")
-    save_figure(figure, png, pdf)
+    style.write_notes(figure, notes, "No value")
+    style.save_figure(figure, png, pdf)
 
 
 def facts(alone: Table, both: Table, model: str) -> list[Fact]:
@@ -120,7 +110,7 @@ def _draw_panel(axes: Axes, bars: Sequence[Fact]) -> None:
             place += 1
         goal = of_group.get("Goal")
         if goal and goal.value is not None:
-            line = {"linestyles": GOAL_LINE, "lw": 1.1, "zorder": 4, "label": "Goal"}
+            line = {"linestyles": style.GOAL_LINE, "lw": 1.1, "zorder": 4, "label": "Goal"}
             axes.hlines(goal.value, first - 0.65, place - 0.35, "black", **line)
         centres[name] = (first + place - 1) / 2
         place += BETWEEN
@@ -137,7 +127,7 @@ def _draw_panel(axes: Axes, bars: Sequence[Fact]) -> None:
 def _draw_bar(axes: Axes, place: float, one: Fact) -> None:
     """A bar with its number at its foot, where no line crosses it, and its interval."""
     if one.value is None:
-        axes.text(place, 3, "no value", ha="center", fontsize=SMALL, rotation=90, color="#444444")
+        axes.text(place, 3, "no value", ha="center", fontsize=style.SMALL, rotation=90, color="#444444")
         return
     axes.bar(place, one.value, BAR, label=one.method, zorder=2, **_fill(one.method))
     if one.low is not None and one.high is not None:
@@ -146,20 +136,23 @@ def _draw_bar(axes: Axes, place: float, one: Fact) -> None:
             axes.plot(at, ends, color=colour, lw=width, zorder=5, solid_capstyle="butt")
             axes.plot(at, ends, ls="", marker="_", ms=6, mew=width, color=colour, zorder=5)
     plate = {"boxstyle": "round,pad=0.22", "fc": "white", "ec": "none"}
-    axes.text(place, 5, f"{one.value:.1f}", ha="center", fontsize=SMALL, bbox=plate, zorder=6)
+    axes.text(place, 5, f"{one.value:.1f}", ha="center", fontsize=style.SMALL, bbox=plate, zorder=6)
 
 
 def _fill(method: str) -> dict[str, Any]:
     """A bar's look: the method's colour, and hatching that stands out from it."""
-    style = look(method)
-    light = sum(int(style.colour[at : at + 2], 16) for at in (1, 3, 5)) > 3 * 110
+    look = style.look(method)
+    light = sum(int(look.colour[at : at + 2], 16) for at in (1, 3, 5)) > 3 * 110
     ink = "black" if light else "white"
-    return {"fc": style.colour, "ec": "black", "hatch": style.hatch, "hatchcolor": ink, "lw": 0.7}
+    return {"fc": look.colour, "ec": "black", "hatch": look.hatch, "hatchcolor": ink, "lw": 0.7}
 
 
 def _legend(figure: Any, methods: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
     patches = [Patch(label=name, **_fill(name)) for name in methods]
-    lines = [line_handle("Finetune", FINETUNE_LINE, 1.1), line_handle("Goal", GOAL_LINE, 1.1)]
-    write_legend(figure, [lines[0], *patches, lines[1]], 9, columnspacing=1.6)
+    lines = [
+        style.line_handle("Finetune", FINETUNE_LINE, 1.1),
+        style.line_handle("Goal", style.GOAL_LINE, 1.1),
+    ]
+    style.write_legend(figure, [lines[0], *patches, lines[1]], 9, columnspacing=1.6)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmunlearn.curation.attributes import AGE_BANDS, categories, continents
 from mmunlearn.dataset.statistics import AGE_BIN, by_age, by_group, falling
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
-from mmunlearn.reporting.style import SETTINGS, new_figure, save_figure
+from mmunlearn.reporting import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CATEGORIES, CONTINENTS = (
-    17,
-    8,
-)  # bars that have room in a panel; one continent more than there is, for `other`
+CATEGORIES, CONTINENTS = 17, 8  # bars that have room: one continent more than there is, for `other`
 BLUE = "#004488"
 GENDERS = (
     ("#EECC66", ""),
     ("#994455", "////"),
     ("#6699CC", "...."),
     ("#BBBBBB", "xxxx"),
-)  # the last one is the rest's
+)  # the rest's is the last
 INKS = (BLUE, "#994455", "#775C00")  # of words: at least 6 to 1 against white
 SMALLEST, LARGEST = 8, 34  # letters, points
 PIXELS = 4  # of the word cloud's grid, a point
@@ -43,8 +40,8 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
     """Plot (a) professions, (b) regions, (c) ages by gender, (d) genders and (e) the words of the events.
 
     Professions are categories and regions continents where `curation.attributes` knows most of them; otherwise
-    they are shown as written, the most frequent ones, with the number of the others below, or only told to be
-    different where they all are. Ages are in the bands of `curation.attributes`, or in decades where these do not
+    they are shown as written, the most frequent ones, with the number of the others below, or by their number
+    alone where each comes once. Ages are in the bands of `curation.attributes`, or in decades where these do not
     hold everybody. The word cloud is of the descriptions: a word's size follows its frequency.
 
     Raises:
@@ -53,7 +50,7 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
     persons, scenes = _filled(people, Person), _filled(events, Event)
     genders = falling(one.gender for one in persons)
     looks = {gender: _look(index) for index, gender in enumerate(sorted(genders))}
-    figure = new_figure(7.2, 7.1)
+    figure = style.new_figure(7.2, 7.1)
     a, b, c, d, e = _panels(figure)
     for axes in (a, b, c):
         axes.set_title(f"n = {len(persons)} people", loc="right", fontsize=SMALLEST)
@@ -63,7 +60,7 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
     _ages(c, persons, looks)
     _genders(d, genders, looks)
     _words(figure, e, [scene.description for scene in scenes])
-    save_figure(figure, png, pdf)
+    style.save_figure(figure, png, pdf)
 
 
 def _panels(figure: Figure) -> list[Axes]:
@@ -72,12 +69,8 @@ def _panels(figure: Figure) -> list[Axes]:
     above, below = figure.subfigures(2, 1, height_ratios=[1.42, 1])
     left, right = above.subfigures(1, 2, width_ratios=[1.1, 1.2])
     upper, lower = right.subfigures(2, 1, height_ratios=[1, 1.15])
-    panels = [
-        left.subplots(),
-        upper.subplots(),
-        *lower.subplots(1, 2, width_ratios=[2.1, 1]),
-        below.subplots(),
-    ]
+    panels = [left.subplots(), upper.subplots()]
+    panels += [*lower.subplots(1, 2, width_ratios=[2.1, 1]), below.subplots()]
     for letter, axes in zip("abcde", panels, strict=True):
         axes.set_title(f"({letter})", loc="left", fontweight="bold")
         axes.grid(visible=False)
@@ -106,27 +99,22 @@ def _bars(axes: Axes, what: str, counts: Mapping[str, int], room: int) -> None:
     if len(counts) > room and max(counts.values()) == 1:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        axes.text(
-            0.5, 0.5, f"{len(counts)} different ones", transform=axes.transAxes, ha="center", va="center"
-        )
+        centre = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, f"{len(counts)} different ones", **centre)
         return
-    shown = dict(list(counts.items())[:room])
-    bars = axes.barh(range(len(shown)), list(shown.values()), height=0.72, color=BLUE)
+    names, heights = zip(*list(counts.items())[:room], strict=True)
+    bars = axes.barh(range(len(names)), heights, height=0.72, color=BLUE)
     axes.bar_label(bars, padding=2.5, fontsize=SMALLEST)
-    axes.set_yticks(range(len(shown)), [_capital(name) for name in shown])
+    axes.set_yticks(range(len(names)), [name[:1].upper() + name[1:] for name in names])
     axes.set_xticks([])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(0, max(shown.values()) * 1.12)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, max(heights) * 1.12)
     axes.tick_params(axis="y", length=0)
     axes.spines["bottom"].set_visible(False)
     rest = list(counts.values())[room:]
     if rest:
         each = "1 each" if max(rest) == 1 else f"at most {max(rest)} each"
         axes.set_xlabel(f"and {len(rest)} others, {each}", loc="left")
-
-
-def _capital(name: str) -> str:
-    return name[:1].upper() + name[1:]
 
 
 def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, Any]]) -> None:
@@ -136,10 +124,10 @@ def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, An
     banded = all(any(first <= one.age <= last for first, last in AGE_BANDS) for one in people)
     bins = AGE_BANDS if banded else [(low, low + AGE_BIN - 1) for low in by_age(people)]
     bottom = [0] * len(bins)
-    for gender, style in looks.items():
+    for gender, look in looks.items():
         ages = [one.age for one in people if one.gender == gender]
         heights = [sum(first <= age <= last for age in ages) for first, last in bins]
-        axes.bar(range(len(bins)), heights, 0.8 if banded else 1, bottom, label=gender, **style)
+        axes.bar(range(len(bins)), heights, 0.8 if banded else 1, bottom, label=gender, **look)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     if banded:
         axes.set_xticks(range(len(bins)), [f"{first}\N{EN DASH}{last}" for first, last in bins])
@@ -154,8 +142,8 @@ def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, An
 
 
 def _genders(axes: Axes, counts: Mapping[str, int], looks: Mapping[str, dict[str, Any]]) -> None:
-    for place, (gender, style) in enumerate(looks.items()):
-        bar = axes.bar(place, counts[gender], 0.72, **style)
+    for place, (gender, look) in enumerate(looks.items()):
+        bar = axes.bar(place, counts[gender], 0.72, **look)
         axes.bar_label(bar, padding=2, fontsize=SMALLEST)
     axes.set_xticks(range(len(looks)), list(looks))
     axes.set_yticks([])
@@ -184,10 +172,8 @@ def _words(figure: Figure, axes: Axes, texts: Sequence[str]) -> None:
     axes.set(xlim=(0, width), ylim=(height, 0))
     for (word, _), size, (top, left), _, ink in cloud.layout_:  # top and left of the ink
         offset = ImageFont.truetype(str(_font()), size).getbbox(word, anchor="ls")
-        text = axes.text(
-            left - offset[0], top - offset[1], word, size=size / PIXELS, color=ink, va="baseline"
-        )
-        text.set_in_layout(False)
+        place = (left - offset[0], top - offset[1])
+        axes.text(*place, word, size=size / PIXELS, color=ink, va="baseline").set_in_layout(False)
     logger.info("%d words in the cloud", len(cloud.layout_))
 
 
@@ -195,7 +181,9 @@ def _font() -> Path:
     """The file of the house font that matplotlib brings along: the same on every machine."""
     import matplotlib
 
-    return Path(matplotlib.get_data_path(), "fonts", "ttf", f"{SETTINGS['font.family']}.ttf".replace(" ", ""))
+    return Path(
+        matplotlib.get_data_path(), "fonts", "ttf", f"{style.SETTINGS['font.family']}.ttf".replace(" ", "")
+    )
 
 
 def _ink(*_: Any, random_state: Any, **__: Any) -> str:

@@ -13,21 +13,8 @@ import numpy as np
 
 from mmunlearn.ids import TARGETS, parse_recipe
 from mmunlearn.records import RecordError, Scores, Training, read_json
+from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import BOUNDS, METRICS, TITLES, UNITS, in_order
-from mmunlearn.reporting.style import (
-    GOAL_LINE,
-    SMALL,
-    block_title,
-    casing,
-    line_handle,
-    look,
-    marks,
-    method_handle,
-    new_figure,
-    save_figure,
-    write_legend,
-    write_notes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,14 +61,14 @@ def plot_figure7(scores: Sequence[Path], trainings: Sequence[Path], png: Path, p
         [read_json(path, Scores) for path in scores], [read_json(path, Training) for path in trainings]
     )
     by_model = {model: list(block) for model, block in groupby(rows, key=lambda row: row.model)}
-    figure = new_figure(7.2, 0.5 + 1.62 * len(rows) + 0.42 * len(by_model))
+    figure = style.new_figure(7.2, 0.5 + 1.62 * len(rows) + 0.42 * len(by_model))
     figure.get_layout_engine().set(w_pad=0.025, wspace=0.0)
     parts = figure.subfigures(len(by_model), 1, squeeze=False)[:, 0]
     for part, block in zip(parts, by_model.values(), strict=True):
         _draw_block(part, block)
     _legend(figure, [trace for row in rows for trace in row.traces])
-    write_notes(figure, [note for row in rows for note in gaps(row, naming=len(by_model) > 1)], "Gaps")
-    save_figure(figure, png, pdf)
+    style.write_notes(figure, [note for row in rows for note in gaps(row, naming=len(by_model) > 1)], "Gaps")
+    style.save_figure(figure, png, pdf)
 
 
 def trace_rows(scores: Sequence[Scores], trainings: Sequence[Training]) -> list[PanelRow]:
@@ -157,14 +144,14 @@ def gaps(row: PanelRow, naming: bool = False) -> list[str]:
 
 def _draw_block(part: Any, rows: Sequence[PanelRow]) -> None:
     """One model's panels, below its name."""
-    part.suptitle(block_title(rows[0].model, rows[0].percent), x=0.012, ha="left", fontsize=9.5)
+    part.suptitle(style.block_title(rows[0].model, rows[0].percent), x=0.012, ha="left", fontsize=9.5)
     steps = sorted({0, *(step for row in rows for trace in row.traces for step in trace.steps)})
     grid = part.subplots(len(rows), len(METRICS), squeeze=False, sharex=True, sharey=True)
     for line, row in zip(grid, rows, strict=True):
         line[0].set_ylabel(f"{row.target.title()} unlearning")
         for axes, metric in zip(line, METRICS, strict=True):
             _draw_panel(axes, row, metric, steps)
-            axes.set_title(UNITS[row.target][metric], fontsize=SMALL, color="#555555", pad=3)
+            axes.set_title(UNITS[row.target][metric], fontsize=style.SMALL, color="#555555", pad=3)
     above = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "fontweight": "bold"}
     for axes, metric in zip(grid[0], METRICS, strict=True):
         axes.annotate(TITLES[metric], (0.5, 1), (0, 15), **above)
@@ -174,14 +161,14 @@ def _draw_block(part: Any, rows: Sequence[PanelRow]) -> None:
 def _draw_panel(axes: Axes, row: PanelRow, metric: str, steps: Sequence[int]) -> None:
     start, goal = (_value(row.bounds.get(name), metric) for name in BOUNDS)
     if goal is not None:
-        axes.axhline(goal, color="black", ls=GOAL_LINE, lw=1, zorder=1.5, label="Goal")
+        axes.axhline(goal, color="black", ls=style.GOAL_LINE, lw=1, zorder=1.5, label="Goal")
     for trace in row.traces:
         _draw_line(axes, trace, curve(row, trace, metric), steps)
     if start is not None:
-        axes.plot(0, start, zorder=6, label="Finetune", **marks("Finetune", 6, 0.8))
+        axes.plot(0, start, zorder=6, label="Finetune", **style.marks("Finetune", 6, 0.8))
     axes.set(xlim=(-0.45, len(steps) - 0.55), ylim=(-5, 105), yticks=range(0, 101, 25))
     axes.set_xticks(range(len(steps)), _tick_labels(steps))
-    axes.tick_params(labelsize=SMALL, length=2, pad=2)
+    axes.tick_params(labelsize=style.SMALL, length=2, pad=2)
 
 
 def _tick_labels(steps: Sequence[int]) -> list[str]:
@@ -201,22 +188,24 @@ def _draw_line(axes: Axes, trace: Trace, curve: Mapping[int, float | None], step
         moving[stop] = next(iter(after.values()))
         after = {stop: moving[stop]} | after
     at = np.interp(list(moving), steps, range(len(steps)))  # between two steps in proportion
-    line = {"color": look(trace.method).colour, "solid_capstyle": "round"}
-    marker = marks(trace.method, 4.6)
-    axes.plot(at, list(moving.values()), lw=1.5, path_effects=casing(2.1), zorder=3, **line)
+    line = {"color": style.look(trace.method).colour, "solid_capstyle": "round"}
+    marker = style.marks(trace.method, 4.6)
+    axes.plot(at, list(moving.values()), lw=1.5, path_effects=style.casing(2.1), zorder=3, **line)
     axes.plot(at, list(moving.values()), ls="", zorder=4, label=trace.method, **marker)
     if after:
         at = np.interp(list(after), steps, range(len(steps)))
         hollow = marker | {"mfc": "white", "zorder": 5, "mew": 1}
-        axes.plot(at, list(after.values()), lw=0.9, path_effects=casing(1.3), zorder=2, **line)
+        axes.plot(at, list(after.values()), lw=0.9, path_effects=style.casing(1.3), zorder=2, **line)
         axes.plot(at[:1], [after[stop]], ls="", label=f"{trace.method} ended", **hollow)
 
 
 def _legend(figure: Figure, traces: Sequence[Trace]) -> None:
-    handles = [method_handle("Finetune", 6)]
+    handles = [style.method_handle("Finetune", 6)]
     for method in in_order(trace.method for trace in traces):
-        handles.append(method_handle(method, 5, ls="-", lw=1.6, color=look(method).colour, mew=0.6))
-    handles.append(line_handle("Goal", GOAL_LINE, 1))
+        handles.append(
+            style.method_handle(method, 5, ls="-", lw=1.6, color=style.look(method).colour, mew=0.6)
+        )
+    handles.append(style.line_handle("Goal", style.GOAL_LINE, 1))
     if any(trace.stop is not None for trace in traces):
-        handles.append(method_handle("", 5, marker="o", mfc="white", mew=1, label="ended (hollow)"))
-    write_legend(figure, handles, len(handles), columnspacing=1.2, handletextpad=0.5)
+        handles.append(style.method_handle("", 5, marker="o", mfc="white", mew=1, label="ended (hollow)"))
+    style.write_legend(figure, handles, len(handles), columnspacing=1.2, handletextpad=0.5)

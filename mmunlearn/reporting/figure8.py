@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mmunlearn.ids import TARGETS
+from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import (
     BOUNDS,
     FORGET_METRICS,
@@ -18,14 +19,6 @@ from mmunlearn.reporting.layout import (
     read_table,
     select,
     values,
-)
-from mmunlearn.reporting.style import (
-    look,
-    method_handle,
-    new_figure,
-    save_figure,
-    write_legend,
-    write_notes,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +41,7 @@ def plot_figure8(table: Path, png: Path, pdf: Path) -> None:
     areas = {percent: SMALLEST + STEP * index for index, percent in enumerate(percents)}
     points = [place for row in rows if (place := point(row))]
     left = 20 * int(min((utility for utility, _ in points), default=0) // 20)
-    figure = new_figure(7.2, 2.75 * len(models) + 0.6)
+    figure = style.new_figure(7.2, 2.75 * len(models) + 0.6)
     grid = figure.subplots(len(models), len(TARGETS), squeeze=False, sharex=True, sharey=True)
     for line, model in zip(grid, models, strict=True):
         for axes, target in zip(line, TARGETS, strict=True):
@@ -58,19 +51,21 @@ def plot_figure8(table: Path, png: Path, pdf: Path) -> None:
         axes.set_xlabel("Utility: mean of retain, scope, real, world fact")
     for axes in grid[:, 0]:
         axes.set_ylabel("Forget quality:\nmean of efficacy, generality")
-    handles = [method_handle(method) for method in in_order(values(rows, "method"))]
+    handles = [style.method_handle(method) for method in in_order(values(rows, "method"))]
     if len(percents) > 1:
         white = {"marker": "o", "mfc": "white"}
-        handles += [method_handle(f"{percent}%", **white, ms=area**0.5) for percent, area in areas.items()]
-    write_legend(figure, handles, 10, handletextpad=0.1)
+        handles += [
+            style.method_handle(f"{percent}%", **white, ms=area**0.5) for percent, area in areas.items()
+        ]
+    style.write_legend(figure, handles, 10, handletextpad=0.1)
     notes = [
         f"{row['method']}, {row['target']} {row['forget_percent']}%"
         + (f" of {row['model']}" if len(models) > 1 else "")
         for row in rows
         if point(row) is None
     ]
-    write_notes(figure, notes, "Not drawn for want of a value")
-    save_figure(figure, png, pdf)
+    style.write_notes(figure, notes, "Not drawn for want of a value")
+    style.save_figure(figure, png, pdf)
 
 
 def point(row: Row) -> tuple[float, float] | None:
@@ -90,11 +85,12 @@ def _draw_panel(axes: Axes, rows: Table, areas: dict[int, int], left: int) -> No
         points = {int(row["forget_percent"]): point(row) for row in select(rows, method=method)}
         xs, ys = zip(*(points.get(percent) or nowhere for percent in areas), strict=True)
         axes.plot(xs, ys, color="#777777", lw=0.8, zorder=2)
-        style, grown = look(method), 2.2 if look(method).marker == "*" else 1
+        look = style.look(method)
+        grown = 2.2 if look.marker == "*" else 1
         for size, (x, y, area) in enumerate(zip(xs, ys, areas.values(), strict=True)):
             if not math.isnan(x):
                 axes.scatter(
-                    x, y, s=grown * (END if method in BOUNDS else area), marker=style.marker, c=style.colour,
+                    x, y, s=grown * (END if method in BOUNDS else area), marker=look.marker, c=look.colour,
                     edgecolors="black", linewidths=0.8, zorder=4 - size / len(areas), clip_on=False, label=method,
                 )  # fmt: skip
     axes.set(xlim=(left - 0.04 * (100 - left), 104), ylim=(-4, 106))

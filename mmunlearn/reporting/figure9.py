@@ -10,6 +10,7 @@ from typing import Any
 
 from mmunlearn.ids import FINETUNED, TARGETS
 from mmunlearn.records import Question, read_jsonl
+from mmunlearn.reporting import style
 from mmunlearn.reporting.answer_cards import answer_card
 from mmunlearn.reporting.canvas import LINE, Canvas, draw_canvas, shorten, text_width, wrap
 from mmunlearn.reporting.concept_matrix import (
@@ -21,7 +22,6 @@ from mmunlearn.reporting.concept_matrix import (
     read_studies,
     write_matrix,
 )
-from mmunlearn.reporting.style import save_figure
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def plot_figure9(
         page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
         page.add(_block(study, by_id, manifest.parent, method), 0, below + 18)
     write_matrix(csv, studies)
-    save_figure(draw_canvas(page, WIDTH, MARGIN), png, pdf)
+    style.save_figure(draw_canvas(page, WIDTH, MARGIN), png, pdf)
 
 
 def _block(study: Study, questions: Questions, images: Path, method: str) -> Canvas:
@@ -160,8 +160,8 @@ def _row(
         if cell.region[:1] == "A":
             heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec="black", lw=1.3, zorder=3)
         if numbers:
-            style = {"ha": "center", "va": "center_baseline", "color": _ink(colour), "zorder": 4}
-            heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", gid=_name(cell), **style)
+            centred = {"ha": "center", "va": "center_baseline", "color": _ink(colour), "zorder": 4}
+            heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", gid=_name(cell), **centred)
 
 
 def _name(cell: Cell) -> str:

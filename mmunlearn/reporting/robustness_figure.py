@@ -10,20 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import RecordError
+from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import Row, Table, distinct, in_order, read_table, select, values
-from mmunlearn.reporting.style import (
-    GOAL_LINE,
-    SMALL,
-    block_title,
-    casing,
-    look,
-    marks,
-    method_handle,
-    new_figure,
-    save_figure,
-    write_legend,
-    write_notes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,21 +64,21 @@ def plot_robustness(table: Path, png: Path, pdf: Path) -> None:
         0.85 + sum(max(1.15, 0.185 * len(_methods(line)) + 0.35) for line in block.values())
         for block in blocks.values()
     ]
-    figure = new_figure(7.2, 0.55 + sum(heights))
+    figure = style.new_figure(7.2, 0.55 + sum(heights))
     figure.get_layout_engine().set(w_pad=0.03, wspace=0.0)
     parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (place, block) in zip(parts, blocks.items(), strict=True):
-        part.suptitle(block_title(*place), x=0.012, ha="left", fontsize=9.5)
+        part.suptitle(style.block_title(*place), x=0.012, ha="left", fontsize=9.5)
         _draw_block(part, block)
     handles = [_handle(method) for method in _methods(rows)]
-    write_legend(figure, handles, 9, columnspacing=1.2, handletextpad=0.5)
+    style.write_legend(figure, handles, 9, columnspacing=1.2, handletextpad=0.5)
     notes = [
         f"{row['model']}, {row['target']}, {row['method']}: no {row['attack']} ({row['setting']}, {row['reason']})"
         for row in rows
         if not row["value"]
     ]
-    write_notes(figure, notes, "Gaps")
-    save_figure(figure, png, pdf)
+    style.write_notes(figure, notes, "Gaps")
+    style.save_figure(figure, png, pdf)
 
 
 def _by_target(rows: Table) -> dict[str, Table]:
@@ -103,9 +91,11 @@ def _methods(rows: Table) -> list[str]:
 
 
 def _handle(method: str) -> Any:
-    colour = look(method).colour
+    colour = style.look(method).colour
     ink = "#999999" if colour == "#FFFFFF" else colour
-    return method_handle(method, 5, ls=GOAL_LINE if method == "Goal" else "-", lw=1.4, color=ink, mew=0.6)
+    return style.method_handle(
+        method, 5, ls=style.GOAL_LINE if method == "Goal" else "-", lw=1.4, color=ink, mew=0.6
+    )
 
 
 def _draw_block(part: Any, block: Mapping[str, Table]) -> None:
@@ -117,7 +107,7 @@ def _draw_block(part: Any, block: Mapping[str, Table]) -> None:
         for axes, column in zip(line, COLUMNS, strict=True):
             curves = column.attack == "relearning"
             (_draw_curves if curves else _draw_dots)(axes, column, column.rows(rows), _methods(rows))
-            axes.tick_params(labelsize=SMALL, length=2, pad=2)
+            axes.tick_params(labelsize=style.SMALL, length=2, pad=2)
             axes.tick_params(axis="y", length=2 if curves else 0)
         line[0].set_ylabel(f"{target.title()} unlearning\n{COLUMNS[0].unit}")
         for axes in line[2:]:
@@ -137,9 +127,9 @@ def _draw_curves(axes: Axes, column: Column, rows: Table, methods: Sequence[str]
         points = {_step(row): row for row in select(rows, method=method)}
         numbers = [_number(points.get(step), "value") for step in steps]
         goal = method == "Goal"
-        line = {"ls": GOAL_LINE if goal else "-", "path_effects": None if goal else casing(2.1)}
-        axes.plot(range(len(steps)), numbers, zorder=3, lw=1.3, color=look(method).colour, **line)
-        markers = marks(method, 6 if goal else 4.6)
+        line = {"ls": style.GOAL_LINE if goal else "-", "path_effects": None if goal else style.casing(2.1)}
+        axes.plot(range(len(steps)), numbers, zorder=3, lw=1.3, color=style.look(method).colour, **line)
+        markers = style.marks(method, 6 if goal else 4.6)
         axes.plot(range(len(steps)), numbers, ls="", zorder=4, label=method, **markers)
     axes.set(xlim=(-0.4, len(steps) - 0.6), ylim=column.limits, yticks=column.ticks)
     axes.set_xticks(range(len(steps)), list(map(str, steps)))
@@ -152,7 +142,7 @@ def _step(row: Row) -> int:
 def _draw_dots(axes: Axes, column: Column, rows: Table, methods: Sequence[str]) -> None:
     settings = values(rows, "setting")
     if column.guide is not None:
-        axes.axvline(column.guide, color="black", ls=GOAL_LINE, lw=1, zorder=1.5)
+        axes.axvline(column.guide, color="black", ls=style.GOAL_LINE, lw=1, zorder=1.5)
     for at, method in enumerate(methods):
         for row in select(rows, method=method):
             value, low, high = (_number(row, part) for part in ("value", "low", "high"))
@@ -161,7 +151,11 @@ def _draw_dots(axes: Axes, column: Column, rows: Table, methods: Sequence[str]) 
             index = settings.index(row["setting"])
             place = at + _offset(index, len(settings))
             axes.plot([low, high], [place, place], color="#777777", lw=0.8, zorder=2, solid_capstyle="butt")
-            dot = marks(method, 4.2) | {"marker": SHAPES[index % len(SHAPES)], "ls": "", "clip_on": False}
+            dot = style.marks(method, 4.2) | {
+                "marker": SHAPES[index % len(SHAPES)],
+                "ls": "",
+                "clip_on": False,
+            }
             axes.plot(value, place, zorder=4, label=f"{method}, {row['setting']}", **dot)
     axes.set(xlim=column.limits, xticks=column.ticks, ylim=(len(methods) - 0.4, -0.6))
     axes.set_xticks(column.ticks, [f"{tick:g}" for tick in column.ticks])
@@ -182,10 +176,10 @@ def _number(row: Row | None, part: str) -> float:
 def _draw_key(axes: Axes, settings: Sequence[str]) -> None:
     """Which shape is which setting, below a column."""
     handles = [
-        method_handle(setting, 4.2, marker=SHAPES[index % len(SHAPES)], mfc="#BBBBBB", mew=0.6)
+        style.method_handle(setting, 4.2, marker=SHAPES[index % len(SHAPES)], mfc="#BBBBBB", mew=0.6)
         for index, setting in enumerate(settings)
     ]
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.32), fontsize=SMALL, ncols=1 + (len(handles) > 3),
-        handletextpad=0.1, columnspacing=0.6, labelspacing=0.15, borderaxespad=0,
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=1 + (len(handles) > 3),
+        fontsize=style.SMALL, handletextpad=0.1, columnspacing=0.6, labelspacing=0.15, borderaxespad=0,
     )  # fmt: skip

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from mmunlearn.reporting import style
 
-def caught(monkeypatch: pytest.MonkeyPatch, module: Any, plot: Callable[[Path, Path], None]) -> Figure:
+
+def caught(monkeypatch: pytest.MonkeyPatch, plot: Callable[[Path, Path], None]) -> Figure:
     """The figure that a call would save; nothing is written."""
     figures: list[Figure] = []
-    monkeypatch.setattr(module, "save_figure", lambda figure, *_: figures.append(figure))
+    monkeypatch.setattr(style, "save_figure", lambda figure, *_: figures.append(figure))
     plot(Path("unused.png"), Path("unused.pdf"))
     return figures[-1]
 

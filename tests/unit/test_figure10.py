@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import RecordError
-from mmunlearn.reporting import figure10
 from mmunlearn.reporting.figure10 import facts, plot_figure10
 from mmunlearn.reporting.layout import read_table, write_table
 from mmunlearn.reporting.style import look
@@ -50,7 +49,7 @@ def write(folder: Path, models: tuple[str, ...] = ("m",), **changed: float | Non
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return lambda tables: caught(monkeypatch, figure10, lambda *out: plot_figure10(*tables, 5, *out))
+    return lambda tables: caught(monkeypatch, lambda *out: plot_figure10(*tables, 5, *out))
 
 
 def bars(figure: Figure, panel: int = 0) -> list[tuple[str, float]]:

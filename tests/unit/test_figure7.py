@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import Metric, RecordError
-from mmunlearn.reporting import figure7
 from mmunlearn.reporting.figure7 import plot_figure7
 from mmunlearn.reporting.layout import METRICS, UNITS
 from mmunlearn.reporting.style import look
@@ -51,7 +50,7 @@ def write_scores(
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda scores, trainings=(): caught(
-        monkeypatch, figure7, lambda *out: plot_figure7(scores, trainings, *out)
+        monkeypatch, lambda *out: plot_figure7(scores, trainings, *out)
     )
 
 

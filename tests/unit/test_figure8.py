@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mmunlearn.ids import TARGETS
-from mmunlearn.reporting import figure8
 from mmunlearn.reporting.figure8 import plot_figure8, point
 from mmunlearn.reporting.layout import METRICS, write_table
 from mmunlearn.reporting.style import look
@@ -34,7 +33,7 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Figur
             rows.append(row | ({"real": ""} if (method, percent) == lost else {}))
         table = tmp_path / "table3.csv"
         write_table(table, list(rows[0]), rows)
-        return caught(monkeypatch, figure8, lambda *out: plot_figure8(table, *out))
+        return caught(monkeypatch, lambda *out: plot_figure8(table, *out))
 
     return drawn
 

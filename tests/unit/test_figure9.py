@@ -13,7 +13,6 @@ from PIL import Image
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.ids import TARGETS, Run, concepts_of, image_id, kind_of, parse_recipe, question_id
 from mmunlearn.records import Answer, Event, Person, Question, RecordError, Split, write_json, write_jsonl
-from mmunlearn.reporting import figure9
 from mmunlearn.reporting.canvas import shorten, text_width, wrap
 from mmunlearn.reporting.concept_matrix import COLUMNS
 from mmunlearn.reporting.figure9 import plot_figure9, shade
@@ -105,7 +104,7 @@ def truth(kind: str, cell: str) -> str:
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return lambda files: caught(monkeypatch, figure9, files.plot)
+    return lambda files: caught(monkeypatch, files.plot)
 
 
 def texts(figure: Figure) -> list[str]:

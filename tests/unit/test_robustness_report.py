@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mmunlearn.records import Attack, Finding, Metric, RecordError, write_json
-from mmunlearn.reporting import robustness_figure
 from mmunlearn.reporting.layout import read_table
 from mmunlearn.reporting.robustness import COLUMNS, make_robustness, markdown, robustness_rows
 from mmunlearn.reporting.robustness_figure import plot_robustness
@@ -105,7 +104,7 @@ def test_the_same_attack_twice_and_none_at_all_are_refused(tmp_path):
 def draw(tmp_path, monkeypatch):
     def drawn(attacks: list[Attack]):
         path = table(tmp_path, attacks)
-        return caught(monkeypatch, robustness_figure, lambda png, pdf: plot_robustness(path, png, pdf))
+        return caught(monkeypatch, lambda png, pdf: plot_robustness(path, png, pdf))
 
     return drawn
 
