@@ -27,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    own = argparse.ArgumentParser(prog="mmunlearn", description="Multimodal unlearning benchmarks: helpers.")
-    commands = own.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = argparse.ArgumentParser(
+        prog="mmunlearn", description="Multimodal unlearning benchmarks: helpers."
+    )
+    commands = command.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plan = commands.add_parser(
         "plan",
         help="what a run will cost, before it runs, and beside it what it has cost",
@@ -46,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--workflow-profile", metavar="FOLDER", help="as for snakemake")
     plan.add_argument("--json", action="store_true", help="print JSON instead of tables")
     plan.set_defaults(run=run_plan)
-    return own
+    return command
 
 
 def run_plan(args: argparse.Namespace) -> int:
@@ -54,11 +56,11 @@ def run_plan(args: argparse.Namespace) -> int:
     from mmunlearn.workflow.plan import make_plan, plan_jobs
     from mmunlearn.workflow.show import show_plan
 
-    wanted = [*args.configfile, "Snakefile"]
-    missing = [path for path in wanted if not Path(path).is_file()]
+    files = [*args.configfile, "Snakefile"]
+    missing = [path for path in files if not Path(path).is_file()]
     if missing:
         print(
-            f"mmunlearn: a plan by {', '.join(wanted)} is asked for; found no file {missing[0]} in {Path.cwd().name}/. "
+            f"mmunlearn: a plan by {', '.join(files)} is asked for; found no file {missing[0]} in {Path.cwd().name}/. "
             "Run it in the folder of the workflow, where the Snakefile lies, or correct the name.",
             file=sys.stderr,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -14,7 +15,7 @@ import pytest
 from mmunlearn.dataset.splits import make_split
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import TARGETS, Run, parse_recipe
-from mmunlearn.records import Answer, Question, Split, SuiteQuestion, write_json, write_jsonl
+from mmunlearn.records import Question, SuiteQuestion, write_json
 from mmunlearn.training.methods import METHODS
 from mmunlearn.workflow.plan import Plan, Total, make_plan, read_benchmark
 from mmunlearn.workflow.show import WIDTH, amount, duration, show_plan
@@ -38,6 +39,11 @@ def job(*outputs: str, scale: str = "pocket", model: str = "pocket-llava", **fie
 
 def counts(config: Config, *outputs: str, **fields: Any) -> dict[str, float]:
     return dict(Estimate(job(*outputs, scale=config["scale"], **fields), Sizes(config)).counts)
+
+
+def pairs(plan: Plan) -> dict[str, tuple[float, float]]:
+    """What has been made or used so far, and what was expected of the same jobs."""
+    return {line.name: (line.actual.value, line.actual.estimate) for line in plan.totals if line.actual}
 
 
 def lines(plan: Plan) -> dict[str, Total]:
@@ -113,18 +119,12 @@ def test_what_a_sample_asks_is_what_is_counted():
         assert (kinds["person"], kinds["event"], kinds["object"]) == questions_of(POCKET, recipe), recipe
 
 
-def draws_of(config: Config, acceptance: float, batch: int, max_attempts: int, shards: int = 1) -> float:
-    config = config | {
-        "plan": config["plan"] | {"acceptance": config["plan"]["acceptance"] | {"value": acceptance}}
-    }
-    size = -(-config["curation"]["n_people"] // shards)
-    params = {"people_per_shard": size, "batch": batch, "max_attempts": max_attempts}
-    return sum(
-        counts(config, f"images/shards/{k:03d}.parquet", f"images/shards/{k:03d}.npy", params=params)[
-            "pictures drawn"
-        ]
-        for k in range(shards)
-    )
+def draws_of(config: Config, acceptance: float, batch: int, max_attempts: int, people: int = 200) -> float:
+    """Pictures that all shards of so many people draw."""
+    assumed = config["plan"] | {"acceptance": config["plan"]["acceptance"] | {"value": acceptance}}
+    params = {"people_per_shard": people, "batch": batch, "max_attempts": max_attempts}
+    names = [f"images/shards/{k:03d}.parquet" for k in range(-(-config["curation"]["n_people"] // people))]
+    return sum(counts(config | {"plan": assumed}, name, params=params)["pictures drawn"] for name in names)
 
 
 def test_pictures_are_drawn_until_one_is_accepted():
@@ -135,9 +135,8 @@ def test_pictures_are_drawn_until_one_is_accepted():
     assert draws_of(PAPER, 0.0, 5, 25) == 8000 * 25
     assert draws_of(PAPER, 1.0, 5, 25) == 40_000
     few = merged({"curation": {"n_people": 7}})
-    assert draws_of(few, 0.78, 1, 15, shards=3) == pytest.approx(draws_of(few, 0.78, 1, 15)), (
-        "the last shard is smaller"
-    )
+    last_is_smaller = draws_of(few, 0.78, 1, 15, people=3)
+    assert last_is_smaller == pytest.approx(draws_of(few, 0.78, 1, 15))
     # membership needs another picture of every cell that it asks about: 60 of each forgotten half, here 20
     unseen = counts(POCKET, "robustness/unseen/event05.parquet", params={"batch": 5, "max_attempts": 15})
     assert unseen["unseen pictures"] == pytest.approx(20 * 5 * sum(0.22 ** (5 * k) for k in range(3)))
@@ -168,10 +167,8 @@ def test_trainings_of_both_scales():
 def test_a_traced_training_ends_with_its_last_step_or_its_own_end():
     loop = {"batch": 10, "accumulation": 1}
     steps = [f"gd-event05@{step}" for step in (2, 32, 8)]
-    assert training_of(POCKET, *steps, loop=loop, max_steps=60) == {
-        "optimizer steps": 32,
-        "pictures shown": 32 * 10 * 2,
-    }
+    whole = training_of(POCKET, *steps, loop=loop, max_steps=60)
+    assert whole == {"optimizer steps": 32, "pictures shown": 32 * 10 * 2}
     assert training_of(POCKET, *steps, loop=loop, max_steps=20)["optimizer steps"] == 14  # 0.7 of them
 
 
@@ -187,12 +184,10 @@ def test_attacks_ask_the_forget_set_many_times():
     fields = {"wildcards": {"model": "pocket-llava", "split": "event05"}, "params": params}
     names = ("relearning", "quantisation", "membership", "paraphrase")
     files = [f"robustness/pocket-llava/ga-event05/seed-1/event05/{name}.json" for name in names]
-    questions = 40 * (
-        3 + 3 + 6
-    )  # at each step; at full and two widths; in the trained and five other wordings
+    times = 3 + 3 + 6  # at each step; at full and two widths; in the trained and five other wordings
     assert counts(POCKET, *files, **fields) == {
-        "questions": questions,
-        "answer tokens": questions * 45,
+        "questions": 40 * times,
+        "answer tokens": 40 * times * 45,
         "answers weighed": 40,
         "pictures relearned": 4 * 4,
     }
@@ -223,36 +218,33 @@ def judged_by(config: Config, judge: str, **options: Any) -> Config:
     return config | {"evaluation": evaluation | {"judge": judge, "openai": evaluation["openai"] | options}}
 
 
-def test_cases_of_the_judge_and_their_cost():
-    def judgings(judge: str) -> list[PlannedJob]:
-        splits = ["event05"] * 8 + ["event10"] * 8
-        files = [
-            f"judgements/llava-1.5-7b/gd-{split}/seed-{k}/{split}.jsonl" for k, split in enumerate(splits)
-        ]
-        return [job(name, scale="paper", params={"judge": judge}, rule="judge_answers") for name in files]
+def judging_of(judge: str) -> list[PlannedJob]:
+    """Eight recipes on two splits of the paper's: 400 and 800 sentences each."""
+    names = [
+        f"judgements/llava-1.5-7b/gd/seed-{k}/{split}.jsonl"
+        for split in ("event05", "event10")
+        for k in range(8)
+    ]
+    return [job(name, scale="paper", params={"judge": judge}, rule="judge_answers") for name in names]
 
-    cases = 8 * (2 + 4) * 200
-    local = lines(make_plan(judged_by(PAPER, "local"), judgings("local")))
-    assert local["judge cases"].value == cases
-    assert local["judge calls"].value == 0 and local["judge calls"].note == "local judge: no calls"
-    price = cases * 1.02 * (450 * 0.15 + 10 * 0.6) / 1e6
+
+def test_cases_of_the_judge_and_their_cost():
+    cases = 8 * (400 + 800)
+    local = lines(make_plan(judged_by(PAPER, "local"), judging_of("local")))
     assert (
-        local["judge cost"].value == 0
-        and f"gpt-4o-mini would cost about {price:.2f}" in local["judge cost"].note
+        local["judge cases"].value == cases and local["judge calls"].value == local["judge cost"].value == 0
     )
-    config = judged_by(PAPER, "openai", prompt_price=0.3, completion_price=0.5, concurrency=4)
-    called = lines(make_plan(config, judgings("openai")))
-    assert called["judge calls"].value == pytest.approx(cases * 1.02)
-    assert called["judge tokens"].value == pytest.approx(cases * 1.02 * (450 + 10))
+    assert local["judge calls"].note == "local judge: no calls"
+    price = cases * 1.02 * (450 * 0.15 + 10 * 0.6) / 1e6
+    assert f"gpt-4o-mini would cost about {price:.2f}" in local["judge cost"].note
+    prices = {"prompt_price": 0.3, "completion_price": 0.5}
+    config = judged_by(PAPER, "openai", **prices, concurrency=4)
+    called = lines(make_plan(config, judging_of("openai")))
     cost = cases * 1.02 * (450 * 0.3 + 10 * 0.5) / 1e6
-    assert called["judge cost"].value == pytest.approx(cost)
-    assert called["judge cost"].rests == (
-        "evaluation.openai.prompt_price",
-        "evaluation.openai.completion_price",
-    )
-    assert Estimate(judgings("openai")[0], Sizes(config)).seconds == pytest.approx(400 * 1.02 * 2.0 / 4 + 5)
-    config = judged_by(PAPER, "openai", prompt_price=0.3, completion_price=0.5, batch_api=True)
-    plan = make_plan(config, judgings("openai"))
+    values = [called[f"judge {name}"].value for name in ("calls", "tokens", "cost")]
+    assert values == pytest.approx([cases * 1.02, cases * 1.02 * (450 + 10), cost])
+    assert Estimate(judging_of("openai")[0], Sizes(config)).seconds == pytest.approx(400 * 1.02 * 2.0 / 4 + 5)
+    plan = make_plan(judged_by(PAPER, "openai", **prices, batch_api=True), judging_of("openai"))
     assert plan.rules[0].hours is None and plan.rules[0].reason == "a batch takes up to 24 hours"
     assert lines(plan)["CPU-hours"].note == "without judge_answers: no estimate"
     halved = lines(plan)["judge cost"]
@@ -340,14 +332,11 @@ def test_counts_come_from_what_jobs_have_made(run):
         job("judgements/pocket-llava/finetuned/seed-1/event05.jsonl", params={"judge": "local"}),
         job("images/shards/000.parquet", params=shard),
     ]
-    actual = {
-        line.name: line.actual and (line.actual.value, line.actual.estimate)
-        for line in make_plan(POCKET, jobs).totals
+    assert pairs(make_plan(POCKET, jobs)) == {
+        "questions": (2, 80),
+        "optimizer steps": (34, pytest.approx(42)),
+        "pictures drawn": (1024, pytest.approx(800 / 0.78 / 4)),
     }
-    assert actual["questions"] == (2, 80)
-    assert actual["optimizer steps"] == (34, pytest.approx(42))
-    assert actual["pictures drawn"] == (1024, pytest.approx(800 / 0.78 / 4))
-    assert actual["judge cases"] is None
 
 
 @pytest.mark.parametrize(
@@ -366,22 +355,19 @@ def test_a_benchmark_file_may_lack_what_was_not_measured(tmp_path, text, found):
 def judging(run) -> tuple[Config, PlannedJob]:
     """A judge with a store, and a job that has judged two sentences, one of them twice."""
     config = judged_by(POCKET, "openai", store=str(run / "v.sqlite"), prompt_price=2.0, completion_price=10.0)
-    answers = {"answers": ("a", "a", "b"), "finetuned": ("f", "f", "f"), "goal": ("g", "g", "g")}
-    files = {name: run / f"{name}.jsonl" for name in answers}
-    for name, sentences in answers.items():
+    files = {name: run / f"{name}.jsonl" for name in ("answers", "finetuned", "goal")}
+    for name, sentences in zip(files, ("aab", "fff", "ggg"), strict=True):
         rows = [
-            Answer(question_id=f"i{n}-event", image_id=f"i{n}", question="?", reference="", answer=text)
+            {"question_id": f"i{n}-event", "image_id": f"i{n}", "answer": text}
             for n, text in enumerate(sentences)
         ]
-        write_jsonl(files[name], rows)
-    train, test = ["i0", "i1"], ["i2"]
-    split = Split(
-        target="event", percent=5, seed=1, forgotten=["e"], forget_train=train, forget_test=test, retain=[]
-    )
-    write_json(run / "event05.json", split.model_dump())
+        files[name].write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    files["split"] = run / "event05.json"
+    images = {"forget_train": ["i0", "i1"], "forget_test": ["i2"], "retain": []}
+    write_json(files["split"], {"target": "event", "percent": 5, "seed": 1, "forgotten": ["e"], **images})
     finished = job("judgements/m/r/seed-1/event05.jsonl", params={"judge": "openai"})
     write(run / finished.outputs[0], "{}\n{}\n{}\n")
-    return config, replace(finished, inputs=files | {"split": run / "event05.json"})
+    return config, replace(finished, inputs=files)
 
 
 def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judging):
@@ -392,12 +378,11 @@ def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judgi
     other = job("judgements/m/r/seed-2/event05.jsonl", params={"judge": "openai"})
     plan = make_plan(config, [finished, other])
     calls = 40 * 1.02
-    used = {line.name: (line.actual.value, line.actual.estimate) for line in plan.totals if line.actual}
-    assert used["judge cases"] == (3, 40)
-    assert used["judge calls"] == (2, pytest.approx(calls))
-    assert used["judge tokens"] == (410, pytest.approx(calls * 460))
+    assert pairs(plan)["judge cases"] == (3, 40)
+    assert pairs(plan)["judge calls"] == (2, pytest.approx(calls))
+    assert pairs(plan)["judge tokens"] == (410, pytest.approx(calls * 460))
     cost = (400 * 2 + 10 * 10) / 1e6, calls * (450 * 2 + 10 * 10) / 1e6
-    assert used["judge cost"] == pytest.approx(cost)
+    assert pairs(plan)["judge cost"] == pytest.approx(cost)
     text = " ".join(show_plan(plan).split())
     assert "verdicts for 2 of the 2 different cases" in text and "1 of them came without token counts" in text
     assert "ledger (all runs and judges," in text and "3 calls, " in text
@@ -410,9 +395,7 @@ def test_what_the_judge_has_used_is_read_from_the_verdicts_of_planned_jobs(judgi
     ("what", "reason"),
     [("absent", "no such file"), ("locked", "locked"), ("gone", "No such file"), ("damaged", "no answer")],
 )
-def test_a_store_or_an_answer_that_cannot_be_read_is_a_reason_and_no_error(
-    judging, monkeypatch, what, reason
-):
+def test_a_store_or_an_answer_that_cannot_be_read_is_no_error(judging, monkeypatch, what, reason):
     config, finished = judging
     store = Path(config["evaluation"]["openai"]["store"])
     monkeypatch.setattr("mmunlearn.evaluation.judge.store.LOOK", 0.1)
@@ -428,9 +411,8 @@ def test_a_store_or_an_answer_that_cannot_be_read_is_a_reason_and_no_error(
         plan = make_plan(config, [finished])
     assert {path: path.stat().st_mtime_ns for path in store.parent.iterdir()} == before, "only read"
     assert lines(plan)["judge calls"].actual is None and lines(plan)["judge cases"].actual.value == 3
-    assert (
-        plan.notes[0].startswith("What the judge has used so far cannot be told.") and reason in plan.notes[0]
-    )
+    assert plan.notes[0].startswith("What the judge has used so far cannot be told.")
+    assert reason in plan.notes[0]
 
 
 def test_every_used_assumption_is_printed_with_unit_and_source():
