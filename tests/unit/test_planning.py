@@ -84,6 +84,7 @@ def questions_of(config: Config, recipe: str) -> tuple[int, int, int]:
         (PAPER, "po-person05@4", (400 + 500 + 200, 400 + 200, 500)),
         (merged({"evaluation": {"retain_sample": 50}}), "gd-person05", (40 + 50 + 100, 40 + 100, 360)),
         (merged({"evaluation": {"retain_sample": 50}}), "finetuned", (230, 230, 360)),
+        (merged({"evaluation": {"retain_sample": 1000}}), "gd-both05", (800 + 100, 800 + 100, 360)),
     ],
 )
 def test_questions_of_a_recipe(config, recipe, questions):
