@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
-from mmunlearn.scorers.files import ScorerWeightsError
 from mmunlearn.scorers.protocol import Scorers, Sight
+from mmunlearn.weights import WeightsError
 
 CODE_VERSION = 1
 """Counts changes of this file that change a score."""
@@ -154,7 +154,7 @@ class PocketScorers(Scorers):
         options: `weights`, the folder.
 
     Raises:
-        ScorerWeightsError: a weight file is missing, damaged or of other code; says which and what to do.
+        WeightsError: a weight file is missing, damaged or of other code; says which and what to do.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -278,7 +278,7 @@ def _load(name: str, folder: Path, update: Callable[[bytes], None]) -> nn.Module
         network.load_state_dict({key: value.float() for key, value in load(content).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        raise ScorerWeightsError(
+        raise WeightsError(
             f"asked for the pocket scorers' {name} weights in {path}; found: {reason}; restore the file with "
             "`git checkout` or make all weights anew with mmunlearn.pocket.scorer_training.train_scorers"
         ) from error

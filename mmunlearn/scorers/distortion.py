@@ -23,7 +23,7 @@ class DistortionScorer:
         device: torch device.
 
     Raises:
-        ScorerWeightsError: the file is missing, damaged or not this network's.
+        WeightsError: the file is missing, damaged or not this network's.
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:

@@ -29,7 +29,7 @@ class FaceScorer:
         device: torch device.
 
     Raises:
-        ScorerWeightsError: the file is missing, damaged or not this network's.
+        WeightsError: the file is missing, damaged or not this network's.
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
@@ -53,9 +53,8 @@ class FaceScorer:
         """
         if min(image.size) < SMALLEST_FACE:
             return np.empty((0, 4), dtype=np.float32)
-        found, _ = self._detector.detect(image)
-        boxes = np.empty((0, 4)) if found is None else found
-        boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+        boxes, _ = self._detector.detect(image)
+        boxes = np.asarray([] if boxes is None else boxes, dtype=np.float32).reshape(-1, 4)
         inside = np.minimum(boxes[:, 2:], image.size) - np.maximum(boxes[:, :2], 0)
         return boxes[(inside >= 1).all(axis=1)]
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmunlearn.weights.errors import WeightsError, brief
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -13,20 +15,16 @@ WEIGHTS = "model.safetensors"
 """File of a network's state dict in its folder; open_clip names its own."""
 
 
-class ScorerWeightsError(RuntimeError):
-    """A scorer's weights are missing, damaged or another network's."""
-
-
-def refusal(path: Path, found: str) -> ScorerWeightsError:
+def refusal(path: Path, what: str) -> WeightsError:
     """The error that says which file was asked for, what was found and what to do."""
-    return ScorerWeightsError(
-        f"asked for scorer weights in {path}; found: {found}; rule fetch_weights makes this file: name its "
+    return WeightsError(
+        f"asked for scorer weights in {path}; found: {what}; rule fetch_weights makes this file: name its "
         "folder in images.networks, or delete the folder and run that rule again"
     )
 
 
 def require_files(folder: str | Path, *names: str) -> Path:
-    """The folder as a path. Raises ScorerWeightsError where it or one of the files in it is missing."""
+    """The folder as a path. Raises WeightsError where it or one of the files in it is missing."""
     folder = Path(folder)
     for path in (folder, *(folder / name for name in names)):
         if not path.exists():
@@ -38,7 +36,7 @@ def load_state(folder: str | Path, name: str = WEIGHTS) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU, floating ones as float32.
 
     Raises:
-        ScorerWeightsError: no such file, or it is no whole safetensors file.
+        WeightsError: no such file, or it is no whole safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -62,7 +60,7 @@ def build(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -
         path: the file, named in errors.
 
     Raises:
-        ScorerWeightsError: a tensor is missing, unexpected or of another shape.
+        WeightsError: a tensor is missing, unexpected or of another shape.
     """
     import torch
 
@@ -73,9 +71,3 @@ def build(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -
     except RuntimeError as error:
         raise refusal(path, brief(error)) from error
     return network.eval().requires_grad_(False)
-
-
-def brief(error: Exception) -> str:
-    """An error's text on one line, 300 characters of it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:299]}…"

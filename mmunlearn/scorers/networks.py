@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image
 
 from mmunlearn.records import digest_of
-from mmunlearn.scorers.files import ScorerWeightsError, require_files
+from mmunlearn.scorers.files import require_files
 from mmunlearn.scorers.protocol import Scorers, Sight
+from mmunlearn.weights import WeightsError, fingerprint
 
 if TYPE_CHECKING:
     from mmunlearn.scorers.aesthetic import AestheticScorer
@@ -67,10 +68,8 @@ class NetworkScorers(Scorers):
         """Name and digest of this code's version, the weights' fingerprints and the options that change a score.
 
         Raises:
-            ScorerWeightsError: a folder of weights is missing.
+            WeightsError: a folder of weights is missing.
         """
-        from mmunlearn.weights import fingerprint
-
         settings = {name: self._options[name] for name in CHOICES if name != "device"}
         weights = {name: fingerprint(require_files(self._options[name])) for name in FOLDERS}
         return f"networks-{CODE_VERSION}-{digest_of([CODE_VERSION, settings, weights])}"
@@ -80,7 +79,7 @@ class NetworkScorers(Scorers):
         """The five scorers.
 
         Raises:
-            ScorerWeightsError: weights are missing, damaged, another network's or do not fit together.
+            WeightsError: weights are missing, damaged, another network's or do not fit together.
             ImportError: a package of the extra `synthesis` is missing.
             RuntimeError: a GPU is asked for and there is none.
         """
@@ -110,17 +109,16 @@ class NetworkScorers(Scorers):
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    wanted = (*FOLDERS, *CHOICES)
-    if set(options) != set(wanted):
+    names = (*FOLDERS, *CHOICES)
+    if set(options) != set(names):
         raise ValueError(
-            f"asked for images.networks with {', '.join(wanted)}; found {', '.join(options) or 'nothing'}; add "
-            f"{sorted(set(wanted) - set(options))}, remove {sorted(set(options) - set(wanted))}"
+            f"asked for images.networks with {', '.join(names)}; found {', '.join(options) or 'nothing'}; add "
+            f"{sorted(set(names) - set(options))}, remove {sorted(set(options) - set(names))}"
         )
     for name, values in CHOICES.items():
         if options[name] not in values:
-            found = options[name]
             raise ValueError(
-                f"images.networks.{name} must be one of {list(values)}; found {found!r}; choose one"
+                f"images.networks.{name} must be one of {list(values)}; found {options[name]!r}; choose one"
             )
 
 
@@ -144,7 +142,7 @@ def _load(options: Mapping[str, Any]) -> Networks:
         AestheticScorer(options["aesthetic"], device),
     )
     if networks.aesthetic.width != networks.scene.width:
-        raise ScorerWeightsError(
+        raise WeightsError(
             f"asked for the aesthetic head {Path(options['aesthetic'])} on the CLIP {Path(options['scene'])}; found "
             f"a head for features of {networks.aesthetic.width} numbers and a CLIP that gives "
             f"{networks.scene.width}; name the CLIP that the head was trained on: LAION's is OpenAI's ViT-L/14"

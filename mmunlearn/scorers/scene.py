@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
-from mmunlearn.scorers.files import brief, refusal, require_files
+from mmunlearn.scorers.files import refusal, require_files
+from mmunlearn.weights.errors import brief
 
 CONFIG, CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """Files of a CLIP in open_clip's hub layout."""
@@ -28,7 +29,7 @@ class SceneScorer:
             does not say so; False leaves it to the config.
 
     Raises:
-        ScorerWeightsError: a file is missing, damaged or not this network's.
+        WeightsError: a file is missing, damaged or not this network's.
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu", quick_gelu: bool = True) -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-from mmunlearn.scorers.files import WEIGHTS, brief, refusal, require_files
+from mmunlearn.scorers.files import WEIGHTS, refusal, require_files
+from mmunlearn.weights.errors import brief
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -42,7 +43,7 @@ class SubjectScorer:
         crop: what of the picture counts: `person`, `face` or `none` (all of it).
 
     Raises:
-        ScorerWeightsError: a file is missing, damaged or not this network's.
+        WeightsError: a file is missing, damaged or not this network's.
         ValueError: an unknown crop.
     """
 

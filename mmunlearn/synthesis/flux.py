@@ -21,6 +21,7 @@ from PIL import Image
 from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
+from mmunlearn.weights import fingerprint
 
 CODE_VERSION = 1  # counts changes of this package that change a picture
 STRIDE = 16  # pixels of a side that one token of the transformer covers
@@ -128,8 +129,6 @@ class FluxGenerator(Generator):
 
     @cached_property
     def _weights(self) -> str:
-        from mmunlearn.weights import fingerprint
-
         return fingerprint(self._source)
 
     @cached_property

@@ -12,12 +12,9 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from mmunlearn.records import Record
 from mmunlearn.text import nearest
+from mmunlearn.weights.errors import WeightsError
 
 RESOURCE = Path(__file__).resolve().parents[2] / "resources" / "weights.yaml"
-
-
-class WeightsError(ValueError):
-    """Weights are missing or wrong; the message says which, from where, and what to do."""
 
 
 def _inside(name: str) -> str:

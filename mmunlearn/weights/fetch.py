@@ -7,31 +7,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mmunlearn.records import digest_of, write_json
-from mmunlearn.weights.entries import Conversion, Entry, WeightsError, entry
-from mmunlearn.weights.files import check_sound, described, link_files, measure, missing_files, refuse_missing
+from mmunlearn.weights.entries import Conversion, Entry, entry
+from mmunlearn.weights.errors import WeightsError
+from mmunlearn.weights.files import check_sound, described, link_files, measure, missing_files
 from mmunlearn.weights.hub import download as fetch_missing
 from mmunlearn.weights.hub import note_path
-from mmunlearn.weights.lock import Converted, Fact, Lock, listing, lock_path, read_lock
+from mmunlearn.weights.lock import Converted, Fact, Lock, listing, lock_path, missing_message, read_lock
 
 logger = logging.getLogger("mmunlearn")
 
 
-def fetch_weights(name: str, receipt: Path, *, folder: Path, source: str | None, download: bool) -> None:
+def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, download: bool) -> None:
     """Make <folder>/<name>/ hold whole, known files and write what they are to `receipt`.
 
     Every file is compared with the pins of resources/weights.yaml and with <folder>/<name>.lock.json, which the
     first fetch writes. Pickled files are turned into safetensors beside them.
 
     Args:
-        name: key of resources/weights.yaml.
         receipt: JSON, the lock without time and user's folder: equal weights from one place give equal bytes.
+        name: key of resources/weights.yaml.
         folder: where all weights lie.
         source: a folder of the user with the files, which are linked, never copied or changed; None: none.
         download: whether missing files may be fetched; never where a source is given.
 
     Raises:
-        WeightsError: no such weights; a file is missing or wrong; the hub refuses.
-        ScorerWeightsError: a pickled file holds other things than tensors.
+        WeightsError: no such weights; a file is missing or wrong; the hub refuses; a pickled file holds other things
+            than tensors.
     """
     row = entry(name)
     home = Path(folder) / name
@@ -50,8 +51,8 @@ def fetch_weights(name: str, receipt: Path, *, folder: Path, source: str | None,
     elif download and missing_files(row, home, recorded):
         origin = "hub" if row.repo else "url"
         revision = fetch_missing(row, home, lock.revision if lock else None)
-    refuse_missing(home, missing_files(row, home, recorded))
-
+    if missing := missing_files(row, home, recorded):
+        raise WeightsError(missing_message(home, missing))
     files = {}
     for file in row.select(listing(home), whole=recorded):
         check_sound(home / file, row.origin)
@@ -64,20 +65,20 @@ def fetch_weights(name: str, receipt: Path, *, folder: Path, source: str | None,
     write_json(receipt, lock.model_copy(update=hidden).model_dump(exclude={"time"}))
 
 
-def _compare(row: Entry, home: Path, file: str, found: Fact, lock: Lock | None) -> None:
+def _compare(row: Entry, home: Path, file: str, fact: Fact, lock: Lock | None) -> None:
     """Refuse a file whose checksum is neither pinned nor recorded."""
     pin, recorded = row.pin(file), lock.files.get(file) if lock else None
-    if pin and not found.sha256.startswith(pin):
+    if pin and not fact.sha256.startswith(pin):
         expected, says = pin, "resources/weights.yaml pins"
         todo = f"delete the file and get it anew from {row.origin}"
-    elif recorded and recorded != found:
+    elif recorded and recorded != fact:
         expected, says = f"{recorded.sha256} ({recorded.size} bytes)", f"{lock_path(home)} recorded"
         todo = f"delete the file and get it anew from {row.origin}, or delete the lock if the change is meant"
     else:
         return
     raise WeightsError(
         f"asked for {described(home / file)} with the SHA-256 {expected} that {says}; "
-        f"found {found.sha256} ({found.size} bytes); {todo}"
+        f"found {fact.sha256} ({fact.size} bytes); {todo}"
     )
 
 
@@ -89,7 +90,7 @@ def _convert(one: Conversion, home: Path, files: dict[str, Fact], lock: Lock | N
     if recorded and (recorded.source_sha256, recorded.options) != (source.sha256, options):
         recorded = None
     if recorded is None or not target.is_file():
-        from mmunlearn.scorers.convert import convert_pickled
+        from mmunlearn.weights.convert import convert_pickled
 
         logger.info("converting %s to %s", one.source, one.target)
         convert_pickled(home / one.source, target, drop_prefixes=one.drop_prefixes, rename=one.rename)
@@ -109,11 +110,11 @@ def _record(
     lock: Lock | None,
     files: dict[str, Fact],
     converted: dict[str, Converted],
-    came: tuple[str, str | None, str | None],
+    source: tuple[str, str | None, str | None],
 ) -> Lock:
     """Write the first lock, or the earlier one with the files that are new."""
     if lock is None:
-        origin, address, revision = came
+        origin, address, revision = source
         lock = Lock(
             name=row.name,
             origin=origin,

@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mmunlearn.progress import progress
-from mmunlearn.weights.entries import Entry, WeightsError
-from mmunlearn.weights.lock import Fact, listing, missing_message
+from mmunlearn.weights.entries import Entry
+from mmunlearn.weights.errors import WeightsError
+from mmunlearn.weights.lock import Fact, listing
 
 MEGABYTE = 10**6
 LARGE = 256  # megabytes from which a checksum shows its progress
@@ -22,15 +23,11 @@ def missing_files(entry: Entry, folder: Path, recorded: list[str]) -> list[str]:
     Raises:
         WeightsError: an index is not JSON.
     """
-    found = listing(folder)
-    shards = [
-        shard
-        for name in entry.select(found)
-        if name.endswith(".index.json")
-        for shard in _shards(folder, name)
-    ]
-    lacking = {name for name in [*recorded, *shards] if name not in found}
-    return sorted(lacking | set(entry.unmatched(found)))
+    files = listing(folder)
+    indices = [name for name in entry.select(files) if name.endswith(".index.json")]
+    shards = [shard for index in indices for shard in _shards(folder, index)]
+    lacking = {name for name in [*recorded, *shards] if name not in files}
+    return sorted(lacking | set(entry.unmatched(files)))
 
 
 def _shards(folder: Path, index: str) -> set[str]:
@@ -48,23 +45,23 @@ def link_files(entry: Entry, source: Path, folder: Path) -> None:
     Raises:
         WeightsError: the user's folder is missing or incomplete, or a file of the same name lies in the way.
     """
-    asked = f"asked for '{entry.name}' in {source}, as weights.sources.{entry.name} says"
+    request = f"asked for '{entry.name}' in {source}, as weights.sources.{entry.name} says"
     if not source.is_dir():
-        raise WeightsError(f"{asked}; found no such folder; correct the path, or remove the key")
+        raise WeightsError(f"{request}; found no such folder; correct the path, or remove the key")
     missing = missing_files(entry, source, [])
     if missing:
         raise WeightsError(
-            f"{asked}; found none of: {', '.join(missing)}; they come from {entry.origin}: put them into that folder, "
-            "or remove the key"
+            f"{request}; found none of: {', '.join(missing)}; they come from {entry.origin}: put them into that "
+            "folder, or remove the key"
         )
     if folder.is_dir() and folder.samefile(source):
         return
-    offered = listing(source)
-    chosen = entry.select(offered, whole=offered)
+    files = listing(source)
+    names = entry.select(files, whole=files)
     for name in entry.select(listing(folder) if folder.is_dir() else []):
-        if name not in chosen and (folder / name).is_symlink():
+        if name not in names and (folder / name).is_symlink():
             (folder / name).unlink()
-    for name in chosen:
+    for name in names:
         link, target = folder / name, (source / name).absolute()
         if link.is_symlink():
             if link.readlink() == target:
@@ -73,7 +70,7 @@ def link_files(entry: Entry, source: Path, folder: Path) -> None:
         elif link.exists() and link.samefile(target):
             continue
         elif link.exists():
-            raise WeightsError(f"{asked}; found another file at {link}; move it away, or remove the key")
+            raise WeightsError(f"{request}; found another file at {link}; move it away, or remove the key")
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
 
@@ -111,9 +108,9 @@ def _read_json(path: Path, origin: str = "") -> object:
         raise _unsound(path, f"no whole JSON file ({error})", origin) from error
 
 
-def _unsound(path: Path, found: str, origin: str) -> WeightsError:
-    come = f" from {origin}" if origin else ""
-    return WeightsError(f"asked for {described(path)}; found {found}; delete it and get it anew{come}")
+def _unsound(path: Path, what: str, origin: str) -> WeightsError:
+    source = f" from {origin}" if origin else ""
+    return WeightsError(f"asked for {described(path)}; found {what}; delete it and get it anew{source}")
 
 
 def described(path: Path) -> str:
@@ -125,16 +122,10 @@ def measure(path: Path) -> Fact:
     """SHA-256 and size of a file, with a progress bar for large ones."""
     size = path.stat().st_size
     megabytes, digest = -(-size // MEGABYTE), hashlib.sha256()
-    shown = progress(None, f"sha256 {path.name}", megabytes, "MB") if megabytes >= LARGE else nullcontext()
-    with path.open("rb") as handle, shown as bar:
+    display = progress(None, f"sha256 {path.name}", megabytes, "MB") if megabytes >= LARGE else nullcontext()
+    with path.open("rb") as handle, display as bar:
         while block := handle.read(MEGABYTE):
             digest.update(block)
             if bar is not None:
                 bar.update()
     return Fact(sha256=digest.hexdigest(), size=size)
-
-
-def refuse_missing(folder: Path, missing: list[str]) -> None:
-    """Raise WeightsError where anything is missing."""
-    if missing:
-        raise WeightsError(missing_message(folder, missing))

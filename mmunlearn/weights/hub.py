@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, write_text
-from mmunlearn.weights.entries import Entry, WeightsError
+from mmunlearn.weights.entries import Entry
+from mmunlearn.weights.errors import WeightsError
 from mmunlearn.weights.files import MEGABYTE, measure
 from mmunlearn.weights.lock import Fact, acceptance
 
@@ -84,12 +85,12 @@ def _download_file(entry: Entry, folder: Path, name: str, commit: str, expected:
     with _explained(entry, name):
         hf_hub_download(entry.repo, name, revision=commit, local_dir=folder)
     if expected is not None:
-        found = measure(folder / name)
-        if found.sha256 != expected:
+        fact = measure(folder / name)
+        if fact.sha256 != expected:
             (folder / name).unlink()
             raise WeightsError(
                 f"asked {entry.repo} at {commit} for {name} with the SHA-256 {expected} that the hub lists; "
-                f"received {found.size} bytes with {found.sha256}; nothing was kept: run the rule again"
+                f"received {fact.size} bytes with {fact.sha256}; nothing was kept: run the rule again"
             )
 
 
@@ -101,22 +102,24 @@ def _explained(entry: Entry, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        asked = f"asked {entry.repo} on the model hub for {what}"
+        request = f"asked {entry.repo} on the model hub for {what}"
         token = get_token()
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, errors.GatedRepoError) or (status in (401, 403)):
-            held = "it was set" if token else "none was set"
+            secret = "it was set" if token else "none was set"
             gated = entry.gated or isinstance(error, errors.GatedRepoError)
             todo = "check that the repository exists and that HF_TOKEN, where set, is valid"
             todo = acceptance(str(entry.repo)) if gated else todo
-            raise WeightsError(f"{asked}; found it refused ({status}; HF_TOKEN: {held}); {todo}") from None
+            raise WeightsError(
+                f"{request}; found it refused ({status}; HF_TOKEN: {secret}); {todo}"
+            ) from None
         text = " ".join(str(error).split())[:300]
         if token:
             text = text.replace(token, "***")
         todo = "check the connection, HF_ENDPOINT and the disk, then run the rule again; whole files are kept"
         if isinstance(error, errors.OfflineModeIsEnabled):
             todo = "unset HF_HUB_OFFLINE, or put the files there by hand"
-        raise WeightsError(f"{asked}; found {type(error).__name__}: {text}; {todo}") from None
+        raise WeightsError(f"{request}; found {type(error).__name__}: {text}; {todo}") from None
 
 
 def _download_url(entry: Entry, folder: Path) -> None:
@@ -124,7 +127,7 @@ def _download_url(entry: Entry, folder: Path) -> None:
     from urllib.request import Request, urlopen
 
     (name,) = entry.files
-    asked = f"asked {entry.url} for {name}"
+    request = f"asked {entry.url} for {name}"
     again = f"run the rule again, or put the file at {folder / name} by hand"
     logger.info("%s from %s", name, entry.url)
     try:
@@ -134,21 +137,21 @@ def _download_url(entry: Entry, folder: Path) -> None:
         ):
             length = answer.headers.get("Content-Length")
             total = int(length) if length else None
-            found = _stream(answer, temporary, name, total)
-            if total is not None and found.size != total:
+            fact = _stream(answer, temporary, name, total)
+            if total is not None and fact.size != total:
                 raise WeightsError(
-                    f"{asked}, {total} bytes; received {found.size}; nothing was kept: {again}"
+                    f"{request}, {total} bytes; received {fact.size}; nothing was kept: {again}"
                 )
             pin = entry.pin(name)
-            if pin and not found.sha256.startswith(pin):
+            if pin and not fact.sha256.startswith(pin):
                 raise WeightsError(
-                    f"{asked} with the SHA-256 {pin} that resources/weights.yaml pins; received {found.size} bytes "
-                    f"with {found.sha256}; nothing was kept: {again}"
+                    f"{request} with the SHA-256 {pin} that resources/weights.yaml pins; received {fact.size} bytes "
+                    f"with {fact.sha256}; nothing was kept: {again}"
                 )
     except HTTPError as error:
-        raise WeightsError(f"{asked}; found it refused ({error.code} {error.reason}); {again}") from error
+        raise WeightsError(f"{request}; found it refused ({error.code} {error.reason}); {again}") from error
     except (OSError, HTTPException) as error:
-        raise WeightsError(f"{asked}; broken off ({error}); nothing was kept: {again}") from error
+        raise WeightsError(f"{request}; broken off ({error}); nothing was kept: {again}") from error
 
 
 def _stream(answer: BinaryIO, target: Path, name: str, total: int | None) -> Fact:

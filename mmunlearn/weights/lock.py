@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from mmunlearn.records import Record, RecordError, digest_of, read_json, sha256_of
-from mmunlearn.weights.entries import WeightsError, entry, known
+from mmunlearn.weights.entries import entry, known
+from mmunlearn.weights.errors import WeightsError
 
 SMALL = 1_000_000  # bytes up to which a fingerprint reads a whole file
 BLOCK, BLOCKS = 65_536, 64  # what it reads of a larger one, evenly spread
@@ -72,12 +73,12 @@ def read_lock(folder: Path) -> Lock | None:
 
 def listing(folder: Path) -> list[str]:
     """Names of a folder's files, relative and sorted, also behind links; without hidden ones and broken links."""
-    found = []
+    files = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(parent, name) for name in names if not name.startswith("."))
-        found += [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
-    return sorted(found)
+        files += [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+    return sorted(files)
 
 
 def missing_message(folder: Path, missing: list[str]) -> str:
@@ -112,13 +113,13 @@ def fingerprint(folder: Path) -> str:
     """
     folder = Path(folder)
     lock = read_lock(folder)
-    found = listing(folder)
+    files = listing(folder)
     if lock is None:
-        if not found:
+        if not files:
             raise WeightsError(missing_message(folder, _needed(folder)))
-        return digest_of([_glance(folder, name) for name in found])
+        return digest_of([_glance(folder, name) for name in files])
     facts = {**lock.files, **lock.converted}
-    missing = [name for name in facts if name not in found]
+    missing = [name for name in facts if name not in files]
     if missing:
         raise WeightsError(missing_message(folder, missing))
     for name, fact in facts.items():

@@ -113,6 +113,12 @@ class Job:
         return self.config["images"]["device"]
 
     @property
+    def weights(self) -> dict[str, Any]:
+        """Where the weights of the job's name come from: the user's folder if any, and whether they may be fetched."""
+        weights = self.config["weights"]
+        return {"source": weights["sources"].get(self.wildcards["weights"]), "download": weights["download"]}
+
+    @property
     def batch(self) -> int:
         """Questions a generation batch."""
         return self.config["evaluation"]["batch"]

@@ -42,8 +42,8 @@ class Fetch:
     def __call__(
         self, name: str = "tiny", source: Path | None = None, download: bool = False
     ) -> dict[str, Any]:
-        given = str(source) if source else None
-        fetch_weights(name, self.receipt, folder=self.folder, source=given, download=download)
+        link = str(source) if source else None
+        fetch_weights(self.receipt, name=name, folder=str(self.folder), source=link, download=download)
         return json.loads(self.receipt.read_text(encoding="utf-8"))
 
     def lock(self, name: str = "tiny") -> dict[str, Any]:

@@ -10,7 +10,6 @@ import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -35,11 +34,12 @@ def folder(tmp_path_factory) -> Path:
     return write_flux(tmp_path_factory.mktemp("flux"))
 
 
-@pytest.fixture(autouse=True)
-def _known_weights(monkeypatch):
-    weights = ModuleType("mmunlearn.weights")
-    weights.fingerprint = lambda folder: Path(folder).name
-    monkeypatch.setitem(sys.modules, "mmunlearn.weights", weights)
+@pytest.fixture
+def other(folder, tmp_path) -> Path:
+    """Other weights: the files differ in one."""
+    copy = shutil.copytree(folder, tmp_path / "other")
+    (copy / "transformer" / "config.json").open("a").write("\n")
+    return copy
 
 
 @pytest.fixture
@@ -213,8 +213,7 @@ def test_a_lost_embedding_is_made_again_and_changes_nothing(make, damage, caplog
     assert sorted(path.suffix for path in file.parent.iterdir()) == [".safetensors"] * 2
 
 
-def test_embeddings_of_other_lengths_dtypes_and_weights_lie_apart(make, folder, tmp_path):
-    other = shutil.copytree(folder, tmp_path / "other")
+def test_embeddings_of_other_lengths_dtypes_and_weights_lie_apart(make, other):
     variants = [make(), make(max_sequence_length=16), make(dtype="bfloat16"), make(source=str(other))]
     assert len({embedding(generator).parent for generator in variants}) == 4
     assert embedding(make(steps=3, batch=1, compile=True)) == embedding(variants[0])
@@ -257,21 +256,21 @@ def test_quantised_weights_draw_nearly_the_same(make, quantisation):
     assert np.array_equal(*(pixels(generator.draw([request(), request(1, guidance=2.0)])) for _ in range(2)))
 
 
-def test_the_version_names_what_shapes_a_picture(make, folder, tmp_path):
+def test_the_version_names_what_shapes_a_picture(make, folder, other, tmp_path):
     changes = [
         {}, {"steps": 3}, {"dtype": "bfloat16"}, {"max_sequence_length": 16}, {"compile": True}, {"batch": 2},
-        {"source": str(shutil.copytree(folder, tmp_path / "other"))},
+        {"source": str(other)},
     ]  # fmt: skip
     assert len({make(**change).version for change in changes}) == len(changes)
-    assert make(device="auto").version == make().version
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert make(device="auto").version == make(source=str(moved)).version == make().version
     assert make().name == "flux"
 
 
 def test_the_version_is_read_without_torch(folder, tmp_path):
     code = f"""
-import sys, types
+import sys
 from pathlib import Path
-sys.modules["mmunlearn.weights"] = types.SimpleNamespace(fingerprint=lambda folder: "same")
 from mmunlearn.synthesis.flux import FluxGenerator
 options = dict(source={str(folder)!r}, dtype="bfloat16", device="auto", steps=28, max_sequence_length=512,
                compile=True, quantisation="none", batch=5)

@@ -28,10 +28,10 @@ from mmunlearn.scorers import face, networks, subject
 from mmunlearn.scorers.aesthetic import AestheticHead, AestheticScorer
 from mmunlearn.scorers.distortion import DistortionScorer
 from mmunlearn.scorers.face import FaceScorer
-from mmunlearn.scorers.files import ScorerWeightsError
 from mmunlearn.scorers.networks import NetworkScorers
 from mmunlearn.scorers.scene import SceneScorer
 from mmunlearn.scorers.subject import SubjectScorer, crop_box, largest
+from mmunlearn.weights import WeightsError
 from tests.tiny_scorers import write_dino, write_scorers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,7 +297,7 @@ def test_bad_weights_are_refused_with_what_to_do(folders, tmp_path, name, harm):
         path.write_bytes(b"")
     if harm == "of another network":
         save_file({"surplus.weight": torch.ones(2)}, path, metadata={"format": "pt"})
-    with pytest.raises(ScorerWeightsError, match=r"asked for .*; found: .*; rule fetch_weights .*") as error:
+    with pytest.raises(WeightsError, match=r"asked for .*; found: .*; rule fetch_weights .*") as error:
         CLASSES[name](folder)
     assert str(folder) in str(error.value)
 
@@ -316,7 +316,7 @@ def test_one_wrong_tensor_is_enough(folders, tmp_path, name, harm):
     else:
         state[key] = torch.ones(*(size + 1 for size in state[key].shape))
     save_file(state, path, metadata={"format": "pt"})
-    with pytest.raises(ScorerWeightsError, match="rule fetch_weights") as error:
+    with pytest.raises(WeightsError, match="rule fetch_weights") as error:
         CLASSES[name](folder)
     assert key.rsplit(".", 2)[-2] in str(error.value)
 
@@ -324,7 +324,7 @@ def test_one_wrong_tensor_is_enough(folders, tmp_path, name, harm):
 def test_a_damaged_clip_config_is_refused(folders, tmp_path):
     folder = Path(shutil.copytree(folders["scene"], tmp_path / "scene"))
     (folder / "open_clip_config.json").write_text('{"model_cfg": {')
-    with pytest.raises(ScorerWeightsError, match="open_clip cannot load"):
+    with pytest.raises(WeightsError, match="open_clip cannot load"):
         SceneScorer(folder)
 
 
@@ -332,7 +332,7 @@ def test_dino_never_loads_a_pickle(folders, tmp_path):
     folder = write_dino(tmp_path / "dino")
     (folder / "model.safetensors").unlink()
     torch.save(load_file(folders["subject"] / "model.safetensors"), folder / "pytorch_model.bin")
-    with pytest.raises(ScorerWeightsError, match=r"model\.safetensors; found: no such file"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors; found: no such file"):
         SubjectScorer(folder)
 
 
@@ -340,13 +340,13 @@ def test_a_head_for_another_clip_is_refused(folders, tmp_path):
     save_file(AestheticHead(768).state_dict(), tmp_path / "model.safetensors")
     wrong = NetworkScorers(_options(folders, aesthetic=str(tmp_path)))
     with pytest.raises(
-        ScorerWeightsError, match=r"features of 768 numbers and a CLIP that gives 32; name the CLIP"
+        WeightsError, match=r"features of 768 numbers and a CLIP that gives 32; name the CLIP"
     ):
         wrong.look(Image.new("RGB", (32, 32)))
 
 
 def test_missing_folders_are_refused_by_the_version(folders, tmp_path):
-    with pytest.raises(ScorerWeightsError, match=r"none; found: no such folder; rule fetch_weights"):
+    with pytest.raises(WeightsError, match=r"none; found: no such folder; rule fetch_weights"):
         _ = NetworkScorers(_options(folders, face=str(tmp_path / "none"))).version
 
 

@@ -17,8 +17,8 @@ from mmunlearn.pocket.render import render_person
 from mmunlearn.pocket.scorers import NETWORKS, Head, PocketScorers
 from mmunlearn.pocket.worlds import calibration_world
 from mmunlearn.records import DEFECTS, digest_of, sha256_of
-from mmunlearn.scorers.files import ScorerWeightsError
 from mmunlearn.synthesis.scene_pairs import pair_cosines
+from mmunlearn.weights import WeightsError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "pocket" / "scorers"
 SHORT = dict.fromkeys(NETWORKS, 2)
@@ -71,7 +71,7 @@ def test_bad_weights_are_refused_with_what_to_do(trained, tmp_path, name, harm):
     else:
         other = next(other for other in NETWORKS if other != name)
         shutil.copy(tmp_path / f"{other}.safetensors", path)
-    with pytest.raises(ScorerWeightsError) as caught:
+    with pytest.raises(WeightsError) as caught:
         PocketScorers({"weights": tmp_path})
     asked, found, remedy = str(caught.value).split("; ", 2)
     assert f"{name} weights in {path}" in asked

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from mmunlearn.scorers.aesthetic import AestheticScorer
-from mmunlearn.scorers.convert import FACENET_DROPPED, convert_pickled
 from mmunlearn.scorers.distortion import DistortionScorer
 from mmunlearn.scorers.face import FaceScorer
-from mmunlearn.scorers.files import ScorerWeightsError
+from mmunlearn.weights import WeightsError
+from mmunlearn.weights.convert import convert_pickled
 from tests.tiny_scorers import write_published
 
 SCORERS = {"face": FaceScorer, "distortion": DistortionScorer, "aesthetic": AestheticScorer}
@@ -29,7 +29,7 @@ def published(tmp_path_factory):
 
 
 def test_published_pickles_become_what_the_scorers_load(published, tmp_path):
-    for name, dropped in (("face", FACENET_DROPPED), ("distortion", ()), ("aesthetic", ())):
+    for name, dropped in (("face", ["logits."]), ("distortion", ()), ("aesthetic", ())):
         convert_pickled(published[name], tmp_path / name / "model.safetensors", drop_prefixes=dropped)
         SCORERS[name](tmp_path / name)
         original = torch.load(published[name], weights_only=True)
@@ -41,7 +41,7 @@ def test_published_pickles_become_what_the_scorers_load(published, tmp_path):
 
 def test_facenet_with_its_classifier_is_refused(published, tmp_path):
     convert_pickled(published["face"], tmp_path / "model.safetensors")
-    with pytest.raises(ScorerWeightsError, match=r"Unexpected key.*logits\.weight"):
+    with pytest.raises(WeightsError, match=r"Unexpected key.*logits\.weight"):
         FaceScorer(tmp_path)
 
 
@@ -69,7 +69,7 @@ class _Evil:
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"a": torch.ones(1), "b": _Evil(tmp_path / "ran")}, tmp_path / "x.pth")
     said = r"x\.pth; found: more than tensors \([\w.]+\) or no torch file; do not .*may run code"
-    with pytest.raises(ScorerWeightsError, match=said) as caught:
+    with pytest.raises(WeightsError, match=said) as caught:
         convert_pickled(tmp_path / "x.pth", tmp_path / "x.safetensors")
     assert "False" not in "".join(traceback.format_exception(caught.value)), "torch's advice"
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
@@ -85,7 +85,7 @@ def test_no_refusal_repeats_the_advice_to_load_without_protection(tmp_path, kind
             archive.addfile(tarfile.TarInfo("storages"))
     else:
         source.write_bytes(b"<html>")
-    with pytest.raises(ScorerWeightsError, match=r"more than tensors or no torch file; do not") as caught:
+    with pytest.raises(WeightsError, match=r"more than tensors or no torch file; do not") as caught:
         convert_pickled(source, tmp_path / "x.safetensors")
     assert "False" not in "".join(traceback.format_exception(caught.value))
 
@@ -116,6 +116,6 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content, options, message):
         source.write_bytes(source.read_bytes()[:2000])
     elif content is not None:
         torch.save(content, source)
-    with pytest.raises(ScorerWeightsError, match=message) as error:
+    with pytest.raises(WeightsError, match=message) as error:
         convert_pickled(source, target, **options)
     assert str(source) in str(error.value) and not target.exists()

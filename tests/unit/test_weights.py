@@ -19,7 +19,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from mmunlearn.scorers.files import ScorerWeightsError
 from mmunlearn.weights import WeightsError, entries, fingerprint
 from mmunlearn.weights.lock import listing, lock_path
 from tests.rules.standin import run_script
@@ -235,7 +234,7 @@ def test_the_hub_is_the_one_of_the_environment(fetch: Fetch, hub: Hub, tmp_path:
     code = (
         "import sys; from pathlib import Path; from mmunlearn.weights import entries, fetch\n"
         "entries.RESOURCE = Path(sys.argv[1])\n"
-        "fetch.fetch_weights('tiny', Path(sys.argv[2]), folder=Path(sys.argv[3]), source=None, download=True)\n"
+        "fetch.fetch_weights(Path(sys.argv[2]), name='tiny', folder=sys.argv[3], source=None, download=True)\n"
     )
     env = {
         **os.environ,
@@ -362,10 +361,10 @@ def test_a_malicious_pickle_is_refused(
     monkeypatch.chdir(tmp_path)
     path = fetch.folder / "tiny/weights.pth"
     pickled(path, {"body": Malicious()})
-    with pytest.raises(ScorerWeightsError, match="more than tensors"):
+    with pytest.raises(WeightsError, match="more than tensors"):
         fetch()
     path.write_bytes(pickle.dumps(Malicious(), protocol=2))
-    with pytest.raises(ScorerWeightsError):
+    with pytest.raises(WeightsError):
         fetch()
     assert not (tmp_path / "ran").exists() and listing(path.parent) == ["weights.pth"]
     assert not lock_path(path.parent).exists()

@@ -13,10 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmunlearn.records import atomic_path
-from mmunlearn.scorers.files import ScorerWeightsError, brief
-
-FACENET_DROPPED = ("logits.",)
-"""The published FaceNet's classifier of its training set's people, which no feature needs."""
+from mmunlearn.weights.errors import WeightsError, brief
 
 WRAPPERS = ("params", "params_ema", "state_dict")
 """Keys under which some publishers put the state dict."""
@@ -37,26 +34,25 @@ def convert_pickled(
     Args:
         source: .pt, .pth or .bin: a state dict, or a dict with one under a key of `WRAPPERS`.
         target: safetensors file, written whole or not at all.
-        drop_prefixes: tensors whose names start so are left out (FaceNet: `FACENET_DROPPED`).
+        drop_prefixes: tensors whose names start so are left out.
         rename: prefix of a name -> what replaces it, after dropping; the first that fits counts.
 
     Raises:
-        ScorerWeightsError: no such file, it holds other things than tensors, or two names become one.
+        WeightsError: no such file, it holds other things than tensors, or two names become one.
     """
-    state = _state_dict(_unpickle(source), source)
-    kept: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in _state_dict(_unpickle(source), source).items():
         if name.startswith(tuple(drop_prefixes)):
             continue
         new = _renamed(name, rename or {})
-        if new in kept:
+        if new in tensors:
             raise _refusal(source, f"two tensors that are both renamed to {new}", "correct `rename`")
         # A copy each: safetensors takes neither shared nor strided memory.
-        kept[new] = tensor.detach().clone(memory_format=torch.contiguous_format)
-    if not kept:
+        tensors[new] = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if not tensors:
         raise _refusal(source, "no tensor to keep", "correct `drop_prefixes` or fetch the right file")
     with atomic_path(target) as temporary:
-        save_file(kept, temporary, metadata={"format": "pt"})
+        save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def _unpickle(source: Path) -> Any:
@@ -66,8 +62,8 @@ def _unpickle(source: Path) -> Any:
         return torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
-            found = f"no whole torch file ({brief(error)})"
-            raise _refusal(source, found, "delete it and run rule fetch_weights again") from error
+            what = f"no whole torch file ({brief(error)})"
+            raise _refusal(source, what, "delete it and run rule fetch_weights again") from error
         name = OFFENDING.search(str(error))
     named = f" ({name[1]})" if name else ""
     raise _refusal(  # outside the handler: a traceback would print torch's advice
@@ -97,5 +93,5 @@ def _renamed(name: str, rename: Mapping[str, str]) -> str:
     return name
 
 
-def _refusal(source: Path, found: str, remedy: str) -> ScorerWeightsError:
-    return ScorerWeightsError(f"asked to convert the weights in {source}; found: {found}; {remedy}")
+def _refusal(source: Path, what: str, remedy: str) -> WeightsError:
+    return WeightsError(f"asked to convert the weights in {source}; found: {what}; {remedy}")
