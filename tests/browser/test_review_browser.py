@@ -11,7 +11,8 @@ from mmunlearn.records import read_manifest
 from mmunlearn.review.page import write_picture_page, write_sample_page, write_text_page
 from mmunlearn.verdicts import read_verdicts, reviewer_key
 from tests.browser.chromium import BACKSPACE, DOWN, ENTER, ESCAPE, LEFT, RIGHT, UP, Browser
-from tests.unit.review_fixtures import candidate, save_verdicts, write_world
+from tests.unit.review_fixtures import candidate, write_world
+from tests.unit.rows import save_verdicts
 
 pytestmark = pytest.mark.browser
 

@@ -6,10 +6,10 @@ import pytest
 
 from mmunlearn.curation.acceptance import ReviewPending
 from mmunlearn.records import Event, Person, Prompt, RecordError, read_jsonl, write_jsonl
-from mmunlearn.verdicts import COLUMNS, text_digest
 from tests.loopback import ChatServer
 from tests.rules.mini import mini_config
 from tests.rules.standin import ROOT, World
+from tests.unit.rows import save_verdicts, verdict
 
 SHIPPED = ROOT / "resources" / "pocket"
 
@@ -67,7 +67,7 @@ def test_a_rule_reruns_for_its_own_shipped_file_alone(curated, name):
 def test_a_rejected_person_is_replaced_by_the_next_of_the_file(curated, tmp_path):
     world = curated.copy(tmp_path / "world")
     people = read_jsonl(SHIPPED / "people.jsonl", Person)
-    folder = reject(world.root / "verdicts", people[1])
+    folder = reject(world, people[1])
     with pytest.raises(
         ReviewPending, match=r"1 that somebody rejected \(p001\).*results/mini/review/texts.html"
     ):
@@ -84,11 +84,9 @@ def test_texts_wait_for_the_reviewers_that_the_configuration_asks_for(curated, t
         world.run("accept_texts", params={"reviewers": 1})
 
 
-def reject(folder, row):
-    folder.mkdir()
-    cells = ["person", row.person_id, text_digest(row), "reject", "Kim", "2026-01-01T10:00:00Z", ""]
-    (folder / "kim.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(cells)}\n", encoding="utf-8")
-    return folder.name
+def reject(world, row):
+    save_verdicts(world.root / "verdicts" / "kim.csv", verdict(row))
+    return "verdicts"
 
 
 def test_the_rules_run_with_a_language_model(tmp_path):

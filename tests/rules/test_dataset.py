@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from mmunlearn.dataset import files
+from mmunlearn.ids import question_id
 from mmunlearn.records import (
+    POPE_SUBSETS,
     Event,
     Person,
     Question,
@@ -32,14 +35,16 @@ def accepted(world):
 
 def test_two_questions_on_every_valid_picture_and_none_on_others(asked):
     texts = asked.config["dataset"]["questions"]
-    names = {row.person_id: row.name for row in read_jsonl(asked.results / "curation/people.jsonl", Person)}
-    scenes = {
-        row.event_id: row.description for row in read_jsonl(asked.results / "curation/events.jsonl", Event)
-    }
+    people = {row.person_id: row for row in read_jsonl(asked.results / "curation/people.jsonl", Person)}
+    events = {row.event_id: row for row in read_jsonl(asked.results / "curation/events.jsonl", Event)}
     expected = []
     for row in accepted(asked):
-        said = {"person": f"This is {names[row.person_id]}.", "event": scenes[row.event_id]}
-        expected += [(f"{row.image_id}-{kind}", row.image_id, kind, texts[kind], said[kind]) for kind in said]
+        answers = {
+            "person": f"This is {people[row.person_id].name}.",
+            "event": events[row.event_id].description,
+        }
+        for kind, answer in answers.items():
+            expected.append((question_id(row.image_id, kind), row.image_id, kind, texts[kind], answer))
     rows = read_jsonl(asked.results / "dataset" / "questions.jsonl", Question)
     assert [tuple(row.model_dump().values()) for row in rows] == expected
     assert len(rows) == 30 and not any(row.image_id == "p002-e03" for row in rows)
@@ -48,28 +53,28 @@ def test_two_questions_on_every_valid_picture_and_none_on_others(asked):
 @pytest.mark.parametrize("target", ["person", "event"])
 def test_a_split_forgets_one_of_four_and_retains_the_others(asked, target):
     split = split_of(asked, f"{target}15")
-    concept = {row.image_id: getattr(row, f"{target}_id") for row in accepted(asked)}
-    gone = [image for image, own in concept.items() if own in split.forgotten]
+    concepts = {row.image_id: getattr(row, f"{target}_id") for row in accepted(asked)}
+    forgotten = [image for image, concept in concepts.items() if concept in split.forgotten]
     assert (split.target, split.percent, split.seed, len(split.forgotten)) == (target, 15, 4, 1)
-    assert sorted(split.forget_train + split.forget_test) == gone
+    assert sorted(split.forget_train + split.forget_test) == forgotten
     assert 0 <= len(split.forget_train) - len(split.forget_test) <= 1
-    assert split.retain == sorted(concept.keys() - set(gone))
+    assert split.retain == sorted(concepts.keys() - set(forgotten))
 
 
 def test_reference_sets_are_complete_disjoint_and_drawn_at_size(asked):
     rows = {name: read_jsonl(asked.results / "dataset" / f"{name}.jsonl", SuiteQuestion) for name in SETS}
-    pictures = {name: {row.path for row in own} for name, own in rows.items()}
-    assert {name: len(own) for name, own in pictures.items()} == {"real": 4, "world": 3, "replay": 4}
-    for name, own in pictures.items():
+    pictures = {name: {row.path for row in rows[name]} for name in SETS}
+    assert {name: len(paths) for name, paths in pictures.items()} == {"real": 4, "world": 3, "replay": 4}
+    for name, paths in pictures.items():
         folder = asked.results / "dataset" / name
-        assert own == {f"results/mini/dataset/{name}/{path.name}" for path in folder.iterdir()}
-        assert {Image.open(asked.root / path).size for path in own} == {(128, 128)}
-    shown = {row.path: row.sha256 for own in rows.values() for row in own}
-    assert shown == {path: sha256_of(asked.root / path) for path in shown}
-    assert len(set(shown.values())) == len(shown) == 11, "no picture is in two sets"
+        assert paths == {f"results/mini/dataset/{name}/{path.name}" for path in folder.iterdir()}
+        assert {Image.open(asked.root / path).size for path in paths} == {(128, 128)}
+    digests = {row.path: row.sha256 for name in SETS for row in rows[name]}
+    assert digests == {path: sha256_of(asked.root / path) for path in digests}
+    assert len(set(digests.values())) == len(digests) == 11, "no picture is in two sets"
     people = read_jsonl(asked.results / "curation" / "people.jsonl", Person)
-    said = " ".join(row.answer for own in rows.values() for row in own)
-    assert not any(person.name in said for person in people), "nothing tells of the benchmark's people"
+    answers = " ".join(row.answer for name in SETS for row in rows[name])
+    assert not any(person.name in answers for person in people), "nothing tells of the benchmark's people"
 
 
 def test_the_real_set_asks_for_public_figures_and_events(asked):
@@ -82,10 +87,8 @@ def test_the_real_set_asks_for_public_figures_and_events(asked):
 
 def test_the_world_set_asks_yes_and_no_in_every_subset_of_pope(asked):
     rows = read_jsonl(asked.results / "dataset" / "world.jsonl", SuiteQuestion)
-    asked_of = Counter((row.image_id, row.subset, row.answer) for row in rows)
-    images = {row.image_id for row in rows}
-    subsets = ("random", "popular", "adversarial")
-    assert asked_of == Counter((i, s, a) for i in images for s in subsets for a in ("Yes", "No"))
+    counts = Counter((row.image_id, row.subset, row.answer) for row in rows)
+    assert counts == Counter(product({row.image_id for row in rows}, POPE_SUBSETS, ("Yes", "No")))
 
 
 def test_pictures_of_an_earlier_larger_set_are_removed(asked, tmp_path):
@@ -123,8 +126,8 @@ def test_the_sets_of_files_come_from_local_folders(curated, tmp_path, monkeypatc
     for name in SETS:
         world.run("build_reference_set", set=name)
     rows = {name: read_jsonl(world.results / f"dataset/{name}.jsonl", SuiteQuestion) for name in SETS}
-    assert {name: len(own) for name, own in rows.items()} == {"real": 4, "world": 54, "replay": 0}
-    assert all(sha256_of(world.root / row.path) == row.sha256 for own in rows.values() for row in own)
+    assert {name: len(rows[name]) for name in SETS} == {"real": 4, "world": 54, "replay": 0}
+    assert all(sha256_of(world.root / row.path) == row.sha256 for name in SETS for row in rows[name])
     assert "2 of 9 pictures retrieved; cosine" in world.log("build_reference_set", set="real")
     assert (world.results / "dataset" / "real" / "retrieval.csv").exists()
 

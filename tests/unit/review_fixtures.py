@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.records import Candidate, Event, Person, sha256_of, write_jsonl, write_manifest
-from mmunlearn.verdicts import COLUMNS
 from tests.unit import rows
 
 NAMES = ("Mira Okafor", "Tomas Lindqvist", "Aiko Brennan")
@@ -47,15 +44,6 @@ def write_world(folder: Path, *candidates: Candidate, people: int = 3, **changes
     write_jsonl(folder / "people.jsonl", [person(0, **changes), *(person(n) for n in range(1, people))])
     write_jsonl(folder / "events.jsonl", [event(n) for n in range(3)])
     return {name: next(folder.glob(f"{name}.*")) for name in ("manifest", "people", "events")}
-
-
-def save_verdicts(path: Path, *rows: Mapping[str, str]) -> Path:
-    """Write verdict rows as a page does."""
-    with path.open("w", encoding="utf-8-sig", newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, quoting=csv.QUOTE_ALL)
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 class Page(HTMLParser):

@@ -11,7 +11,8 @@ import pytest
 from mmunlearn.records import RecordError, read_manifest, write_manifest
 from mmunlearn.review.agreement import COLUMNS, compare_filters, wilson
 from mmunlearn.review.audit import audit_item
-from tests.unit.review_fixtures import Page, candidate, save_verdicts
+from tests.unit.review_fixtures import Page, candidate
+from tests.unit.rows import save_verdicts
 
 REASONS = ("identity", "no face, aesthetic", "scene, subject", "scene pair", "review", "awaiting review", "surplus",
            "", "", "")  # fmt: skip

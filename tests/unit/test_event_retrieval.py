@@ -52,9 +52,9 @@ def test_retrieval_does_not_depend_on_the_order_of_events_or_files(collection, m
 def test_no_picture_is_taken_twice_nor_a_copy_of_it(collection):
     for i in range(3):
         store(collection / "events" / f"9-copy{i}.png", encoded(shade("red", 5)))
-    found = retrieve(collection, n=9)
-    assert len({one.source for one in found}) == 9
-    assert not any("copy" in one.source for one in found), "the first path of equal pictures is the one"
+    names = {one.source for one in retrieve(collection, n=9)}
+    assert len(names) == 9
+    assert not any("copy" in name for name in names), "the first path of equal pictures is the one"
 
 
 def retrieve(folder, n, clip=None, cache="cache"):
@@ -195,11 +195,11 @@ def test_the_projects_own_clip_retrieves(collection, monkeypatch):
 
     monkeypatch.undo()
     weights = str(write_clip(collection / "tiny-clip"))
-    found = [
+    tables = [
         sets(collection, clip=weights, device=device).real(3, 1)[0].tables["retrieval.csv"]
         for device in ("cpu", "auto")
     ]
-    assert found[0] == found[1] and len({row["source"] for row in found[0]}) == 3
+    assert tables[0] == tables[1] and len({row["source"] for row in tables[0]}) == 3
     cut = next((collection / "tiny-clip").glob("*.safetensors"))
     cut.write_bytes(cut.read_bytes()[:1000])
     with pytest.raises(RuntimeError, match=cut.name):

@@ -63,8 +63,8 @@ def test_figures_are_asked_for_evenly_with_their_names(collection):
 
 
 def test_the_seed_decides_the_figures(collection):
-    chosen = {tuple(row.subset for row in sets(collection).real(2, seed)[1][:2]) for seed in range(8)}
-    assert len(chosen) > 1
+    names = {tuple(row.subset for row in sets(collection).real(2, seed)[1][:2]) for seed in range(8)}
+    assert len(names) > 1
 
 
 def test_too_few_figures_say_what_to_do(collection):
@@ -156,10 +156,10 @@ def test_world_asks_all_questions_of_its_pictures(collection):
 
 
 def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection):
-    chosen = {seed: tuple(sets(collection).world(2, seed)[0]) for seed in range(8)}
-    assert len(set(chosen.values())) > 1 and all(len(one) == 2 for one in chosen.values())
+    samples = {seed: tuple(sets(collection).world(2, seed)[0]) for seed in range(8)}
+    assert len(set(samples.values())) > 1 and all(len(one) == 2 for one in samples.values())
     pictures, rows = sets(collection).world(2, 1)
-    assert tuple(pictures) == chosen[1]
+    assert tuple(pictures) == samples[1]
     counted = {(image, subset): 6 for image in pictures for subset in POPE_SUBSETS}
     assert Counter((row.image_id, row.subset) for row in rows) == counted
     with pytest.raises(RecordError, match=r"5 pictures of POPE .* have 4: lower dataset\.n_world"):

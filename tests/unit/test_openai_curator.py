@@ -13,8 +13,9 @@ from mmunlearn.curation.attributes import sample_attributes
 from mmunlearn.curation.curate import check_events, check_people, curate
 from mmunlearn.curation.openai import CurationError, OpenAICurator
 from mmunlearn.records import Event, Person, read_jsonl
-from mmunlearn.verdicts import COLUMNS, text_digest
+from mmunlearn.verdicts import text_digest
 from tests.loopback import ChatServer, RawReply, Step
+from tests.unit.rows import save_verdicts, verdict
 
 OPTIONS = {"model": "m", "key_env": "TEST_KEY", "temperature": 1.0, "timeout": 5.0, "max_asks": 3}
 FIRST = (
@@ -74,11 +75,11 @@ class Writer:
         wrong, self.calls = self.wrong.get(self.calls), self.calls + 1
         if wrong is not None:
             return wrong
-        asked = re.findall(r"Please generate (\d+)", body["messages"][-1]["content"])
+        numbers = re.findall(r"Please generate (\d+)", body["messages"][-1]["content"])
         first = body["messages"][0]["content"]
-        if not asked and first.startswith("I want"):
+        if not numbers and first.startswith("I want"):
             return person(next(self.names))
-        return events(*itertools.islice(self.themes, int(asked[-1] if asked else 1)))
+        return events(*itertools.islice(self.themes, int(numbers[-1] if numbers else 1)))
 
 
 def person(name, appearance="grey hair\nand a scar. "):
@@ -190,8 +191,8 @@ def test_a_rejected_person_is_written_anew_and_no_other(curator):
         assert "A reviewer rejected this text." in server.requests[-1].messages[-1]["content"]
         assert curator(server).people(6, {text_digest(before[2])}) == after and len(server.requests) == 7
     assert after[:2] + after[3:] == before[:2] + before[3:]
-    kept = {"person_id", "job", "birthplace", "age", "gender"}
-    assert after[2].model_dump(include=kept) == before[2].model_dump(include=kept)
+    fields = {"person_id", "job", "birthplace", "age", "gender"}
+    assert after[2].model_dump(include=fields) == before[2].model_dump(include=fields)
     assert after[2].name != before[2].name
 
 
@@ -216,7 +217,7 @@ def test_later_rejections_leave_earlier_replacements_alone(curator):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "kept", "problem"),
+    ("wrong", "usable", "problem"),
     [
         ("garbage", 0, "is not JSON"),
         (RawReply('{"events": [', "length"), 0, "was cut off"),
@@ -228,14 +229,14 @@ def test_later_rejections_leave_earlier_replacements_alone(curator):
         ({"events": []}, 0, "There are 0 events."),
     ],
 )
-def test_only_missing_events_are_asked_for_again(curator, wrong, kept, problem):
+def test_only_missing_events_are_asked_for_again(curator, wrong, usable, problem):
     with ChatServer(Writer({0: wrong})) as server:
         rows = curator(server).events(4, set())
     assert len(server.requests) == 2
-    said = server.requests[1].messages[-1]["content"]
-    assert problem in said and f"Please generate {4 - kept} more" in said
-    taken = f"These themes are taken: {'; '.join(row.theme for row in rows[:kept])}."
-    assert (taken in said) == bool(kept)
+    message = server.requests[1].messages[-1]["content"]
+    assert problem in message and f"Please generate {4 - usable} more" in message
+    taken = f"These themes are taken: {'; '.join(row.theme for row in rows[:usable])}."
+    assert (taken in message) == bool(usable)
     assert [row.event_id for row in rows] == ["e00", "e01", "e02", "e03"]
     check_events(rows)
 
@@ -246,11 +247,8 @@ def test_surplus_events_are_left_out(curator):
 
 
 def test_after_max_asks_the_missing_events_are_counted(curator):
-    said = r"4 events, 1 of which it wrote,.*3 calls.*theme 'kite fair'"
-    with (
-        ChatServer(lambda body: events("kite fair")) as server,
-        pytest.raises(CurationError, match=said),
-    ):
+    message = r"4 events, 1 of which it wrote,.*3 calls.*theme 'kite fair'"
+    with ChatServer(lambda body: events("kite fair")) as server, pytest.raises(CurationError, match=message):
         curator(server).events(4, set())
     assert len(server.requests) == 3
 
@@ -266,8 +264,8 @@ def test_a_rejected_event_is_replaced_in_its_place_and_no_other(curator):
         assert curator(server).events(4, refused) == third and len(server.requests) == 3
     assert second[:3] == base[:3] and second[3].theme == THEMES[4]
     assert [third[i] for i in (0, 2, 3)] == [second[i] for i in (0, 2, 3)] and third[1].theme == THEMES[5]
-    said = server.requests[1].messages[-1]["content"]
-    assert "Please generate 1 event" in said and all(theme in said for theme in THEMES[:4])
+    message = server.requests[1].messages[-1]["content"]
+    assert "Please generate 1 event" in message and all(theme in message for theme in THEMES[:4])
 
 
 @pytest.mark.parametrize("reply", [events("kite fair"), events("a ball", "a race"), events()])
@@ -287,18 +285,14 @@ def test_a_dead_endpoint_loses_nothing(curator):
     assert len(server.requests) == 2 + 6 + 2 and len({row.name for row in rows}) == 4
 
 
-@pytest.mark.parametrize(
-    ("what", "kind", "record"), [("people", "person", Person), ("events", "event", Event)]
-)
-def test_drafts_are_without_what_the_verdicts_reject(tmp_path, what, kind, record):
+@pytest.mark.parametrize(("what", "record"), [("people", Person), ("events", Event)])
+def test_drafts_are_without_what_the_verdicts_reject(tmp_path, what, record):
     with ChatServer(Writer()) as server:
         settings = {"what": what, "curator": "openai", "n": 3, "seed": 5, "work": tmp_path / "work"}
         settings["options"] = OPTIONS | {"base_url": server.base_url}
         curate(tmp_path / "a.jsonl", **settings, verdicts=[])
         before = read_jsonl(tmp_path / "a.jsonl", record)
-        row = [kind, "x", text_digest(before[1]), "reject", "Kim", "2026-01-01T10:00:00Z", ""]
-        path = tmp_path / "kim.csv"
-        path.write_text(f"{','.join(COLUMNS)}\n{','.join(row)}\n", encoding="utf-8")
+        path = save_verdicts(tmp_path / "kim.csv", verdict(before[1]))
         curate(tmp_path / "b.jsonl", **settings, verdicts=[path])
     after = read_jsonl(tmp_path / "b.jsonl", record)
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]

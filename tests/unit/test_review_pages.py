@@ -49,8 +49,8 @@ def test_a_block_of_people_is_shown_person_by_person_with_digests(tmp_path):
         assert item["data-kind"] == "picture"
         assert item["data-digest"] == rows[item["data-item"]].sha256
     assert [one["data-title"] for one in first.all("section")] == ["Mira Okafor", "Tomas Lindqvist"]
-    for told in ("30", "baker", "Oslo", "Red hair and a scar.", "Winter market"):
-        assert told in first.text
+    for text in ("30", "baker", "Oslo", "Red hair and a scar.", "Winter market"):
+        assert text in first.text
 
 
 def test_only_pictures_that_pass_the_filters_are_asked_about(tmp_path):
@@ -73,10 +73,9 @@ def test_pictures_are_inlined_as_small_jpegs(tmp_path):
 def test_many_samples_are_embedded_light(tmp_path, monkeypatch, over, side):
     rows = [candidate(tmp_path, f"p00{n // 3}-e0{n % 3}", size=600) for n in range(9)]
     monkeypatch.setattr(thumbnails, "LIGHT_OVER", over)
-    images = [
-        one["src"].split(",")[1] for one in sample(tmp_path, write_world(tmp_path, *rows)).all("img")[:9]
-    ]
-    sizes = {Image.open(io.BytesIO(base64.b64decode(data))).size for data in images}
+    images = sample(tmp_path, write_world(tmp_path, *rows)).all("img")[:9]
+    data = [base64.b64decode(one["src"].split(",")[1]) for one in images]
+    sizes = {Image.open(io.BytesIO(one)).size for one in data}
     assert sizes == {(side, side)}
 
 
@@ -139,10 +138,6 @@ def test_how_to_get_a_lost_picture_back_depends_on_where_it_lies(tmp_path, folde
         sample(tmp_path, world)
 
 
-def test_the_sample_page_says_that_nothing_is_drawn_anew(tmp_path):
-    assert "draws nothing anew" in sample(tmp_path, write_world(tmp_path)).text
-
-
 @pytest.mark.parametrize("build", [pictures, sample])
 def test_a_picture_that_is_gone_or_another_one_is_named(tmp_path, build):
     world = write_world(tmp_path)
@@ -163,30 +158,26 @@ def test_a_picture_of_an_unknown_person_is_refused(tmp_path):
 
 
 def test_the_sample_is_a_share_of_all_candidates_in_random_order(tmp_path):
-    rows = [
-        candidate(tmp_path, f"p00{n // 3}-e0{n % 3}", a, "" if a else "scene")
-        for n in range(9)
-        for a in (0, 1)
-    ]
+    cells = [f"p00{n // 3}-e0{n % 3}" for n in range(9)]
+    rows = [candidate(tmp_path, cell, a, "" if a else "scene") for cell in cells for a in (0, 1)]
     world = write_world(tmp_path, *rows)
-    everything = [item["data-item"] for item in sample(tmp_path, world).items]
-    assert sorted(everything) == [audit_item(row) for row in rows]
-    assert everything != sorted(everything)
+    whole = [item["data-item"] for item in sample(tmp_path, world).items]
+    assert sorted(whole) == [audit_item(row) for row in rows]
+    assert whole != sorted(whole)
     third = [item["data-item"] for item in sample(tmp_path, world, share=1 / 3).items]
-    assert third == everything[:6]
+    assert third == whole[:6]
     assert [item["data-item"] for item in sample(tmp_path, world, share=1 / 3, seed=2).items] != third
     digests = {audit_item(row): row.sha256 for row in rows}
     assert all(item["data-digest"] == digests[item["data-item"]] for item in sample(tmp_path, world).items)
 
 
 def test_the_sample_page_says_nothing_of_the_filters(tmp_path):
-    rows = [
-        candidate(tmp_path, f"p000-e0{n}", 3, reason)
-        for n, reason in enumerate(("", "distortion", "surplus"))
-    ]
+    reasons = ("", "distortion", "surplus")
+    rows = [candidate(tmp_path, f"p000-e0{n}", 3, reason) for n, reason in enumerate(reasons)]
     page = sample(tmp_path, write_world(tmp_path, *rows))
-    verdicts = [{name: item[name] for name in ("class", "tabindex", "data-kind")} for item in page.items]
-    assert verdicts == [{"class": "item", "tabindex": "-1", "data-kind": "sample"}] * 3
+    hints = [{name: item[name] for name in ("class", "tabindex", "data-kind")} for item in page.items]
+    assert hints == [{"class": "item", "tabindex": "-1", "data-kind": "sample"}] * 3
+    assert "draws nothing anew" in page.text
     for word in ("distortion", "surplus", "attempt", "a03", "71.5"):
         assert word not in page.text, word
 

@@ -29,7 +29,7 @@ def parts() -> dict[str, Any]:
         candidate(image, attempt, "" if accepted else "scene", guidance_scale=scale)
         for image, attempt, scale, accepted in DRAWN
     ]
-    asked = [(row.image_id, kind) for row in rows if row.accepted for kind in ("person", "event")]
+    pairs = [(row.image_id, kind) for row in rows if row.accepted for kind in ("person", "event")]
     return {
         "candidates": rows,
         "people": [
@@ -39,7 +39,7 @@ def parts() -> dict[str, Any]:
         "events": [event(0), event(1)],
         "questions": [
             Question(question_id=question_id(*one), image_id=one[0], kind=one[1], question="?", answer="!")
-            for one in asked
+            for one in pairs
         ],
         "splits": {
             "person50": Split(

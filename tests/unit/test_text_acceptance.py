@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
 import pytest
 
 from mmunlearn.curation.acceptance import ReviewPending, accept_texts
 from mmunlearn.curation.shipped import ShippedCurator
-from mmunlearn.records import Person, RecordError, write_jsonl
-from mmunlearn.verdicts import COLUMNS, text_digest
-from tests.unit.rows import event, person
+from mmunlearn.records import RecordError, write_jsonl
+from mmunlearn.verdicts import text_digest
+from tests.unit.rows import event, person, save_verdicts, verdict
 
 PEOPLE = [person(number) for number in range(12)]
 EVENTS = [event(number) for number in range(3)]
@@ -24,13 +22,7 @@ def accept(tmp_path):
     write_jsonl(folder / "drafts" / "events.jsonl", EVENTS)
 
     def run(*judged, reviewers):
-        path = tmp_path / "verdicts.csv"
-        with path.open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle)
-            writer.writerow(COLUMNS)
-            for row, verdict, reviewer in judged:
-                kind, item = ("person", row.person_id) if isinstance(row, Person) else ("event", row.event_id)
-                writer.writerow([kind, item, text_digest(row), verdict, reviewer, "2026-01-01T10:00:00Z", ""])
+        path = save_verdicts(tmp_path / "verdicts.csv", *(verdict(*one) for one in judged))
         drafts = folder / "drafts" / "people.jsonl", folder / "drafts" / "events.jsonl"
         made = folder / "people.jsonl", folder / "events.jsonl"
         try:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 
-from mmunlearn.records import Person, RecordError
-from mmunlearn.verdicts import (
-    COLUMNS,
-    Verdict,
-    confirmed,
-    read_verdicts,
-    rejected,
-    text_digest,
-    unmatched,
-)
+from mmunlearn.records import RecordError
+from mmunlearn.verdicts import Verdict, confirmed, read_verdicts, rejected, text_digest, unmatched
+from tests.unit.rows import person, save_verdicts
 
 HEADER = "kind,item,digest,verdict,reviewer,time,note"
 AB, OLD, NEW, BOTH, MIXED, ONE = (sign * 64 for sign in "abcdef")
@@ -28,14 +20,6 @@ def row(verdict: str = "accept", reviewer: str = "Ada", minute: int = 0, **chang
             "time": f"2026-11-21T10:{minute:02d}:00.000Z", "note": ""} | changed  # fmt: skip
 
 
-def saved(path: Path, *rows: dict[str, str]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, quoting=csv.QUOTE_ALL)
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def only(path: Path) -> Verdict:
     (one,) = read_verdicts([path])
     return one
@@ -43,7 +27,7 @@ def only(path: Path) -> Verdict:
 
 def test_a_verdict_reads_back_with_commas_quotes_lines_and_accents(tmp_path):
     note = 'hands, "six fingers"\r\nand a hat; naïve'
-    assert only(saved(tmp_path / "a.csv", row(note=note, reviewer="Zoë"))) == Verdict(
+    assert only(save_verdicts(tmp_path / "a.csv", row(note=note, reviewer="Zoë"))) == Verdict(
         **row(note=note, reviewer="Zoë")
     )
 
@@ -60,11 +44,11 @@ def test_a_byte_order_mark_and_either_line_ending_are_fine(tmp_path, mark, endin
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "'tis"])
 def test_a_guard_against_formulas_is_taken_off_again(tmp_path, text):
     guarded = text if text == "'tis" else "'" + text
-    assert only(saved(tmp_path / "a.csv", row(note=guarded))).note == text
+    assert only(save_verdicts(tmp_path / "a.csv", row(note=guarded))).note == text
 
 
 def test_a_file_without_rows_has_no_verdicts(tmp_path):
-    assert read_verdicts([saved(tmp_path / "a.csv")]) == []
+    assert read_verdicts([save_verdicts(tmp_path / "a.csv")]) == []
     assert read_verdicts([]) == []
 
 
@@ -104,25 +88,23 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path):
 
 
 def test_the_latest_word_of_a_reviewer_counts_whatever_the_order_of_the_files(tmp_path):
-    early = saved(tmp_path / "early.csv", row("reject", minute=1), row("accept", "Bo", minute=1))
-    late = saved(tmp_path / "late.csv", row("accept", " ADA ", minute=2))
+    early = save_verdicts(tmp_path / "early.csv", row("reject", minute=1), row("accept", "Bo", minute=1))
+    late = save_verdicts(tmp_path / "late.csv", row("accept", " ADA ", minute=2))
     for order in ([early, late], [late, early]):
-        assert {(one.reviewer, one.verdict) for one in read_verdicts(order)} == {
-            ("ADA", "accept"),
-            ("Bo", "accept"),
-        }
+        decisions = {(one.reviewer, one.verdict) for one in read_verdicts(order)}
+        assert decisions == {("ADA", "accept"), ("Bo", "accept")}
 
 
 def test_of_equal_times_the_later_row_counts_and_time_zones_are_honoured(tmp_path):
-    tie = saved(tmp_path / "tie.csv", row("accept"), row("reject"))
+    tie = save_verdicts(tmp_path / "tie.csv", row("accept"), row("reject"))
     assert only(tie).verdict == "reject"
-    zones = saved(
+    zones = save_verdicts(
         tmp_path / "zones.csv",
         row("accept", time="2026-11-21T10:30:00Z"),
         row("reject", time="2026-11-21T11:00:00+01:00"),
     )
     assert only(zones).verdict == "accept"
-    plain = saved(
+    plain = save_verdicts(
         tmp_path / "plain.csv",
         row("accept", time="2026-11-21T10:30"),
         row("reject", time="2026-11-21T10:00Z"),
@@ -131,30 +113,22 @@ def test_of_equal_times_the_later_row_counts_and_time_zones_are_honoured(tmp_pat
 
 
 def test_a_verdict_on_another_digest_is_another_verdict(tmp_path):
-    path = saved(tmp_path / "a.csv", row("reject", digest=OLD), row("accept", digest=NEW))
+    path = save_verdicts(tmp_path / "a.csv", row("reject", digest=OLD), row("accept", digest=NEW))
     verdicts = read_verdicts([path])
     assert rejected(verdicts, "picture") == {OLD}
     assert confirmed(verdicts, "picture", 1) == {NEW}
 
 
 def test_verdicts_about_nothing_here_are_counted_by_kind(tmp_path):
-    verdicts = read_verdicts(
-        [
-            saved(
-                tmp_path / "a.csv",
-                row(digest=OLD),
-                row("reject", digest=NEW),
-                row(digest=TEXT, kind="person"),
-            )
-        ]
-    )
+    rows = (row(digest=OLD), row("reject", digest=NEW), row(digest=TEXT, kind="person"))
+    verdicts = read_verdicts([save_verdicts(tmp_path / "a.csv", *rows)])
     assert unmatched(verdicts, "picture", [NEW]) == 1
     assert unmatched(verdicts, "picture", {OLD, NEW}) == 0
     assert unmatched(verdicts, "person", []) == 1
 
 
 def test_one_rejection_is_enough_and_confirmation_takes_as_many_people(tmp_path):
-    path = saved(
+    path = save_verdicts(
         tmp_path / "a.csv",
         *(row("accept", name, digest=BOTH) for name in ("Ada", "Bo")),
         row("accept", "Ada", digest=MIXED),
@@ -172,13 +146,8 @@ def test_one_rejection_is_enough_and_confirmation_takes_as_many_people(tmp_path)
 
 
 def test_the_digest_of_a_text_changes_with_any_field_and_with_nothing_else():
-    person = Person(person_id="p000", name="Ada", age=30, gender="woman", job="baker", birthplace="Oslo",
-                    appearance="tall", identity={"a": 1, "b": 2})  # fmt: skip
-    again = person.model_copy(update={"identity": {"b": 2, "a": 1}})
-    assert text_digest(person) == text_digest(again)
-    assert len(text_digest(person)) == 16
-    changes = [{"age": 31}, {"identity": {"a": 1}}, {"appearance": "tall."}]
-    assert (
-        len({text_digest(person.model_copy(update=change)) for change in changes} | {text_digest(person)})
-        == 4
-    )
+    text = person(0, identity={"a": 1, "b": 2})
+    assert text_digest(text) == text_digest(text.model_copy(update={"identity": {"b": 2, "a": 1}}))
+    assert len(text_digest(text)) == 16
+    changes = [{}, {"age": 31}, {"identity": {"a": 1}}, {"appearance": "tall."}]
+    assert len({text_digest(text.model_copy(update=change)) for change in changes}) == len(changes)
