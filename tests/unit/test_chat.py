@@ -39,9 +39,9 @@ def connect(tmp_path):
     """A model at a server; the cache is shared by all of a test."""
 
     def make(server: ChatServer | str, **changed) -> ChatModel:
-        given = {"model": "m", "key_env": "TEST_KEY", "temperature": 0, "seed": 7, "timeout": 30.0}
+        settings = {"model": "m", "key_env": "TEST_KEY", "temperature": 0, "seed": 7, "timeout": 30.0}
         base_url = server if isinstance(server, str) else server.base_url
-        return ChatModel(**(given | {"base_url": base_url, "cache": tmp_path / "cache"} | changed))
+        return ChatModel(**(settings | {"base_url": base_url, "cache": tmp_path / "cache"} | changed))
 
     return make
 
@@ -102,17 +102,17 @@ def test_a_cache_file_says_what_was_asked_and_who_answered(connect, tmp_path):
         assert model.answered_at(ASK, SCHEMA) is None
         model.ask(ASK, SCHEMA, "word")
     (path,) = (tmp_path / "cache").iterdir()
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    assert kept["request"] == {
+    cached = json.loads(path.read_text(encoding="utf-8"))
+    assert cached["request"] == {
         "base_url": server.base_url, "model": "m", "temperature": 0.0, "seed": 7, "messages": ASK, "schema": SCHEMA,
     }  # fmt: skip
-    assert kept["reply"] == {
+    assert cached["reply"] == {
         "text": '{"word": "tree"}', "finish_reason": "stop", "refusal": None, "model": "m-2026",
         "system_fingerprint": "fp_loopback",
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }  # fmt: skip
-    assert model.answered_at(ASK, SCHEMA) == kept["time"]
-    assert datetime.fromisoformat(kept["time"]).utcoffset() == timedelta(0)
+    assert model.answered_at(ASK, SCHEMA) == cached["time"]
+    assert datetime.fromisoformat(cached["time"]).utcoffset() == timedelta(0)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_damaged_cache_file_is_asked_again_with_a_warning(connect, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    ("reply", "problem"),
     [
         ("a tree", "is not JSON"),
         ('{"word": "tr', "is not JSON"),
@@ -157,8 +157,8 @@ def test_a_damaged_cache_file_is_asked_again_with_a_warning(connect, tmp_path, c
         (RawReply("", "content_filter"), "is a refusal"),
     ],
 )
-def test_an_unusable_reply_is_an_error_and_stays_one_from_the_cache(connect, said, problem):
-    with ChatServer(lambda body: said) as server:
+def test_an_unusable_reply_is_an_error_and_stays_one_from_the_cache(connect, reply, problem):
+    with ChatServer(lambda body: reply) as server:
         for _ in range(2):
             with pytest.raises(ReplyError) as caught:
                 connect(server).ask(ASK, SCHEMA, "word")
@@ -175,7 +175,7 @@ def timeout_of(script):
 @pytest.mark.parametrize(
     "script",
     [
-        [Step(429, {"Retry-After": "1"})],
+        [Step(429, {"Retry-After": "0.01"})],
         [Step(429, QUICK), Step(500, QUICK), Step(503, QUICK)],
         [Step(delay=60.0), None],
         [Step(close=True), Step(half=True), None],
@@ -189,7 +189,7 @@ def test_passing_failures_are_tried_again(connect, no_backoff, script):
 
 
 @pytest.mark.parametrize(
-    ("step", "calls", "said"),
+    ("step", "calls", "parts"),
     [
         (Step(429, QUICK, "slow down"), 3, ["status 429", "slow down", "account's limits"]),
         (Step(500, QUICK), 3, ["status 500", "run again"]),
@@ -207,12 +207,12 @@ def test_passing_failures_are_tried_again(connect, no_backoff, script):
     ],
 )  # fmt: skip
 def test_a_lasting_failure_says_what_was_found_and_what_to_do(
-    connect, no_backoff, tmp_path, step, calls, said
+    connect, no_backoff, tmp_path, step, calls, parts
 ):
     with ChatServer(word, [step] * 9) as server, pytest.raises(ChatError) as caught:
         connect(server, timeout=timeout_of([step]), max_retries=2).ask(ASK, SCHEMA, "word")
     assert len(server.requests) == calls
-    assert all(part in str(caught.value) for part in ["Asked m at http://127.0.0.1", *said]), caught.value
+    assert all(part in str(caught.value) for part in ["Asked m at http://127.0.0.1", *parts]), caught.value
     assert not (tmp_path / "cache").exists()
 
 
@@ -290,16 +290,16 @@ def test_a_server_that_needs_no_key_gets_none(connect, monkeypatch):
 def test_the_key_is_nowhere(connect, no_backoff, tmp_path, caplog, monkeypatch, step):
     """A server may quote the key in an error or in a reply."""
     caplog.set_level(logging.DEBUG)
-    said = ""
+    text = ""
     with ChatServer(lambda body: {"word": KEY}, [step] * 3) as server:
         model = connect(server, max_retries=0)
         try:
             assert model.ask(ASK, SCHEMA, "word") == {"word": "[key]"}
         except ChatError:
-            said = traceback.format_exc()
-    assert bool(said) == (step is not None)
+            text = traceback.format_exc()
+    assert bool(text) == (step is not None)
     files = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "cache").glob("*"))
-    assert "sk-secret" not in said + caplog.text + files + repr(model)
+    assert "sk-secret" not in text + caplog.text + files + repr(model)
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\nX: y", "sk-secret-é", "sk secret"])

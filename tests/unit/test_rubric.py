@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from mmunlearn.chat import Reply, ReplyError
-from mmunlearn.evaluation.judge.rubric import Rubric
+from mmunlearn.evaluation.judge.local import LocalJudge
+from mmunlearn.evaluation.judge.rubric import Case, Rubric
 from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
 from tests.unit.judge_fixtures import CONFIG, ROOT, texts
 
@@ -88,19 +89,24 @@ def test_whatever_changes_the_request_makes_another_judge(tmp_path):
     ({"type": "integer", "minimum": 1, "maximum": 5}, "4", ["0", "6", "4.5"]),
 ])  # fmt: skip
 def test_another_rubric_has_bounds_of_its_own(bounds, good, bad):
-    reply = G_EVAL.reply | {"properties": {"score": bounds}}
-    rubric = replace(G_EVAL, reply=reply)
+    rubric = replace(G_EVAL, reply=G_EVAL.reply | {"properties": {"score": bounds}})
 
-    def said(score: str) -> Reply:
+    def reply(score: str) -> Reply:
         text = f'{{"score": {score}}}'
         return Reply(
             text=text, finish_reason="stop", refusal=None, model="m", system_fingerprint=None, usage=None
         )
 
-    assert rubric.score(said(good), "m") == float(good)
+    assert rubric.score(reply(good), "m") == float(good)
     for score in bad:
         with pytest.raises(ReplyError):
-            rubric.score(said(score), "m")
+            rubric.score(reply(score), "m")
+
+
+def test_the_local_judge_scores_by_the_rubrics_formula():
+    cases = [Case("q1", texts("Said.", "Said.", "Else.")), Case("q0", texts("Else.", "Said.", "Else."))]
+    rows = [(row.question_id, row.score, row.reason) for row in LocalJudge(G_EVAL).judge(cases)]
+    assert rows == [("q1", 0.0, "ROUGE-L distances"), ("q0", 1.0, "ROUGE-L distances")]
 
 
 def test_parsing_a_workflow_needs_nothing_heavy():

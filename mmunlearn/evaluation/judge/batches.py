@@ -47,14 +47,14 @@ class Batches:
         self._chat, self._ledger, self._body = chat, ledger, body
         self._name, self._poll_seconds = name, poll_seconds
         self._running: list[Batch] = []
-        for batch in ledger.batches():
-            found = batch if batch.id else self._find(batch)
-            if found is None:  # it never reached the endpoint
-                ledger.release(batch.held, calls=len(batch.cases))
-                ledger.write(collected=batch)
+        for row in ledger.batches():
+            batch = row if row.id else self._find(row)
+            if batch is None:  # it never reached the endpoint
+                ledger.release(row.held, calls=len(row.cases))
+                ledger.write(collected=row)
             else:
-                logger.info("going on with the batch %s of %d verdicts", found.id, len(found.cases))
-                self._running.append(found)
+                logger.info("going on with the batch %s of %d verdicts", batch.id, len(batch.cases))
+                self._running.append(batch)
 
     def _find(self, batch: Batch) -> Batch | None:
         with self._chat.client() as client:
@@ -95,65 +95,55 @@ class Batches:
         self._running.append(batch)
         logger.info("submitted the batch %s of %d verdicts", batch.id, len(cases))
 
-    def results(self) -> Iterator[tuple[str, Texts, Reply | ChatError]]:
-        """As of `look`; then wait, unless all have ended."""
-        yield from self.look()
-        if self._running:
-            sleep(self._poll_seconds)
-
-    def look(self, forget: bool = False) -> Iterator[tuple[str, Texts, Reply | ChatError]]:
+    def results(self, wait: bool = True) -> Iterator[tuple[str, Texts, Reply | ChatError]]:
         """What has come of the cases of every batch that has ended. It is collected when all of them have been taken.
 
         Args:
-            forget: drop a batch that the endpoint no longer knows. What was set aside for it stays spent, as it may
-                have been billed.
+            wait: for a while, unless all have ended.
         """
         if not self._running:
             return  # and need no key
-        from openai import NotFoundError
-
         with self._chat.client() as client:
             for batch in list(self._running):
-                try:
-                    outcomes = self._outcomes(client, batch)
-                except NotFoundError:
-                    if not forget:
-                        raise
-                    logger.warning(
-                        "the endpoint does not know the batch %s, or its files, any more: %d verdicts are asked for "
-                        "again, and what was set aside for it stays counted as spent", batch.id, len(batch.cases),
-                    )  # fmt: skip
-                    self._collected(batch)
+                outcomes = self._outcomes(client, batch)
+                if outcomes is None:
                     continue
-                if outcomes is not None:
-                    for key, outcome in outcomes.items():
-                        reply = outcome if isinstance(outcome, Reply) else None
-                        self._ledger.bill(self._body(batch.cases[key]), 0.0, reply, refused=reply is None)
-                        yield key, batch.cases[key], outcome
-                    self._ledger.release(batch.held)
-                    self._collected(batch)
-
-    def _collected(self, batch: Batch) -> None:
-        self._running.remove(batch)
-        self._ledger.write(collected=batch)
+                for key, outcome in outcomes.items():
+                    texts, reply = batch.cases[key], outcome if isinstance(outcome, Reply) else None
+                    refused = reply is None and outcome.answered
+                    self._ledger.bill(self._body(texts), 0.0, reply, refused)
+                    yield key, texts, outcome
+                self._ledger.release(batch.held)
+                self._ledger.write(collected=batch)
+                self._running.remove(batch)
+        if wait and self._running:
+            sleep(self._poll_seconds)
 
     def _outcomes(self, client: Any, batch: Batch) -> dict[str, Reply | ChatError] | None:
-        """What has come of each case of a batch, by key; None while it runs."""
-        state = client.batches.retrieve(batch.id)
-        if state.status not in ENDED:
-            return None
-        replies = dict(self._lines(client, state))
-        logger.info("the batch %s has %s: %d replies", batch.id, state.status, len(replies))
-        absent = ChatError(
-            f"the batch has {state.status} without this reply", everywhere=False, answered=True
+        """What has come of each case of a batch, by key; None while it runs.
+
+        What was set aside for a batch that the endpoint no longer knows stays spent, as it may have been billed.
+        """
+        from openai import NotFoundError
+
+        about = (
+            f"Asked {self._chat.model} for {len(batch.cases)} verdicts in the batch {batch.id}. Found that"
         )
+        try:
+            state = client.batches.retrieve(batch.id)
+            if state.status not in ENDED:
+                return None
+            replies = dict(self._lines(client, state))
+        except NotFoundError:
+            problem = ChatError(f"{about} the endpoint does not know it, or its files, any more. Run again.")
+            return dict.fromkeys(batch.cases, problem)
+        logger.info("the batch %s has %s: %d replies", batch.id, state.status, len(replies))
+        absent = _missing(f"the batch has {state.status} without this reply")
         if state.status == "failed":
             errors = [str(error.message) for error in (state.errors and state.errors.data) or []]
             why = self._chat.redacted("; ".join(errors[:3])) or "no reason"
-            absent = ChatError(
-                f"Asked {self._chat.model} for {len(batch.cases)} verdicts in a batch. Found that the endpoint refused "
-                f"it as a whole: {why}. Correct that, or set evaluation.openai.batch_api to false."
-            )
+            advice = "Correct that, or set evaluation.openai.batch_api to false."
+            absent = ChatError(f"{about} the endpoint refused it as a whole: {why}. {advice}", answered=True)
         return {key: replies.get(key, absent) for key in batch.cases}
 
     def _lines(self, client: Any, state: Any) -> Iterator[tuple[str, Reply | ChatError]]:
@@ -168,7 +158,11 @@ class Batches:
                     if status == 200:
                         yield str(key), parse_reply(json.dumps(body))
                     else:
-                        said = f"status {status} in the batch: {json.dumps(row.get('error') or body)[:300]}"
-                        yield str(key), ChatError(said, everywhere=False, answered=True)
+                        problem = json.dumps(row.get("error") or body)[:300]
+                        yield str(key), _missing(f"status {status} in the batch: {problem}")
                 except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
                     logger.warning("a line of the file %s is damaged: %.200s", file_id, raw)
+
+
+def _missing(reason: str) -> ChatError:
+    return ChatError(reason, everywhere=False, answered=True)

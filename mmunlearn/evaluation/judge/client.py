@@ -51,7 +51,7 @@ class OpenAIJudge(Judge):
 
         Raises:
             JudgeError: the budget is spent, the key or the model is wrong, the endpoint is not there, or calls are
-                wanted for what a batch is still asking.
+                configured for what a batch is still asking.
             ChatError: the key is missing, or the endpoint takes no batches.
             StoreError: the file of the verdicts is damaged, or another job writes to it.
         """
@@ -67,9 +67,8 @@ class OpenAIJudge(Judge):
                 job = Asking(self, ledger, {key: texts[key] for key in texts if key not in scores})
                 job.run()
                 scores, missing = scores | job.scores, job.missing
-        logger.info(
-            "%s: %d verdicts were kept, %d are new", self.name, stored, len(scores.keys() & texts) - stored
-        )
+        new = len(scores.keys() & texts) - stored
+        logger.info("%s: %d verdicts were kept, %d are new", self.name, stored, new)
         verdict = f"verdict of {self.options['model']}"
         return [
             Judgement(
@@ -90,36 +89,35 @@ class Asking:
     """One job's way from texts to scores: reserved in the ledger, sent by calls or batches, read by the rubric.
 
     Attributes:
-        wanted: texts by key.
+        cases: texts by key.
         scores, missing: what has come of them, by key; scores of another job's batch may be among them.
     """
 
-    def __init__(self, judge: OpenAIJudge, ledger: Ledger, wanted: Mapping[str, Texts]) -> None:
-        self.wanted, self.scores, self.missing = wanted, {}, {}
-        self._judge, self._ledger = judge, ledger
+    def __init__(self, judge: OpenAIJudge, ledger: Ledger, cases: Mapping[str, Texts]) -> None:
+        self.cases, self.scores, self.missing = cases, {}, {}
+        self._judge, self._chat, self._ledger = judge, judge.chat, ledger
         self._queue: deque[str] = deque()
         self._asks: Counter[str] = Counter()
         self._failures, self._answered = 0, False
         self._problem: BaseException | None = None
 
     def run(self) -> None:
-        """Ask for all that is wanted, but for what an earlier job's batch has said or is still asking.
+        """Ask for all cases, but for what an earlier job's batch has said or is still asking.
 
         Raises:
             JudgeError, ChatError: as of `OpenAIJudge.judge`.
         """
-        options = self._judge.options
-        shared = self._judge.chat, self._ledger, self._judge.body
+        options, shared = self._judge.options, (self._chat, self._ledger, self._judge.body)
         batches = Batches(*shared, self._judge.rubric.name, options["poll_seconds"])
-        for key, texts, outcome in batches.look(forget=True):
+        for key, texts, outcome in batches.results(wait=False):
             self._take(key, texts, outcome, batches)
         if self._problem is not None:
             logger.warning("%s These verdicts are asked for again.", self._problem)
         self._problem, self._failures, self.missing = None, 0, {}
-        running = len(batches.under_way() & self.wanted.keys())
+        running = len(batches.under_way() & self.cases.keys())
         if running and not options["batch_api"]:
             raise JudgeError(
-                f"Asked {options['model']} for {len(self.wanted)} verdicts by calls. Found {running} of them in "
+                f"Asked {options['model']} for {len(self.cases)} verdicts by calls. Found {running} of them in "
                 "batches of earlier jobs that still run. Set evaluation.openai.batch_api to true again to wait for "
                 "them, or run again when they have ended or you have cancelled them at the endpoint."
             )
@@ -127,40 +125,40 @@ class Asking:
 
     def _ask(self, transport: Calls | Batches) -> None:
         settled = self.scores.keys() | transport.under_way()
-        self._queue.extend(key for key in self.wanted if key not in settled)
-        with progress(None, "judge", len(self.wanted)) as bar:
+        self._queue.extend(key for key in self.cases if key not in settled)
+        with progress(None, "judge", len(self.cases)) as bar:
             while True:
                 transport.send(self._admitted(transport))
                 if not transport.under_way() or (self._problem is not None and not transport.drains):
                     break
                 for key, texts, outcome in transport.results():
                     self._take(key, texts, outcome, transport)
-                bar.update(len(self.wanted.keys() & (self.scores.keys() | self.missing.keys())) - bar.n)
-        judged = len(self.scores.keys() & self.wanted.keys())
+                bar.update(len(self.cases.keys() & (self.scores.keys() | self.missing.keys())) - bar.n)
+        judged = len(self.scores.keys() & self.cases.keys())
         problem = self._problem
         if problem is None and self.missing and not self._answered:
             problem = ChatError(next(iter(self.missing.values())))
         if isinstance(problem, ChatError | Unaffordable):
             raise JudgeError(
-                f"{problem} Of this job, {judged} of {len(self.wanted)} verdicts are given and kept, "
-                f"{len(self.wanted) - judged} are left."
+                f"{problem} Of this job, {judged} of {len(self.cases)} verdicts are given and kept, "
+                f"{len(self.cases) - judged} are left."
             )
         if problem is not None:
             raise problem
 
     def _admitted(self, transport: Calls | Batches) -> dict[str, Texts]:
         """The cases that may be sent now: there is room, and the ledger has their first attempts set aside."""
-        cases: dict[str, Texts] = {}
-        while self._queue and self._problem is None and len(cases) < transport.room():
-            texts = self.wanted[self._queue[0]]
+        admitted: dict[str, Texts] = {}
+        while self._queue and self._problem is None and len(admitted) < transport.room():
+            texts = self.cases[self._queue[0]]
             try:
                 self._ledger.reserve(self._judge.body(texts))
             except Unaffordable as error:
-                if not cases and not transport.under_way():  # else what these set aside may come free
+                if not admitted and not transport.under_way():  # else what these set aside may come free
                     self._problem = error
                 break
-            cases[self._queue.popleft()] = texts
-        return cases
+            admitted[self._queue.popleft()] = texts
+        return admitted
 
     def _take(
         self, key: str, texts: Texts, outcome: Reply | BaseException, transport: Calls | Batches
@@ -168,9 +166,7 @@ class Asking:
         if isinstance(outcome, Reply):
             self._failures, self._answered = 0, True
             try:
-                self.scores[key] = self._judge.rubric.score(
-                    outcome, f"{self._judge.chat.model} for a verdict"
-                )
+                self.scores[key] = self._judge.rubric.score(outcome, f"{self._chat.model} for a verdict")
                 self._ledger.add(key, texts, self.scores[key], outcome)
             except ReplyError as error:
                 self._asks[key] += 1

@@ -94,10 +94,14 @@ class Ledger:
         bound = self.bound(body)
         with self._lock:
             calls, cost = self._others.calls + self._spent.calls, self._others.cost + self._spent.cost
-            if self._max_calls is not None and calls + 1 > self._max_calls:
-                raise _unaffordable("max_calls", f"{calls} calls of {self._max_calls} made")
-            if self._max_cost is not None and cost + bound > self._max_cost:
-                raise _unaffordable("max_cost", f"{cost:.4f} of {self._max_cost:g} spent or set aside")
+            most = {"max_calls": (calls + 1, self._max_calls), "max_cost": (cost + bound, self._max_cost)}
+            for key, (value, limit) in most.items():
+                if limit is not None and value > limit:
+                    raise Unaffordable(
+                        f"Asked for one more verdict. Found the budget spent: {calls} calls and a cost of {cost:.4f} "
+                        f"are made or set aside. Raise evaluation.openai.{key}, which is {limit}, and run again: what "
+                        "is kept is not asked for again."
+                    )
             self._spent.calls += 1
             self._spent.cost += bound
 
@@ -156,10 +160,3 @@ def scores(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, flo
     """The scores of those keys that have one."""
     query = "SELECT key, score FROM verdicts WHERE key IN (SELECT value FROM json_each(?))"
     return dict(connection.execute(query, (json.dumps(list(keys)),)))
-
-
-def _unaffordable(key: str, found: str) -> Unaffordable:
-    return Unaffordable(
-        f"Asked for one more verdict. Found the budget spent, with {found}. Raise evaluation.openai.{key} and run "
-        "again: what is kept is not asked for again."
-    )
