@@ -35,7 +35,6 @@ SEEDS = (11, 12)
 GRID = [1.0e-4 * 2**k for k in range(6)]
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks/chosen_rates.csv"
-Run = tuple[str, int, Path]
 
 
 def prepare(seed: int) -> Path:
@@ -57,37 +56,36 @@ def prepare(seed: int) -> Path:
 def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> dict:
     """One selection run: does it reach its bound?"""
     import torch
-    from mmunlearn.recipes import LOOP_KEYS, parts
 
-    from mmunlearn.models.loading import ModelSpec
+    from mmunlearn.ids import Run, split_parts
     from mmunlearn.records import Training, read_json
-    from mmunlearn.training.recipes import TrainingJob, train_unlearned
+    from mmunlearn.training.run import UnlearningRun
+    from mmunlearn.training.train import train
+    from mmunlearn.workflow.params import Params
 
     torch.set_num_threads(1)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    row, model = config["methods"][method], config["models"]["pocket-llava"]
-    unlearn = config["training"]["unlearn"]
-    shared = {key: config["training"][key] for key in ("weight_decay", "max_grad_norm", "save_steps")}
-    own = {key: unlearn[key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
+    params, run = Params(config), Run("pocket-llava", f"{method}-{split}", seed)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "training.json"
-        train_unlearned(
-            TrainingJob(
-                model="pocket-llava", recipe=f"{method}-{split}", seed=seed,
-                spec=ModelSpec(**{key: value for key, value in model.items() if key != "batch"}),
-                features=[results / "features/pocket-llava/dataset.safetensors"],
-                output=output, work=Path(folder) / "work", version=1,
-            ),
+        description = UnlearningRun(
+            run=run,
+            spec=params.model(run),
+            features=[results / "features/pocket-llava/dataset.safetensors"],
             questions=results / "dataset/questions.jsonl",
-            splits=[results / f"dataset/splits/{part}.json" for part in parts(split)],
-            refusals=Path(unlearn["refusals"]),
-            finetuned=results / f"models/pocket-llava/finetuned/seed-{seed}/adapter",
-            method=method,
-            options={k: v for k, v in row.items() if k not in LOOP_KEYS},
-            settings={**own, **shared, "learning_rate": rate},
-            max_steps=row["max_steps"],
-            stopping=unlearn["stop"],
-        )  # fmt: skip
+            splits=[results / f"dataset/splits/{part}.json" for part in split_parts(split)],
+            loop=params.unlearning(run) | {"learning_rate": rate},
+            work=Path(folder) / "work",
+            version=1,
+            save_steps=config["training"]["save_steps"],
+            refusals=Path(config["training"]["unlearn"]["refusals"]),
+            finetuned=results
+            / f"models/pocket-llava/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
+            options=params.method_options(run),
+            max_steps=params.max_steps(run),
+            stopping=params.stopping,
+        )
+        train(description, output)
         training = read_json(output, Training)
     reached = training.stop_reason != "all planned steps done" and "not finite" not in training.stop_reason
     return {
@@ -96,7 +94,7 @@ def try_rate(method: str, rate: float, split: str, seed: int, results: Path) -> 
     }  # fmt: skip
 
 
-def choose(method: str, runs: Sequence[Run], pool: ProcessPoolExecutor) -> list[dict]:
+def choose(method: str, runs: Sequence[tuple[str, int, Path]], pool: ProcessPoolExecutor) -> list[dict]:
     """The selection runs of a method, rate by rate, until all reach the bound."""
     rows: list[dict] = []
     half = len(runs) // 2

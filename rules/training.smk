@@ -77,7 +77,7 @@ use rule train_finetuned as train_goal with:
 rule train_unlearned:
     input:
         questions="<results>/dataset/questions.jsonl",
-        features="<results>/features/{model}/dataset.safetensors",
+        features=["<results>/features/{model}/dataset.safetensors"],
         splits=GIVEN.splits,
         refusals=TRAINING["unlearn"]["refusals"],
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",

@@ -6,7 +6,9 @@ shows. A model that has truly forgotten learns as slowly as the goal model, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,13 +17,13 @@ from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY
-from mmunlearn.records import Finding, Question, Split, Training, read_json
+from mmunlearn.records import Finding, Question, Split
 from mmunlearn.robustness.target import TargetModel
 from mmunlearn.seeds import derive_seed
-from mmunlearn.training.courses import Course, TrainingJob, run
 from mmunlearn.training.methods.finetune import Finetune
+from mmunlearn.training.run import LoopSettings, TrainingRun
 from mmunlearn.training.schedule import Step, plan_finetuning
-from mmunlearn.training.settings import LoopSettings, Machine
+from mmunlearn.training.train import trace
 
 
 def relearn(
@@ -48,19 +50,28 @@ def relearn(
     ids = {row.question_id for row in lesson}
     rows = target.drawn([row for row in forget if row.question_id not in ids])
     rows += target.drawn(target.questions_on(split.forget_test))
-    settings = constant_rate(
-        batch,
-        at_once,
+    run = RelearningRun(
+        run=target.run,
+        spec=asdict(target.spec),
+        features=[target.files["features"]],
+        questions=target.files["questions"],
+        splits=[target.files["split"]],
+        loop=asdict(constant_rate(batch, at_once, **optimiser)),
+        work=target.work,
+        version=target.version,
         save_steps=max(steps) + 1,
+        precision=precision,
+        start=target.adapter,
+        lesson=lesson,
+        steps=max(steps),
         seed=derive_seed(seed, "relearn", target.files["split"].stem),
-        **optimiser,
     )
     home = target.work / "relearning"
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{target.run.recipe}-", dir=home) as temporary:
         folder = Path(temporary)
         adapters = {step: folder / f"step-{step}" for step in sorted(steps)}
-        training = _finetune(target, lesson, adapters, settings, folder / "training.json", precision)
+        steps_done, losses = trace(run, adapters)
         findings = []
         for step, adapter in adapters.items():
             name = f"{POLICY}-{step}"
@@ -73,39 +84,43 @@ def relearn(
     return findings, {
         "samples": sorted(ids),
         "asked": len(rows),
-        "steps": training.steps,
-        "losses": training.losses,
-        "settings": training.settings,
+        "steps": steps_done,
+        "losses": losses,
+        "settings": run.settings,
     }
 
 
-def _finetune(
-    target: TargetModel,
-    lesson: Sequence[Question],
-    adapters: Mapping[int, Path],
-    settings: LoopSettings,
-    output: Path,
-    precision: str,
-) -> Training:
-    """Train on the samples by the project's own loop; `adapters`: step -> folder of the adapter after it."""
-    job = TrainingJob(
-        **target.run._asdict(), spec=target.spec, features=[target.files["features"]], output=output,
-        work=target.work, version=target.version,
-    )  # fmt: skip
-    course = Course(
-        job,
-        Machine(precision=precision),
-        Finetune(),
-        plan_relearning(lesson, steps=max(adapters), batch=settings.examples, seed=settings.seed),
-        settings,
-        inputs=[target.files["questions"], target.files["split"]],
-        recorded={"attack": "relearning", "samples": [row.question_id for row in lesson]},
-        examples=len(lesson),
-        start=target.adapter,
-        kept=adapters,
-    )
-    run(course)
-    return read_json(output, Training)
+@dataclass(frozen=True, kw_only=True)
+class RelearningRun(TrainingRun):
+    """Plain finetuning of an adapter on the lesson, for so many steps."""
+
+    start: Path
+    lesson: Sequence[Question]
+    steps: int
+    seed: int
+
+    method = Finetune()
+
+    @property
+    def order_seed(self) -> int:
+        return self.seed
+
+    @cached_property
+    def plan(self) -> list[Step]:
+        size = {"steps": self.steps, "batch": self.loop_settings.examples}
+        return plan_relearning(self.lesson, **size, seed=self.order_seed)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.lesson)
+
+    @property
+    def inputs(self) -> list[Path]:
+        return [self.questions, *self.splits]
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        return {"attack": "relearning", "samples": [row.question_id for row in self.lesson]}
 
 
 def constant_rate(batch: int, at_once: int | None, **optimiser: Any) -> LoopSettings:

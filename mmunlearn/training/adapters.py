@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from mmunlearn.models.loading import POLICY
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+WEIGHTS = "adapter_model.safetensors"
+ADAPTER_FILES = ("adapter_config.json", WEIGHTS)
 LAST_GOOD = "last_good.safetensors"
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,16 @@ def copy_adapter(source: Path, folder: Path) -> None:
     with _replaced(folder) as temporary:
         for name in ADAPTER_FILES:
             shutil.copyfile(source / name, temporary / name)
+
+
+def link_adapter(source: Path, folder: Path) -> None:
+    """Put a saved adapter into a second folder without another copy on the disk, where its file system can."""
+    with _replaced(folder) as temporary:
+        for name in ADAPTER_FILES:
+            try:
+                os.link(source / name, temporary / name)
+            except OSError:
+                shutil.copyfile(source / name, temporary / name)
 
 
 def last_checkpoint(folder: Path) -> str | None:

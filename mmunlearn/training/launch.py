@@ -1,4 +1,4 @@
-"""Starting a training: in this process, or in several by `accelerate launch`.
+"""Starts a training run: in this process, or in several by `accelerate launch`.
 
 FSDP and DeepSpeed need GPUs of their own, so no test of ours runs them: the configuration file that names them is
 handed to `accelerate launch` as it is.
@@ -23,52 +23,51 @@ import yaml
 from pydantic import TypeAdapter
 
 from mmunlearn.records import digest_of, write_text
-from mmunlearn.training.settings import Machine
+from mmunlearn.training.run import TrainingRun
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 TAIL = 30  # lines of a failed launch that its error repeats
 
 
-def launch(function: Callable[..., None], arguments: Mapping[str, Any], work: Path) -> None:
-    """Call `function(**arguments)` in as many processes as `arguments["machine"]` says.
+def launch(function: Callable[..., object], run: TrainingRun, **arguments: Any) -> None:
+    """Call `function(run, **arguments)` in as many processes as the run says.
 
-    Several processes are given the arguments as JSON below `work`, read back by the function's own annotations, so
-    these must be plain data, paths, or dataclasses of them. Their output goes to this process's log.
+    Several processes are given the arguments as JSON below `run.work`, read back by the run's class and the function's
+    annotations, so these must be plain data, paths, or dataclasses of them. Their output goes to this process's log.
 
     Raises:
         RuntimeError: a process failed; the message ends with its traceback, or the last lines of the output.
         FileNotFoundError: `accelerate_config` does not exist.
     """
-    machine: Machine = arguments["machine"]
-    if machine.processes <= 1 and machine.accelerate_config is None:
-        function(**arguments)
+    if run.processes <= 1 and run.accelerate_config is None:
+        function(run, **arguments)
         return
-    given = json.dumps(_plain(function, arguments), indent=2, sort_keys=True)
-    folder = work / "launch"
-    path = folder / f"{digest_of(given)}.json"
-    write_text(path, given)
-    command = [*_command(machine, folder), "--module", "mmunlearn.training.launch", str(path)]
-    logger.info("%d processes: %s", machine.processes, " ".join(command))
+    call = json.dumps(plain_call(function, run, arguments), indent=2, sort_keys=True)
+    folder = run.work / "launch"
+    path = folder / f"{digest_of(call)}.json"
+    write_text(path, call)
+    command = [*_command(run, folder), "--module", "mmunlearn.training.launch", str(path)]
+    logger.info("%d processes: %s", run.processes, " ".join(command))
     try:
         status, tail = _run(command)
         if status:
-            said = [one.read_text(encoding="utf-8") for one in sorted(folder.glob(f"{path.stem}.*.error"))]
+            errors = [
+                error.read_text(encoding="utf-8") for error in sorted(folder.glob(f"{path.stem}.*.error"))
+            ]
             raise RuntimeError(
-                f"training in {machine.processes} processes was asked for, but `accelerate launch` ended with status "
+                f"training in {run.processes} processes was asked for, but `accelerate launch` ended with status "
                 f"{status}. What went wrong follows, the whole output is in the job's log; mend it, or train with "
-                f"`training.processes: 1`.\n{(said or [tail])[0].rstrip()}"
+                f"`training.processes: 1`.\n{(errors or [tail])[0].rstrip()}"
             )
     finally:
-        for one in folder.glob(f"{path.stem}.*"):
-            one.unlink()
+        for left in folder.glob(f"{path.stem}.*"):
+            left.unlink()
 
 
-def _command(machine: Machine, folder: Path) -> list[str]:
-    config = Path(machine.accelerate_config) if machine.accelerate_config else folder / "data_parallel.yaml"
-    if (
-        machine.accelerate_config is None
-    ):  # never whatever `accelerate config` has once left in the user's home
+def _command(run: TrainingRun, folder: Path) -> list[str]:
+    config = Path(run.accelerate_config or folder / "data_parallel.yaml")
+    if run.accelerate_config is None:  # never whatever `accelerate config` has once left in the user's home
         plain = {
             "compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_machines": 1,
             "machine_rank": 0, "main_process_port": 0, "mixed_precision": "no", "use_cpu": False,
@@ -81,7 +80,7 @@ def _command(machine: Machine, folder: Path) -> list[str]:
         )
     return [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config),
-        "--num_processes", str(machine.processes),
+        "--num_processes", str(run.processes),
     ]  # fmt: skip
 
 
@@ -113,37 +112,50 @@ def _run(command: list[str]) -> tuple[int, str]:
             started.wait()
 
 
-def _plain(function: Callable[..., None], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    hints = get_type_hints(function)
+def plain_call(
+    function: Callable[..., object], run: TrainingRun, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A call as plain data, which `read_call` turns back."""
+    types = get_type_hints(function)
     return {
-        "function": f"{function.__module__}:{function.__qualname__}",
+        "function": _path(function),
+        "class": _path(type(run)),
+        "run": TypeAdapter(type(run)).dump_python(run, mode="json"),
         "arguments": {
-            name: TypeAdapter(hints[name]).dump_python(value, mode="json")
+            name: TypeAdapter(types[name]).dump_python(value, mode="json")
             for name, value in arguments.items()
         },
     }
 
 
-def read_call(path: Path) -> tuple[Callable[..., None], dict[str, Any]]:
-    """Function and keyword arguments that `launch` has written."""
-    given = json.loads(path.read_text(encoding="utf-8"))
-    module, name = given["function"].split(":")
-    function = getattr(import_module(module), name)
-    hints = get_type_hints(function)
+def read_call(path: Path) -> tuple[Callable[..., object], TrainingRun, dict[str, Any]]:
+    """Function, run and further arguments that `launch` has written."""
+    call = json.loads(path.read_text(encoding="utf-8"))
+    function, cls = _found(call["function"]), _found(call["class"])
+    types = get_type_hints(function)
     arguments = {
-        key: TypeAdapter(hints[key]).validate_python(value) for key, value in given["arguments"].items()
+        name: TypeAdapter(types[name]).validate_python(value) for name, value in call["arguments"].items()
     }
-    return function, arguments
+    return function, TypeAdapter(cls).validate_python(call["run"]), arguments
+
+
+def _path(named: Any) -> str:
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _found(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
 
 
 def main(path: str) -> None:
-    """One of several processes; the first one speaks, and any leaves its traceback beside the arguments."""
+    """One of several processes; the first one logs, and any leaves its traceback beside the arguments."""
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("mmunlearn").setLevel(logging.INFO if rank == "0" else logging.ERROR)
-    function, arguments = read_call(Path(path))
+    function, run, arguments = read_call(Path(path))
     try:
-        function(**arguments)
+        function(run, **arguments)
     except Exception:
         write_text(Path(path).with_suffix(f".{rank}.error"), traceback.format_exc())
         raise

@@ -1,4 +1,4 @@
-"""Watching a training: one JSON line an optimizer step, a progress bar, and trackers."""
+"""How a training run is followed: one JSON line an optimizer step, a progress bar, and trackers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,23 @@ FIRST = ("step", "epoch", "loss")  # of a line, before the views
 LAST = ("gradient_norm", "learning_rate", "tokens", "seconds", "memory_gb")
 
 
-@dataclass(frozen=True)
-class Watching:
-    """Where a running training can be watched.
-
-    Attributes:
-        steps: file of one JSON object a line and step, flushed as it happens: the step, the epoch (passes over the
-            forget or training set), the loss, the CE of every view shown, the gradient's norm before clipping, the
-            learning rate, answer tokens by view, seconds, and the peak memory in GB (of the GPU, else resident).
-        trackers: folder of what trackers write.
-        name: of the run, for trackers.
-    """
-
-    steps: Path | None = None
-    trackers: Path | None = None
-    name: str = ""
-
-
 class StepLog(TrainerCallback):
-    """Completes the row of every step and appends it to the file, and hands it to the trackers.
+    """Completes the row of every step and appends it to a file, one JSON object a line, flushed as it happens.
+
+    A row holds the step, the epoch (passes over the forget or training set), the loss, the CE of every view of the
+    step, the gradient's norm before clipping, the learning rate, answer tokens by view, seconds, and the peak memory in
+    GB (of the GPU, else resident).
 
     The rows travel in the checkpoint, too: what a resumed job appends to are the lines up to its checkpoint.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path, self._file = path, None
         self._at = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._at = time.monotonic()
-        if self._path is not None and state.is_world_process_zero:
+        if state.is_world_process_zero:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("w", encoding="utf-8")
             for row in state.log_history:
@@ -97,16 +83,17 @@ class Progress(TrainerCallback):
             self._bar.close()
 
 
-def trackers(names: Sequence[str], watching: Watching) -> list[TrainerCallback]:
-    """The library's callbacks of the trackers asked for.
+def trackers(names: Sequence[str], folder: Path | None) -> list[TrainerCallback]:
+    """The library's callbacks of some TRACKERS.
 
-    They write below `watching.trackers`; keys and further settings come from the environment (WANDB_API_KEY, ...).
+    They write into the folder, by default `logs`; keys and further settings come from the environment
+    (WANDB_API_KEY, ...).
 
     Raises:
         ValueError: an unknown tracker.
         RuntimeError: a tracker's package is not installed.
     """
-    return [_tracker(name, watching.trackers or Path("logs")) for name in names]
+    return [_tracker(name, folder or Path("logs")) for name in names]
 
 
 def _tracker(name: str, folder: Path) -> TrainerCallback:

@@ -1,4 +1,4 @@
-"""What the frozen reference model says: logits in the loop, or log-probabilities computed once and kept.
+"""The frozen reference model: its logits in the loop, or its log-probabilities, computed once and stored.
 
 The reference is a second adapter on the policy's own base. Its log-probabilities never change, so for methods that
 need nothing more (DPO, NPO) they are computed before training, and no reference model runs in the loop.
@@ -11,23 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import gather_object
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from transformers import Trainer
 
-from mmunlearn.models.collate import forward
+from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY, REFERENCE, add_reference
 from mmunlearn.progress import progress
-from mmunlearn.records import atomic_path, digest_of
+from mmunlearn.records import atomic_path, digest_of, sha256_of
+from mmunlearn.training.adapters import WEIGHTS
 from mmunlearn.training.losses import sequence_logp
-from mmunlearn.training.schedule import Step
-
-if TYPE_CHECKING:
-    from mmunlearn.training.trainer import PlannedTrainer
+from mmunlearn.training.run import TrainingRun
 
 Key = tuple[str, str, str]
 TURNS = 8  # questions behind one image prefix
@@ -50,69 +48,67 @@ def keys_of(examples: Iterable[Example]) -> list[Key]:
     return [(one.image_id, *turn) for one in examples for turn in one.turns]
 
 
-def reference_logp(
-    trainer: PlannedTrainer,
-    plan: Sequence[Step],
-    views: Sequence[str],
-    *,
-    folder: Path,
-    identity: Sequence[str],
-    adapter: Path | None = None,
-) -> ReferenceLogp:
-    """Log-probabilities of every question of these views, from `folder` where they are already kept there.
+def reference_logp(trainer: Trainer, run: TrainingRun, collator: Collator) -> ReferenceLogp:
+    """Log-probabilities of all questions of a plan that the run's method needs them of.
+
+    They stay in a file below `run.work`, whose name is a digest of the questions and all that the numbers rest on.
 
     Args:
-        trainer: before it trains; its policy still is the finetuned model.
-        identity: what the numbers rest on besides the questions: digests of base, adapter and features.
-        adapter: folder of the reference's adapter; None: the policy as it is.
+        trainer: before it trains; its policy still is the adapter that the run starts from.
     """
-    keys = sorted({key for step in plan for view in views for key in keys_of(step.get(view, ()))})
-    path = folder / f"{digest_of([list(identity), keys])}.safetensors"
-    known = _read(path, len(keys))
-    if known is None:
-        known = _compute(trainer, keys, adapter)
+    views, spec = run.method.reference_logp, run.model_spec
+    keys = sorted({key for step in run.plan for view in views for key in keys_of(step.get(view, ()))})
+    weights = sha256_of(run.reference / WEIGHTS)
+    identity = [*run.base_digests, weights, run.precision, spec.dtype, spec.attention]
+    path = run.work / "reference_logp" / f"{digest_of([identity, keys])}.safetensors"
+    values = _read(path, len(keys))
+    if values is None:
+        adapter = None if run.reference == run.start else run.reference
+        batches = list(_batches(keys, questions=max(TURNS, 2 * run.loop_settings.batch)))
+        by_key = _compute(trainer, collator, batches, adapter)
+        values = torch.tensor([by_key[key] for key in keys], dtype=torch.float32)
         if trainer.is_world_process_zero():
             with atomic_path(path) as temporary:
-                save_file({"logp": known}, temporary)
-    return ReferenceLogp(dict(zip(keys, known.tolist(), strict=True)))
+                save_file({"logp": values}, temporary)
+    return ReferenceLogp(dict(zip(keys, values.tolist(), strict=True)))
 
 
 def _read(path: Path, count: int) -> torch.Tensor | None:
     try:
-        known = load_file(path)["logp"]
+        values = load_file(path)["logp"]
     except FileNotFoundError:
         return None
     except Exception as error:
         logger.warning("%s cannot be read and is made again (%s)", path, error)
         return None
-    return known if len(known) == count else None
+    return values if len(values) == count else None
 
 
-def _compute(trainer: PlannedTrainer, keys: Sequence[Key], adapter: Path | None) -> torch.Tensor:
-    """(N,) float32 in the order of the keys; the processes share the work."""
+def _compute(
+    trainer: Trainer, collator: Collator, batches: Sequence[list[Example]], adapter: Path | None
+) -> dict[Key, float]:
+    """By question; the processes share the work. `adapter`: folder of the reference, None: the policy as it is."""
     model, device = trainer.accelerator.unwrap_model(trainer.model), trainer.args.device
     home = next(model.parameters()).device
     model.to(device)
     rank, world = trainer.args.process_index, trainer.args.world_size
-    own: dict[Key, float] = {}
-    batches = list(_batches(keys, questions=max(TURNS, 2 * trainer.settings.batch)))[rank::world]
+    values: dict[Key, float] = {}
     if adapter is not None:
         add_reference(model, adapter)
-    asked = _as_reference(model) if adapter is not None else nullcontext()
-    with asked, torch.no_grad(), trainer.accelerator.autocast():
+    answering = _as_reference(model) if adapter is not None else nullcontext()
+    with answering, torch.no_grad(), trainer.accelerator.autocast():
         model.eval()
-        for examples in progress(batches, "reference log-probabilities", unit="batch"):
-            batch = trainer._prepare_inputs(trainer.collator(examples))
-            logp = sequence_logp(*forward(model, batch))
-            own.update(zip(keys_of(examples), logp.tolist(), strict=True))
+        for examples in progress(batches[rank::world], "reference log-probabilities", unit="batch"):
+            logp = sequence_logp(*forward(model, trainer._prepare_inputs(collator(examples))))
+            values.update(zip(keys_of(examples), logp.tolist(), strict=True))
     if adapter is not None:
         model.delete_adapter(REFERENCE)
         model.set_adapter(POLICY)
     model.to(home)
-    gathered = gather_object([own]) if world > 1 else [own]
-    merged = {key: value for part in gathered for key, value in part.items()}
+    parts = gather_object([values]) if world > 1 else [values]
+    merged = {key: value for part in parts for key, value in part.items()}
     logger.info("%d reference log-probabilities", len(merged))
-    return torch.tensor([merged[key] for key in keys], dtype=torch.float32)
+    return merged
 
 
 def _batches(keys: Iterable[Key], questions: int) -> Iterator[list[Example]]:
@@ -121,9 +117,9 @@ def _batches(keys: Iterable[Key], questions: int) -> Iterator[list[Example]]:
     for image, question, answer in keys:
         turns.setdefault(image, []).append((question, answer))
     batch: list[Example] = []
-    for image, own in turns.items():
-        for start in range(0, len(own), TURNS):
-            example = Example(image, tuple(own[start : start + TURNS]))
+    for image, of_image in turns.items():
+        for start in range(0, len(of_image), TURNS):
+            example = Example(image, tuple(of_image[start : start + TURNS]))
             if sum(len(one.turns) for one in batch) + len(example.turns) > questions:
                 yield batch
                 batch = []

@@ -1,4 +1,4 @@
-"""What every optimizer step trains on, drawn up in advance: a pure function of the sets and a seed.
+"""The plan of a training, which says what every optimizer step trains on: a pure function of the sets and a seed.
 
 So a resumed run meets the same batches as an unbroken one, and the pairing of forget with retain questions
 changes from epoch to epoch.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 from mmunlearn.models.example import Example
@@ -56,12 +57,12 @@ def plan_unlearning(
     refusing = random.Random(f"{seed} refusal")
     plan = []
     for _ in range(steps):
-        shown = [next(forgetting) for _ in range(min(batch, len(forget)))]
+        drawn = [next(forgetting) for _ in range(min(batch, len(forget)))]
         plan.append(
             {
-                "forget": shown,
-                "refusal": [_refuse(example, refusing.choice(refusals)) for example in shown],
-                "retain": [next(retaining) for _ in shown],
+                "forget": drawn,
+                "refusal": [_refuse(example, refusing.choice(refusals)) for example in drawn],
+                "retain": [next(retaining) for _ in drawn],
             }
         )
     return plan
@@ -100,12 +101,12 @@ def plan_balanced(
     plan = []
     for step in range(steps):
         share = min(event_cap, step * event_growth)
-        wanted = math.floor(round(share * batch, 9) + 0.5)
-        shown = {
-            "forget_person": [next(people) for _ in range(min(batch - wanted, len(person)))],
-            "forget_event": [next(events) for _ in range(min(wanted, len(event)))],
+        about_events = math.floor(round(share * batch, 9) + 0.5)
+        drawn = {
+            "forget_person": [next(people) for _ in range(min(batch - about_events, len(person)))],
+            "forget_event": [next(events) for _ in range(min(about_events, len(event)))],
         }
-        plan.append({**shown, "retain": [next(retaining) for _ in range(sum(map(len, shown.values())))]})
+        plan.append({**drawn, "retain": [next(retaining) for _ in range(sum(map(len, drawn.values())))]})
     return plan
 
 
@@ -115,6 +116,13 @@ def steps_of(epochs: float, examples: int, batch: int) -> int:
     if min(epochs, examples, batch) <= 0:
         raise ValueError(f"{epochs} epochs of {examples} examples in batches of {batch} are no steps")
     return math.ceil(round(epochs * examples / min(batch, examples), 9))
+
+
+def epochs_of(plan: Sequence[Step], views: Sequence[str], examples: int) -> list[float]:
+    """Passes over the `examples` of the forget set (the training set, where nothing is forgotten) after every step."""
+    counted = [view for view in views if view.startswith("forget")] or views[:1]
+    sizes = [sum(len(step.get(view, ())) for view in counted) for step in plan]
+    return [round(size / examples, 3) for size in accumulate(sizes)]
 
 
 def _need(**sets: Sequence[object]) -> None:

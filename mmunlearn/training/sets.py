@@ -1,4 +1,4 @@
-"""The questions that a recipe forgets and keeps."""
+"""The forget and retain sets of a recipe, read from questions and splits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_js
 
 @dataclass(frozen=True)
 class Sets:
-    """What is forgotten, by target, one question an example, and what is kept, all questions of an image."""
+    """What is forgotten, by target, one question an example, and what is retained, all questions of an image."""
 
     person: list[Example]
     event: list[Example]
@@ -28,39 +28,38 @@ def read_sets(questions: Path, splits: Sequence[Path], concept: int | None = Non
     """The training questions of one split, or of a person and an event split together.
 
     Forgotten are the person questions of the person split's training pictures and the event questions of the event
-    split's; kept is every picture that no split forgets, be it for training or for testing.
+    split's; retained is every picture that no split forgets, be it for training or for testing.
 
     Args:
-        concept: forget the split's concept of this number alone. Its other concepts are not kept either.
+        concept: forget the split's concept of this number alone. Its other concepts are not retained either.
 
     Raises:
         ValueError: the splits have one target twice, there is no such concept, or a set is empty.
     """
-    own = [read_json(path, Split) for path in splits]
+    parts = [read_json(path, Split) for path in splits]
     names = ", ".join(map(str, splits))
-    if not own or len({split.target for split in own}) < len(own):
+    if not parts or len({split.target for split in parts}) < len(parts):
         raise ValueError(
             f"a recipe forgets one split, or a person and an event split together; found {names or 'none'}. "
             "Name each target once."
         )
-    train = {split.target: set(split.forget_train) for split in own}
+    train = {split.target: set(split.forget_train) for split in parts}
     if concept is not None:
-        if len(own) > 1:
+        if len(parts) > 1:
             raise ValueError(
                 f"concept {concept} of {names} together is asked for; name one split of one target"
             )
-        train = {split.target: _of_concept(split, concept, names) for split in own}
-    rows = read_jsonl(questions, Question)
-    kept = set.intersection(*(set(split.retain) for split in own))
+        train = {split.target: _of_concept(split, concept, names) for split in parts}
+    rows, images = read_jsonl(questions, Question), retained(splits)
     forget = {
-        target: group_questions(row for row in rows if row.kind == target and row.image_id in images)
-        for target, images in train.items()
+        target: group_questions(row for row in rows if row.kind == target and row.image_id in pictures)
+        for target, pictures in train.items()
     }
-    retain = group_questions(row for row in rows if row.image_id in kept)
+    retain = group_questions(row for row in rows if row.image_id in images)
     if not all(forget.values()) or not retain:
         raise ValueError(
             f"{names}: questions to forget and to keep are asked for; {questions} holds "
-            f"{', '.join(f'{len(found)} of {target}' for target, found in forget.items())} to forget and "
+            f"{', '.join(f'{len(examples)} of {target}' for target, examples in forget.items())} to forget and "
             f"{len(retain)} pictures to keep. Lower dataset.percents, or make more people and events."
         )
     return Sets(forget.get("person", []), forget.get("event", []), retain)
@@ -68,8 +67,8 @@ def read_sets(questions: Path, splits: Sequence[Path], concept: int | None = Non
 
 def retained(splits: Sequence[Path]) -> set[str] | None:
     """The images that none of the splits forgets; None (all images) where there is no split."""
-    own = [set(read_json(path, Split).retain) for path in splits]
-    return set.intersection(*own) if own else None
+    sets = [set(read_json(path, Split).retain) for path in splits]
+    return set.intersection(*sets) if sets else None
 
 
 def _of_concept(split: Split, number: int, names: str) -> set[str]:
@@ -87,7 +86,7 @@ def group_questions(rows: Iterable[Question | SuiteQuestion]) -> list[Example]:
     turns: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         turns.setdefault(row.image_id, []).append((row.question, row.answer))
-    return [Example(image_id, tuple(own)) for image_id, own in turns.items()]
+    return [Example(image_id, tuple(of_image)) for image_id, of_image in turns.items()]
 
 
 def read_refusals(path: Path) -> list[str]:

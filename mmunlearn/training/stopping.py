@@ -1,4 +1,4 @@
-"""When unlearning stops: a running mean over the last steps crosses a bound that was fixed before.
+"""The stopping rule of unlearning: a running mean over the last steps crosses a bound that was fixed before.
 
 What ascends on the forget set (GA, GD, KL, BGD) minimises an unbounded loss: it stops once the forget set is no
 better known than by chance, which is a CE of ln(vocabulary); NPO and SimNPO, whose pull fades but never ends, stop
@@ -37,13 +37,13 @@ class Stopping:
 
         Args:
             watch: `forget` (with `forget_person` and `forget_event`) or `refusal`.
-            history: one row a step with the CE of every view shown under its name and, where several views are
-                watched, their answer tokens under `tokens`. Steps without a watched view do not count.
+            history: one row a step with the CE of each of its views under the view's name and, where several views are
+                watched, their answer tokens under `tokens`. Steps without such a view do not count.
         """
-        seen = [ce for row in history if (ce := watched(watch, row)) is not None]
-        if len(seen) < self.window:
+        values = [ce for row in history if (ce := watched(watch, row)) is not None]
+        if len(values) < self.window:
             return None
-        running = math.fsum(seen[-self.window :]) / self.window
+        running = math.fsum(values[-self.window :]) / self.window
         if watch == "forget" and running > (bound := self.forget_bound * math.log(vocabulary)):
             return f"forget CE {running:.3f} over {self.forget_bound:g} ln(vocabulary) = {bound:.3f}"
         if watch == "refusal" and running < self.refusal_bound:

@@ -124,15 +124,17 @@ class Job:
         return self.config["evaluation"]["batch"]
 
     @property
-    def save_steps(self) -> int:
-        """Optimizer steps between checkpoints."""
-        return self.config["training"]["save_steps"]
-
-    @property
-    def machine(self) -> dict[str, Any]:
-        """What trainings run on, as far as it leaves the results alone."""
-        keys = ("processes", "accelerate_config", "checkpointing", "trackers")
-        return {key: self.config["training"][key] for key in keys}
+    def training(self) -> dict[str, Any]:
+        """What a training run is besides its files and params: whose it is, and what leaves its result alone."""
+        keys = ("save_steps", "processes", "accelerate_config", "checkpointing", "trackers")
+        settings = {key: self.config["training"][key] for key in keys}
+        place = {
+            "run": self.run,
+            "version": self.version,
+            "work": self.work,
+            "logs": self.log.with_suffix(""),
+        }
+        return {**place, **settings}
 
 
 @contextmanager

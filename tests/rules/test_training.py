@@ -24,7 +24,7 @@ from mmunlearn.records import (
     write_jsonl,
 )
 from mmunlearn.training.trainer import PlannedTrainer
-from mmunlearn.workflow.params import label
+from mmunlearn.workflow.params import labels
 from tests.rules.mini import SETS, split_of, train, trainings
 from tests.rules.standin import World
 from tests.tiny import load_tiny
@@ -50,6 +50,15 @@ def lying(world, root, about):
     path = other.results / "dataset" / "questions.jsonl"
     rows = read_jsonl(path, Question)
     write_jsonl(path, [row.model_copy(update={"answer": "No idea."}) if about(row) else row for row in rows])
+    return other
+
+
+def configured(world, root, section, values):
+    """A copy of the world whose configuration has other values in a section."""
+    config = copy.deepcopy(world.config)
+    config[section] |= values
+    other = World(world.copy(root).root, config)
+    (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return other
 
 
@@ -89,9 +98,9 @@ def test_another_picture_than_listed_is_not_encoded(encoded, tmp_path, suite, pi
 
 
 def test_every_recipe_leaves_its_contract_and_an_adapter(trained):
-    for recipe, seed in trainings(trained):
-        done, adapter = training(trained, recipe, seed), weights(trained, recipe, seed)
-        assert (done.model, done.recipe, done.seed) == ("tiny", recipe, seed)
+    for run in trainings(trained):
+        done, adapter = training(trained, run.recipe, run.seed), weights(trained, run.recipe, run.seed)
+        assert (done.model, done.recipe, done.seed) == run
         assert sorted(path.name for path in adapter.parent.iterdir()) == LORA
         assert done.adapter_sha256 == sha256_of(adapter)
         tensors = load_file(adapter)
@@ -100,7 +109,7 @@ def test_every_recipe_leaves_its_contract_and_an_adapter(trained):
         assert [row["step"] for row in done.losses] == list(range(1, done.steps + 1))
         assert all(math.isfinite(row["loss"]) for row in done.losses)
         assert {"torch", "transformers", "peft", "python"} <= done.versions.keys()
-        log = (folder(trained, recipe, seed) / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+        log = (adapter.parents[1] / "steps.jsonl").read_text(encoding="utf-8").splitlines()
         assert [json.loads(line)["loss"] for line in log] == [row["loss"] for row in done.losses]
     assert not list(trained.root.glob("work/training/*")), "checkpoints go when training ends"
 
@@ -111,7 +120,9 @@ def test_the_finetuned_model_learns_all_pictures_and_the_replayed_ones(trained):
     assert done.steps == epochs * math.ceil((15 + 4) / 8)
     assert done.losses[-1]["loss"] < 0.8 * done.losses[0]["loss"]
     assert done.settings["lora"] == trained.config["training"]["lora"]
-    assert f"{done.steps} steps, last loss" in trained.log("train_finetuned", model="tiny", seed=1)
+    assert f"{done.steps} steps, last loss" in trained.log(
+        "train_finetuned", model="tiny", recipe="finetuned", seed=1
+    )
 
 
 @pytest.mark.parametrize("split", ["person15", "event15"])
@@ -141,7 +152,7 @@ def test_a_recipe_sees_its_own_questions_and_no_others(trained, tmp_path, recipe
 
 
 def test_seeds_and_goals_differ(trained):
-    digests = [training(trained, recipe, seed).adapter_sha256 for recipe, seed in trainings(trained)]
+    digests = [training(trained, run.recipe, run.seed).adapter_sha256 for run in trainings(trained)]
     assert len(set(digests)) == len(digests) == 9
 
 
@@ -151,9 +162,8 @@ def rated(world: World, rate: float) -> dict:
     return {"loop": job["params"]["loop"] | {"learning_rate": rate}}
 
 
-@pytest.mark.parametrize("split", ["person15", "event15"])
-def test_ga_raises_the_loss_of_the_forget_questions(trained, tmp_path, split):
-    world = trained.copy(tmp_path / "world")
+def test_ga_raises_the_loss_of_the_forget_questions(trained, tmp_path):
+    world, split = trained.copy(tmp_path / "world"), "event15"
     train(world, f"ga-{split}", 1, params=rated(world, 0.01))
     done = training(world, f"ga-{split}")
     assert (done.method, done.steps, done.stop_reason) == ("GA", 3, "all planned steps done")
@@ -176,7 +186,7 @@ def test_dpo_learns_the_refusals(trained, tmp_path):
 
 def test_unlearning_starts_at_the_finetuned_adapter(trained, tmp_path):
     world = trained.copy(tmp_path / "world")
-    train(world, "ga-person15", 1, params={"learning_rate": 0.0})
+    train(world, "ga-person15", 1, params=rated(world, 0.0))
     assert sha256_of(weights(world, "ga-person15")) == sha256_of(weights(trained, "finetuned"))
 
 
@@ -202,7 +212,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
                 raise RuntimeError("killed")
             return super().training_step(*arguments)
 
-    monkeypatch.setattr("mmunlearn.training.courses.PlannedTrainer", Fragile)
+    monkeypatch.setattr("mmunlearn.training.train.PlannedTrainer", Fragile)
     with pytest.raises(RuntimeError, match="killed"):
         train(world, "finetuned", 1, **changed)
     assert not weights(world, "finetuned").exists()
@@ -213,13 +223,17 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
 
 
 def test_adapters_along_the_way_lie_in_recipes_of_their_own(trained, tmp_path):
-    """Figure 7's: each differs, and the last one is as without them."""
-    world = trained.copy(tmp_path / "world")
+    """Figure 7's: each differs, one past the end of the training is its last one, and nothing else is left."""
+    world = configured(trained, tmp_path / "world", "figures", {"steps": [1, 2, 9]})
+    before = set(world.root.rglob("*"))
     world.run("trace_unlearned", model="tiny", recipe="ga-person15", seed=1)
-    digests = [sha256_of(weights(world, f"ga-person15@{step}")) for step in (1, 2)]
-    ends = [sha256_of(weights(world, name)) for name in ("finetuned", "ga-person15")]
-    assert len({*digests, *ends}) == 4
-    assert sorted(path.name for path in weights(world, "ga-person15@2").parent.iterdir()) == LORA
+    made = {path for path in set(world.root.rglob("*")) - before if path.is_file() and path.suffix != ".log"}
+    assert made == {
+        weights(world, f"ga-person15@{step}").with_name(name) for step in (1, 2, 9) for name in LORA
+    }
+    digests = [sha256_of(weights(world, f"ga-person15@{step}")) for step in (1, 2, 9)]
+    assert len({sha256_of(weights(world, "finetuned")), *digests}) == 4
+    assert digests[2] == sha256_of(weights(trained, "ga-person15"))
 
 
 def test_a_concept_is_unlearned_alone(trained, tmp_path):
@@ -272,14 +286,12 @@ def test_a_method_of_somebody_elses_package_is_trained_by_its_row_alone(trained,
     (tmp_path / "somebodys_unlearning.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     own = {"path": "somebodys_unlearning:Bounded", "label": "Ours", "ceiling": 5.0}
-    config = copy.deepcopy(trained.config)
-    config["methods"] |= {"bounded": {"targets": ["person"], "learning_rate": 1.0e-3, "max_steps": 2} | own}
-    world = World(trained.copy(tmp_path / "world").root, config)
-    (world.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    row = {"targets": ["person"], "learning_rate": 1.0e-3, "max_steps": 2} | own
+    world = configured(trained, tmp_path / "world", "methods", {"bounded": row})
     train(world, "bounded-person15", 1)
     done = training(world, "bounded-person15")
     assert (done.method, done.steps) == ("Bounded", 2)
     assert done.settings["options"] == {"path": own["path"], "ceiling": 5.0}
     first = done.losses[0]
     assert first["loss"] == pytest.approx(first["retain"] - first["forget"], abs=1e-5)
-    assert label(config, "bounded") == "Ours"
+    assert labels(world.config)["bounded"] == "Ours"

@@ -30,3 +30,11 @@ def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny_base(tiny_checkpoint: Path):
     return load_tiny(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The inputs of tests.unit.training_fixtures.unlearning."""
+    from tests.unit.training_fixtures import make_inputs
+
+    return make_inputs(tmp_path_factory.mktemp("finetuned"))

@@ -7,80 +7,63 @@ import torch
 from safetensors.torch import load_file
 
 from mmunlearn.models.collate import forward
+from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Training, read_json
-from mmunlearn.training import courses, reference, trainer
+from mmunlearn.training import reference
+from mmunlearn.training import train as training
 from mmunlearn.training.losses import sequence_logp
-from mmunlearn.training.recipes import train_unlearned
-from tests.unit.training_fixtures import job_of, make_finetuned, unlearner, write_files
-
-
-@pytest.fixture(scope="module")
-def finetuned(tmp_path_factory):
-    return make_finetuned(tmp_path_factory.mktemp("finetuned"))
-
-
-@pytest.fixture
-def files(finetuned, tmp_path):
-    files = write_files(tmp_path, finetuned)
-    files["settings"] |= {"learning_rate": 1e-3}
-    return files | {"method": "dpo"}
+from mmunlearn.training.train import train
+from tests.unit.training_fixtures import WEIGHTS, unlearner, unlearning
 
 
 @pytest.mark.parametrize("name", ["dpo", "npo"])
-def test_they_are_the_policys_at_step_0(name, finetuned, tmp_path):
-    made = unlearner(finetuned, name, tmp_path)
-    assert list(made.model.peft_config) == ["default"], "no second adapter is loaded"
-    for step in made.train_dataset:
-        for view in made.method.reference_logp:
+def test_they_are_the_policys_at_step_0_without_dropout(name, finetuned, tmp_path):
+    """And every pass gets those of its own questions."""
+    trainer = unlearner(finetuned, name, tmp_path, dropout=0.5, batch=1, accumulation=3, max_steps=3)
+    assert list(trainer.model.peft_config) == [POLICY], "no second adapter is loaded"
+    trainer.model.eval()
+    batches = trainer.get_train_dataloader()
+    for step, batch in zip(trainer.train_dataset, batches, strict=True):
+        for view in trainer.method.reference_logp:
             with torch.no_grad():
-                expected = sequence_logp(*forward(made.model, made.collator(step[view])))
-            torch.testing.assert_close(made.reference_logp.of(step[view]), expected, rtol=0, atol=1e-4)
-    rows = made.run()
+                expected = sequence_logp(*forward(trainer.model, trainer.collator(step[view])))
+            logp = torch.cat([part["reference_logp"][view] for part in batch["passes"]])
+            torch.testing.assert_close(logp, expected, rtol=0, atol=1e-4)
+    rows = trainer.run()
     assert rows[-1]["loss"] != rows[0]["loss"], "the policy moves, the reference does not"
 
 
-def test_every_pass_gets_those_of_its_own_questions(finetuned, tmp_path):
-    made = unlearner(finetuned, "dpo", tmp_path, batch=1, accumulation=3)
-    step = made.train_dataset[0]
-    known = [one["reference_logp"] for one in made._collate([step])["passes"]]
-    for view in ("forget", "refusal"):
-        assert torch.equal(torch.cat([one[view] for one in known]), made.reference_logp.of(step[view]))
+def losses_of(run, folder):
+    train(run, folder / "training.json")
+    return read_json(folder / "training.json", Training).losses
 
 
-def test_they_are_kept_and_taken_up_again(files, finetuned, tmp_path, monkeypatch):
-    job = job_of(tmp_path / "out", finetuned, files)
-    train_unlearned(job, **files)
-    (kept,) = job.work.glob("reference_logp/*.safetensors")
-    first, values = read_json(job.output, Training), load_file(kept)["logp"].tolist()
+def test_they_are_stored_and_read_again(finetuned, tmp_path, monkeypatch):
+    run = unlearning(finetuned, tmp_path / "work", "dpo-person50", learning_rate=1e-3, max_steps=3)
+    losses = losses_of(run, tmp_path)
+    (path,) = (tmp_path / "work" / "reference_logp").iterdir()
+    values = load_file(path)["logp"].tolist()
     assert all(value < 0 for value in values)
-    monkeypatch.setattr(reference, "forward", lambda *_: pytest.fail("a reference forward pass"))
-    monkeypatch.setattr(courses, "add_reference", lambda *_: pytest.fail("a second adapter"))
-    monkeypatch.setattr(trainer, "reference_logits", lambda *_: pytest.fail("a reference in the loop"))
-    train_unlearned(job, **files)
-    assert read_json(job.output, Training).losses == first.losses
-    kept.write_bytes(b"damaged")
-    monkeypatch.undo()
-    train_unlearned(job, **files)
-    assert load_file(kept)["logp"].tolist() == values
-    assert read_json(job.output, Training).losses == first.losses
+    with monkeypatch.context() as patched:
+        patched.setattr(reference, "forward", lambda *_: pytest.fail("a reference forward pass"))
+        assert losses_of(run, tmp_path) == losses
+    path.write_bytes(b"damaged")
+    assert losses_of(run, tmp_path) == losses
+    assert load_file(path)["logp"].tolist() == values
 
 
-def test_a_reference_trained_on_the_refusals(files, finetuned, tmp_path, monkeypatch):
-    """The paper's DPO: the reference is trained first, kept, and taken up by a rerun."""
-    files |= {"options": {"reference": "refusals"}, "max_steps": 6}
-    job = job_of(tmp_path / "out", finetuned, files)
-    train_unlearned(job, **files)
-    done = read_json(job.output, Training)
-    (made,) = job.work.glob("references/*/adapter_model.safetensors")
-    trained, start = load_file(made), load_file(finetuned[1] / made.name)
+def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
+    """The paper's DPO: the reference is trained first, stays below `work`, and is read by a rerun."""
+    work, changes = tmp_path / "work", {"learning_rate": 1e-3, "max_steps": 4}
+    run = unlearning(finetuned, work, "dpo-person50", options={"reference": "refusals"}, **changes)
+    losses = losses_of(run, tmp_path)
+    (weights,) = work.glob(f"references/*/{WEIGHTS}")
+    trained, start = load_file(weights), load_file(finetuned / "adapter" / WEIGHTS)
     assert any(not torch.equal(trained[name], start[name]) for name in start)
-    plain = job_of(tmp_path / "plain", finetuned, files)
-    train_unlearned(plain, **files | {"options": {}})
-    others = read_json(plain.output, Training).losses
-    assert done.losses[0]["refusal"] == others[0]["refusal"], "both start at the finetuned model"
-    assert done.losses[0]["loss"] > others[0]["loss"], "it prefers refusals less than this reference"
-    calls, train = [], courses.train
-    monkeypatch.setattr(courses, "train", lambda *given: calls.append(given) or train(*given))
-    train_unlearned(job, **files)
-    assert len(calls) == 1
-    assert read_json(job.output, Training).losses == done.losses
+    others = losses_of(unlearning(finetuned, work, "dpo-person50", **changes), tmp_path)
+    assert losses[0]["refusal"] == others[0]["refusal"], "both start at the finetuned model"
+    assert losses[0]["loss"] > others[0]["loss"], "it prefers refusals less than this reference"
+    runs, made = [], training.PlannedTrainer
+    monkeypatch.setattr(training, "PlannedTrainer", lambda run, *given: runs.append(run) or made(run, *given))
+    assert losses_of(run, tmp_path) == losses
+    assert runs == [run], "nothing else is trained"

@@ -204,7 +204,7 @@ def test_a_plan_has_as_many_steps_as_asked(n, batch, sizes):
     [(4, None, (4, 1)), (4, 8, (4, 1)), (4, 2, (2, 2)), (4, 3, (2, 2)), (20, 4, (4, 5))],
 )
 def test_what_does_not_fit_at_once_is_accumulated(batch, at_once, size):
-    rest = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0, "save_steps": 9, "seed": 0}
+    rest = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
     made = constant_rate(batch, at_once, **rest)
     assert (made.batch, made.accumulation) == size
 

@@ -1,231 +1,82 @@
-"""The loop: exact accumulation, LoRA only, frozen reference, stopping, non-finite losses, kill and resume."""
+"""The loop: exact steps, LoRA only, dropout, clipping, stopping, non-finite losses, kill and resume."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from mmunlearn.models.collate import forward
 from mmunlearn.models.loading import POLICY, load_adapter, trainable_parameters
+from mmunlearn.training import losses
 from mmunlearn.training.adapters import last_checkpoint, save_adapter
-from mmunlearn.training.losses import bgd, dpo, ga, gd, kl, npo, po, sequence_logp, simnpo
 from mmunlearn.training.methods import METHODS
-from mmunlearn.training.settings import Machine
-from mmunlearn.training.stopping import Stopping
+from mmunlearn.training.reference import reference_logits
 from tests.tiny import load_tiny
-from tests.unit.training_fixtures import EVENTS, FORGET, PEOPLE, digest, make_finetuned, unlearner
+from tests.unit.training_fixtures import PICTURES, digest, unlearner
 
 
-@pytest.fixture(scope="module")
-def finetuned(tmp_path_factory):
-    """Checkpoint and adapter folder."""
-    return make_finetuned(tmp_path_factory.mktemp("finetuned"))
+def batches(trainer):
+    return list(trainer.get_train_dataloader())
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_accumulated_passes_give_the_gradient_of_the_whole_step(name, finetuned, tmp_path):
-    gradients = []
-    for batch, accumulation in ((4, 1), (1, 4), (3, 2)):
-        trainer = unlearner(finetuned, name, tmp_path / f"{batch}", batch=batch, accumulation=accumulation)
-        step = {view: examples[:4] for view, examples in trainer.train_dataset[0].items()}
-        if "forget_event" in step:
-            step |= {"forget_person": FORGET[:3], "forget_event": EVENTS[:1]}
-        trainer.model.zero_grad()
-        trainer.state.global_step = 0
-        trainer.training_step(trainer.model, trainer._collate([step]))
-        gradients.append(torch.cat([p.grad.flatten() for p in trainable_parameters(trainer.model).values()]))
-    for other in gradients[1:]:
-        assert (other - gradients[0]).norm() / gradients[0].norm() < 1e-3
+def first_step(trainer, number=0):
+    """Loss and gradient of a step of the plan, taken first."""
+    loss = trainer.training_step(trainer.model, batches(trainer)[number])
+    return loss.item(), torch.cat(
+        [weight.grad.flatten() for weight in trainable_parameters(trainer.model).values()]
+    )
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_gradients_reach_the_policy_adapter_and_nothing_else(name, finetuned, tmp_path):
-    trainer = unlearner(finetuned, name, tmp_path)
-    trainer.training_step(trainer.model, trainer._collate([trainer.train_dataset[0]]))
-    moved = [
-        key for key, value in trainer.model.named_parameters() if value.grad is not None and value.grad.any()
-    ]
-    assert moved and all(f".{POLICY}." in key and "lora_" in key for key in moved)
-    assert all("vision" not in key and "projector" not in key for key in moved)
-
-
-def test_a_step_equals_the_published_function(finetuned, tmp_path):
-    """The trainer's loss of a first step is the pure function's on the same logits."""
-    for name, expected in EXPECTED.items():
-        trainer = unlearner(finetuned, name, tmp_path / name)
-        step = trainer.train_dataset[0]
-        value = trainer.training_step(trainer.model, trainer._collate([step]))
-        assert value.item() == pytest.approx(expected(trainer, step), abs=1e-4)
-
-
-def _logits(trainer, examples):
+def logits_of(trainer, examples):
+    trainer.model.eval()
     with torch.no_grad():
         return forward(trainer.model, trainer.collator(examples))
 
 
-def _ga(trainer, step):
-    return ga(*_logits(trainer, step["forget"])).item()
+def published(name, view):
+    """The published function of a method where the policy still is the reference; `view(name)`: logits and labels."""
+
+    def logp(name):
+        return losses.sequence_logp(*view(name))
+
+    return {
+        "ga": lambda: losses.ga(*view("forget")),
+        "gd": lambda: losses.gd(*view("forget"), *view("retain")),
+        "po": lambda: losses.po(*view("refusal"), *view("retain")),
+        "kl": lambda: losses.kl(*view("forget"), view("retain")[0], *view("retain")),
+        "dpo": lambda: losses.dpo(
+            *view("refusal"), logp("refusal"), *view("forget"), logp("forget"), 0.1, 1.0, 1.0
+        ),
+        "npo": lambda: losses.npo(*view("forget"), logp("forget"), 0.1),
+        "simnpo": lambda: losses.simnpo(*view("forget"), 2.5, 0.0),
+        "gd+bgd": lambda: losses.bgd(*view("forget_person"), *view("forget_event"), *view("retain")),
+        "kl+bgd": lambda: losses.bgd(
+            *view("forget_person"), *view("forget_event"), *view("retain"), view("retain")[0]
+        ),
+    }[name]().item()  # fmt: skip
 
 
-def _po(trainer, step):
-    return po(*_logits(trainer, step["refusal"]), *_logits(trainer, step["retain"])).item()
-
-
-def _gd(trainer, step):
-    return gd(*_logits(trainer, step["forget"]), *_logits(trainer, step["retain"])).item()
-
-
-def _kl(trainer, step):
-    retain, labels = _logits(trainer, step["retain"])
-    return kl(*_logits(trainer, step["forget"]), retain, retain, labels).item()  # step 0: policy is reference
-
-
-def _dpo(trainer, step):
-    refusal, truth = _logits(trainer, step["refusal"]), _logits(trainer, step["forget"])
-    return dpo(*refusal, sequence_logp(*refusal), *truth, sequence_logp(*truth), 0.1, 1.0, 1.0).item()
-
-
-def _npo(trainer, step):
-    forget = _logits(trainer, step["forget"])
-    return npo(*forget, sequence_logp(*forget), 0.1).item()
-
-
-def _simnpo(trainer, step):
-    return simnpo(*_logits(trainer, step["forget"]), 2.5, 0.0).item()
-
-
-def _bgd(trainer, step):
-    assert not step["forget_event"], "events come later"
-    return bgd(*_logits(trainer, step["forget_person"]), None, None, *_logits(trainer, step["retain"])).item()
-
-
-EXPECTED = {
-    "ga": _ga, "gd": _gd, "po": _po, "kl": _kl, "dpo": _dpo, "npo": _npo, "simnpo": _simnpo, "gd+bgd": _bgd
-}  # fmt: skip
-
-
-def test_the_reference_stays_the_finetuned_model(finetuned, tmp_path):
-    trainer = unlearner(finetuned, "kl", tmp_path)
-    before = _logits(trainer, PEOPLE)[0]
-    trainer.run()
-    model = trainer.model
-    model.set_adapter("reference", inference_mode=True)
-    assert torch.equal(_logits(trainer, PEOPLE)[0], before)
-    model.set_adapter(POLICY)
-    assert not torch.equal(_logits(trainer, PEOPLE)[0], before)
-
-
-def test_gradient_ascent_stops_at_its_bound_and_says_so(finetuned, tmp_path):
-    stopping = Stopping(window=2, forget_bound=0.8, refusal_bound=0.0)
-    trainer = unlearner(finetuned, "ga", tmp_path, steps=60, stopping=stopping)
-    history = trainer.run()
-    assert len(history) < 60
-    assert "forget CE" in trainer.stop_reason
-    assert history[-1]["forget"] > history[0]["forget"]
-
-
-def test_a_loss_that_is_not_finite_keeps_the_last_good_adapter(finetuned, tmp_path):
-    trainer = unlearner(finetuned, "ga", tmp_path)
-    original, seen = trainer.method.loss, []
-
-    def poisoned(views):
-        seen.append(digest(trainer.model))
-        loss = original(views)
-        return loss * float("nan") if len(seen) == 4 else loss
-
-    trainer.method.loss = poisoned
-    history = trainer.run()
-    assert len(history) == 4 and trainer.discarded == 2
-    assert history[3]["loss"] is None
-    assert "not finite at step 4: kept the adapter of step 2" in trainer.stop_reason
-    assert digest(trainer.model) == seen[2], "the weights that gave the last finite loss are kept"
-
-
-def kill_at(trainer, step):
-    original, steps = trainer.method.loss, []
-
-    def dies(views):
-        steps.append(1)
-        if len(steps) == step:
-            raise KeyboardInterrupt
-        return original(views)
-
-    trainer.method.loss = dies
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
-
-
-@pytest.mark.parametrize("name", ["gd", "kl", "dpo", "kl+bgd"])
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(name, finetuned, tmp_path):
-    unbroken = unlearner(finetuned, name, tmp_path / "unbroken")
-    expected = unbroken.run()
-    kill_at(unlearner(finetuned, name, tmp_path / "killed"), 4)
-    (tmp_path / "killed" / "checkpoint-3").mkdir()  # a half-written checkpoint of the killed job
-    assert last_checkpoint(tmp_path / "killed").endswith("checkpoint-2")
-    resumed = unlearner(finetuned, name, tmp_path / "killed")
-    history = resumed.run()
-    assert digest(resumed.model) == digest(unbroken.model)
-    assert [row["loss"] for row in history] == [row["loss"] for row in expected]
-
-
-def test_a_run_killed_after_its_stop_comes_to_the_same_end(finetuned, tmp_path):
-    """The stopping step falls on a save step; whatever checkpoint is left, the rerun stops there again."""
-    stopping = Stopping(window=2, forget_bound=0.8, refusal_bound=0.0)
-    ends = []
-    for _ in range(2):
-        trainer = unlearner(finetuned, "ga", tmp_path, steps=60, stopping=stopping, save_steps=1)
-        history = trainer.run()
-        ends.append((len(history), trainer.stop_reason, digest(trainer.model)))
-    assert ends[0] == ends[1]
-
-
-def test_a_constant_rate_warms_up_first(finetuned, tmp_path):
-    trainer = unlearner(finetuned, "gd", tmp_path, warmup_steps=4)
-    trainer.create_optimizer_and_scheduler(6)
-    assert set(trainer.lr_scheduler.get_last_lr()) == {0.0}
-
-
-def test_saved_loaded_and_merged_adapters_agree(finetuned, tmp_path):
-    trainer = unlearner(finetuned, "kl", tmp_path)
-    trainer.run()
-    logits = _logits(trainer, PEOPLE)[0]
-    save_adapter(trainer.model, tmp_path / "adapter")
-    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
-        "adapter_config.json",
-        "adapter_model.safetensors",
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_is_the_published_function_and_moves_the_policy_alone(name, finetuned, tmp_path):
+    """In one pass, and in four of which some lack a view."""
+    whole = unlearner(finetuned, name, tmp_path / "whole")
+    step = whole.train_dataset[1]
+    expected = published(name, lambda view: logits_of(whole, step[view]))
+    loss, gradient = first_step(whole, 1)
+    assert loss == pytest.approx(expected, abs=1e-4)
+    moved = [
+        key for key, value in whole.model.named_parameters() if value.grad is not None and value.grad.any()
     ]
-    loaded = load_adapter(load_tiny(finetuned[0]), tmp_path / "adapter")
-    batch = trainer.collator(PEOPLE)
-    with torch.no_grad():
-        torch.testing.assert_close(forward(loaded, batch)[0], logits, rtol=0, atol=1e-6)
-        torch.testing.assert_close(forward(loaded.merge_and_unload(), batch)[0], logits, rtol=0, atol=1e-4)
-
-
-def first_gradient(trainer, step):
-    trainer.training_step(trainer.model, trainer._collate([step]))
-    return torch.cat([p.grad.flatten() for p in trainable_parameters(trainer.model).values()])
-
-
-def test_checkpointing_changes_no_gradient(finetuned, tmp_path):
-    """Nor does it need gradients of the inputs: the adapters of all layers get theirs."""
-    losses = []
-    for checkpointing in (False, True):
-        more = {"machine": Machine(checkpointing=checkpointing)}
-        trainer = unlearner(finetuned, "kl", tmp_path / str(checkpointing), steps=3, more=more)
-        losses.append([row["loss"] for row in trainer.run()])
-        assert trainer.model.base_model.model.is_activation_checkpointing == checkpointing
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5) and losses[0][0] != losses[0][1]
-
-
-def test_mixed_precision_keeps_the_adapters_in_float32(finetuned, tmp_path):
-    losses = {}
-    for precision in ("none", "bf16"):
-        more = {"machine": Machine(precision=precision)}
-        trainer = unlearner(finetuned, "dpo", tmp_path / precision, steps=3, more=more)
-        losses[precision] = [row["loss"] for row in trainer.run()]
-        assert {value.dtype for value in trainable_parameters(trainer.model).values()} == {torch.float32}
-    assert losses["bf16"] == pytest.approx(losses["none"], abs=0.1) and losses["bf16"] != losses["none"]
+    assert moved and all(f".{POLICY}." in key and "lora_" in key for key in moved)
+    assert all("vision" not in key and "projector" not in key for key in moved)
+    divided = unlearner(finetuned, name, tmp_path / "divided", batch=1, accumulation=4)
+    same, parts = first_step(divided, 1)
+    assert same == pytest.approx(loss, abs=1e-5)
+    assert (parts - gradient).norm() < 1e-3 * gradient.norm()
 
 
 @pytest.mark.parametrize("name", ["kl+bgd", "dpo"])
@@ -233,42 +84,172 @@ def test_sharded_processes_run_alike_and_their_mean_is_the_whole_gradient(
     name, finetuned, tmp_path, monkeypatch
 ):
     """What FSDP and DeepSpeed need, acted out in turn: three passes on two processes, the fourth one idle."""
-    trainer = unlearner(finetuned, name, tmp_path / "alone", batch=1, accumulation=3)
-    step = trainer.train_dataset[0]
-    if "forget_event" in step:
-        step = step | {"forget_event": EVENTS[:1]}
-    whole = first_gradient(trainer, step)
-    totals = trainer._collate([step])["totals"]
+    alone = unlearner(finetuned, name, tmp_path / "alone", batch=1, accumulation=3)
+    totals = list(batches(alone)[1]["totals"].values())
+    _, whole = first_step(alone, 1)
     shares, forwards = [], []
     others = [unlearner(finetuned, name, tmp_path / str(rank), batch=1, accumulation=3) for rank in (0, 1)]
     monkeypatch.setattr(TrainingArguments, "world_size", 2)
     for rank, other in enumerate(others):
         monkeypatch.setattr(TrainingArguments, "process_index", rank)
-        other._sharded = True
-        other._sum = lambda values: values * 2 if values.is_floating_point() else totals
-        calls = []
+        other.is_fsdp_enabled, calls = True, []
+        other.accelerator.reduce = lambda values, _: (
+            values * 2 if values.is_floating_point() else torch.tensor(totals)
+        )
         other.model.register_forward_hook(lambda *_, calls=calls: calls.append(torch.is_grad_enabled()))
-        shares.append(first_gradient(other, step))
+        shares.append(first_step(other, 1)[1])
         forwards.append(calls)
     assert forwards[0] == forwards[1]
     torch.testing.assert_close((shares[0] + shares[1]) / 2, whole, rtol=1e-3, atol=1e-6)
 
 
-def test_a_run_killed_before_a_loss_went_wrong_goes_back_as_far(finetuned, tmp_path):
-    """The weights to go back to travel in the checkpoint."""
-    ends = []
-    for name, dies in (("unbroken", None), ("killed", 3)):
-        for attempt in [None] if dies is None else [dies, None]:
-            trainer = unlearner(finetuned, "ga", tmp_path / name)
-            original = trainer.method.loss
+def test_the_reference_stays_the_finetuned_model(finetuned, tmp_path):
+    """Its logits have no dropout, though the policy trains with it."""
+    trainer = unlearner(finetuned, "kl", tmp_path, dropout=0.5)
+    before, batch = logits_of(trainer, PICTURES)[0], trainer.collator(PICTURES)
+    trainer.run()
+    assert trainer.model.training
+    assert torch.equal(reference_logits(trainer.model, trainer.model, batch), before)
+    assert trainer.model.training and trainer.model.active_adapter == POLICY
+    assert not torch.equal(logits_of(trainer, PICTURES)[0], before)
 
-            def poisoned(views, original=original, trainer=trainer):
-                return original(views) * (float("nan") if trainer.state.global_step == 2 else 1.0)
 
-            trainer.method.loss = poisoned
-            if attempt:
-                kill_at(trainer, attempt)
-            else:
-                trainer.run()
-                ends.append((digest(trainer.model), trainer.stop_reason))
-    assert ends[0] == ends[1] and "kept the adapter of step 1" in ends[0][1]
+def test_the_policy_trains_with_dropout(finetuned, tmp_path):
+    """So the same step twice has two losses, and neither is that of the whole model."""
+    trainer = unlearner(finetuned, "ga", tmp_path, dropout=0.5)
+    whole = losses.ga(*logits_of(trainer, trainer.train_dataset[0]["forget"])).item()
+    assert len({whole, first_step(trainer)[0], first_step(trainer)[0]}) == 3
+
+
+def test_gradients_are_clipped(finetuned, tmp_path):
+    norms = []
+
+    class Norms(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model, **_):
+            gradients = [weight.grad.norm() for weight in trainable_parameters(model).values()]
+            norms.append(torch.stack(gradients).norm().item())
+
+    trainer = unlearner(finetuned, "gd", tmp_path, max_steps=2, max_grad_norm=0.01)
+    trainer.add_callback(Norms())
+    trainer.run()
+    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+    assert all(row["gradient_norm"] > 0.1 for row in trainer.state.log_history[:2]), "as it was before"
+
+
+def test_a_constant_rate_warms_up_first(finetuned, tmp_path):
+    trainer = unlearner(finetuned, "ga", tmp_path, warmup_steps=4)
+    trainer.create_optimizer_and_scheduler(6)
+    assert set(trainer.lr_scheduler.get_last_lr()) == {0.0}
+
+
+def test_gradient_ascent_stops_at_its_bound_and_comes_to_the_same_end_again(finetuned, tmp_path):
+    """The stopping step falls on a save step; whatever checkpoint is left, a rerun stops there again."""
+    stopping, ends = {"window": 2, "forget_bound": 0.8, "refusal_bound": 0.0}, []
+    for _ in range(2):
+        trainer = unlearner(finetuned, "ga", tmp_path, max_steps=60, stopping=stopping, save_steps=1)
+        rows = trainer.run()
+        assert rows[-1]["forget"] > rows[0]["forget"]
+        ends.append((len(rows), trainer.stop_reason, digest(trainer.model)))
+    assert ends[0] == ends[1]
+    assert ends[0][0] < 60 and "forget CE" in ends[0][1]
+
+
+def poison(trainer, at):
+    """Make the loss of a step not finite. Returns the digests of the weights that every loss was computed with."""
+    loss, digests = trainer.method.loss, []
+
+    def poisoned(views):
+        digests.append(digest(trainer.model))
+        return loss(views) * (float("nan") if trainer.state.global_step + 1 == at else 1.0)
+
+    trainer.method.loss = poisoned
+    return digests
+
+
+def kill(trainer, at):
+    """Run until the loss of a step is asked for."""
+    loss = trainer.method.loss
+
+    def dies(views):
+        if trainer.state.global_step + 1 == at:
+            raise KeyboardInterrupt
+        return loss(views)
+
+    trainer.method.loss = dies
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_adapter(finetuned, tmp_path):
+    """The weights to go back to travel in the checkpoint, too."""
+    whole = unlearner(finetuned, "ga", tmp_path / "whole")
+    digests = poison(whole, at=4)
+    rows = whole.run()
+    assert len(rows) == 4 and whole.steps == 2 and rows[3]["loss"] is None
+    assert "not finite at step 4: kept the adapter of step 2" in whole.stop_reason
+    assert digest(whole.model) == digests[2], "the weights that gave the last finite loss are kept"
+    killed = unlearner(finetuned, "ga", tmp_path / "killed", save_steps=3)
+    kill(killed, at=4)
+    resumed = unlearner(finetuned, "ga", tmp_path / "killed", save_steps=3)
+    poison(resumed, at=4)
+    resumed.run()
+    assert (digest(resumed.model), resumed.stop_reason) == (digest(whole.model), whole.stop_reason)
+
+
+@pytest.mark.parametrize("name", ["kl+bgd", "dpo"])
+def test_a_killed_run_ends_with_the_weights_and_the_log_of_an_unbroken_one(name, finetuned, tmp_path):
+    """With dropout, and a reference in the loop or before it; Snakemake removes the log of the killed job."""
+
+    def trainer(folder):
+        return unlearner(
+            finetuned, name, tmp_path / folder, dropout=0.05, log=tmp_path / folder / "steps.jsonl"
+        )
+
+    def lines(folder):
+        rows = [json.loads(line) for line in (tmp_path / folder / "steps.jsonl").read_text().splitlines()]
+        return [{key: row[key] for key in row if key not in ("seconds", "memory_gb")} for row in rows]
+
+    unbroken = trainer("unbroken")
+    expected = unbroken.run()
+    killed = trainer("killed")
+    kill(killed, at=4)
+    assert len(lines("killed")) == 3
+    (tmp_path / "killed" / "steps.jsonl").unlink()
+    checkpoints = Path(killed.args.output_dir)
+    (checkpoints / "checkpoint-3").mkdir()  # half-written when the job was killed
+    assert last_checkpoint(checkpoints).endswith("checkpoint-2")
+    resumed = trainer("killed")
+    assert resumed.run() == expected
+    assert digest(resumed.model) == digest(unbroken.model)
+    assert lines("killed") == lines("unbroken") and len(lines("killed")) == 6
+
+
+def test_saved_loaded_and_merged_adapters_agree(finetuned, tmp_path):
+    trainer = unlearner(finetuned, "kl", tmp_path, max_steps=2)
+    trainer.run()
+    logits = logits_of(trainer, PICTURES)[0]
+    save_adapter(trainer.model, tmp_path / "adapter")
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors",
+    ]  # fmt: skip
+    loaded = load_adapter(load_tiny(finetuned / "tiny"), tmp_path / "adapter")
+    batch = trainer.collator(PICTURES)
+    with torch.no_grad():
+        torch.testing.assert_close(forward(loaded, batch)[0], logits, rtol=0, atol=1e-6)
+        torch.testing.assert_close(forward(loaded.merge_and_unload(), batch)[0], logits, rtol=0, atol=1e-4)
+
+
+def test_checkpointing_and_mixed_precision_leave_the_losses_alone(finetuned, tmp_path):
+    """Checkpointing needs no gradients of the inputs: the adapters of all layers get theirs. Adapters stay float32."""
+    rows = {}
+    for name, changes in (
+        ("plain", {}),
+        ("checkpointing", {"checkpointing": True}),
+        ("bf16", {"precision": "bf16"}),
+    ):
+        trainer = unlearner(finetuned, "kl", tmp_path / name, max_steps=3, **changes)
+        rows[name] = [row["loss"] for row in trainer.run()]
+        assert trainer.model.base_model.model.is_activation_checkpointing == (name == "checkpointing")
+        assert {value.dtype for value in trainable_parameters(trainer.model).values()} == {torch.float32}
+    assert rows["checkpointing"] == pytest.approx(rows["plain"], abs=1e-5)
+    assert rows["bf16"] == pytest.approx(rows["plain"], abs=0.1) and rows["bf16"] != rows["plain"]
