@@ -1,14 +1,7 @@
-"""The manifest of all candidates, and the kept pictures beside it."""
+"""The manifest of all candidates, and one picture a cell beside it."""
 
 from mmunlearn.synthesis.manifest import merge_manifest
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    merge_manifest(
-        it.input.settled,
-        it.input.shards,
-        it.verdicts,
-        it.output[0],
-        images=it.output[0].parent,
-        reviewers=it.params["reviewers"],
-    )
+    merge_manifest(it.output[0], **it.input, **it.params, verdicts=it.verdicts)

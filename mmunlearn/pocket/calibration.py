@@ -86,9 +86,9 @@ def extract(scorers: Scorers, pictures: Iterable[Image.Image]) -> dict[str, np.n
     """Features and ratings of pictures, one row each: face, scene, subject, distortion, aesthetic."""
     rows: dict[str, list[np.ndarray]] = {}
     for picture in pictures:
-        sight = scorers.look(picture)
+        measurements = scorers.measure(picture)
         for name in ("face", "scene", "subject", "distortion", "aesthetic"):
-            rows.setdefault(name, []).append(getattr(sight, name))
+            rows.setdefault(name, []).append(getattr(measurements, name))
     return {name: np.stack(values) for name, values in rows.items()}
 
 

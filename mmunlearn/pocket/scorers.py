@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES
 from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
-from mmunlearn.scorers.protocol import Scorers, Sight
+from mmunlearn.scorers.protocol import Measurements, Scorers
 from mmunlearn.weights import WeightsError
 
 CODE_VERSION = 1
@@ -162,7 +162,7 @@ class PocketScorers(Scorers):
         self._networks = {name: _load(name, Path(options["weights"]), digest.update) for name in NETWORKS}
         self.version = f"pocket-{CODE_VERSION}-{digest.hexdigest()[:12]}"
 
-    def look(self, image: Image.Image) -> Sight:
+    def measure(self, image: Image.Image) -> Measurements:
         """The features and ratings of an RGB picture.
 
         face: probabilities of permanent looks (37), NaN where less than 0.6 of the head is in the frame.
@@ -182,7 +182,7 @@ class PocketScorers(Scorers):
             framing = torch.tensor([cos(angle), sin(angle)])
             scene = self._networks["scene"](picture)[0]
             places, objects = scene[: sum(SCENE_BLOCKS)], scene[sum(SCENE_BLOCKS) :]
-            return Sight(
+            return Measurements(
                 faces=int(head.visible >= FACE_VISIBLE),
                 face=self._face(image, head),
                 scene=_unit(torch.cat([_probabilities(places, SCENE_BLOCKS), objects.sigmoid()])),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,8 @@ from mmunlearn.records import (
     read_manifest,
     write_manifest,
 )
-from mmunlearn.synthesis.cells import Judge
-from mmunlearn.synthesis.event_references import read_references
-from mmunlearn.synthesis.policy import Thresholds, best, until_accepted
-from mmunlearn.synthesis.studio import PictureSettings, Studio
+from mmunlearn.synthesis.candidates import CandidateSampler
+from mmunlearn.synthesis.policy import best, until_accepted
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +37,8 @@ def draw_unseen(
     split: Path,
     n: int | None,
     seed: int,
-    pictures: Mapping[str, Any],
-    device: str,
-    thresholds: Mapping[str, float],
-    person_reference: str,
-    batch: int,
     max_attempts: int,
-    work: Path,
+    **settings: Any,
 ) -> None:
     """Draw one further picture of each forget_train cell, and write them as a manifest of accepted pictures.
 
@@ -57,7 +49,7 @@ def draw_unseen(
     Args:
         output: Parquet, as images/manifest.parquet; the pictures lie in a folder of its name.
         n, seed: of the question sample that membership is inferred on; None: every cell.
-        pictures, device: settings of `PictureSettings`.
+        settings: further ones of `CandidateSampler`.
     """
     forget = read_json(split, Split)
     rows = [
@@ -71,23 +63,14 @@ def draw_unseen(
         tried[row.image_id] = max(tried.get(row.image_id, 0), row.attempt + 1)
     all_prompts = read_jsonl(prompts, Prompt)
     of_cells = [prompt for prompt in all_prompts if prompt.image_id in cells]
-    settings = PictureSettings(**pictures, device=device)
-    studio, scenes = Studio.open(all_prompts, settings, work, of_cells), read_references(references)
-    folder = output.with_suffix("")
+    sampler = CandidateSampler(all_prompts, references, of_cells, **settings)
+    folder, scales = output.with_suffix(""), len(sampler.pictures["guidance_scales"])
     shutil.rmtree(folder, ignore_errors=True)
     accepted: list[Candidate] = []
     for person in progress(sorted({prompt.person_id for prompt in of_cells}), "unseen", unit="person"):
-        judge = Judge.of_person(
-            [prompt for prompt in all_prompts if prompt.person_id == person],
-            studio,
-            scenes,
-            Thresholds(**thresholds),
-            batch=batch,
-            person_reference=person_reference,
-        )
-        for prompt in (one for one in of_cells if one.person_id == person):
-            first = first_attempt(tried[prompt.image_id], batch, len(settings.guidance_scales))
-            accepted += _published(judge, prompt, first, folder, batch=batch, max_attempts=max_attempts)
+        for image_id in (prompt.image_id for prompt in of_cells if prompt.person_id == person):
+            first = first_attempt(tried[image_id], sampler.batch, scales)
+            accepted += _published(sampler, image_id, first, folder, max_attempts)
     write_manifest(output, accepted)
     logger.info("%d of %d forgotten cells have an unseen picture", len(accepted), len(cells))
 
@@ -99,18 +82,18 @@ def first_attempt(tried: int, batch: int, scales: int) -> int:
 
 
 def _published(
-    judge: Judge, prompt: Prompt, first: int, folder: Path, *, batch: int, max_attempts: int
+    sampler: CandidateSampler, image_id: str, first: int, folder: Path, max_attempts: int
 ) -> list[Candidate]:
     """The cell's picture, copied; none where no attempt is valid."""
     draws = until_accepted(
-        lambda attempts: judge.draw(prompt, range(first + attempts.start, first + attempts.stop)),
-        batch=batch,
+        lambda attempts: sampler.draw(image_id, range(first + attempts.start, first + attempts.stop)),
+        batch=sampler.batch,
         max_attempts=max_attempts,
     )
     draw = best(draws)
     if draw.failed:
         return []
-    row, path = draw.item[0], folder / f"{prompt.image_id}.png"
+    row, path = draw.candidate, folder / f"{image_id}.png"
     with atomic_path(path) as temporary:
         shutil.copyfile(row.path, temporary)
     return [row.model_copy(update={"accepted": True, "path": path.as_posix()})]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmunlearn.records import digest_of
 from mmunlearn.scorers.files import require_files
-from mmunlearn.scorers.protocol import Scorers, Sight
+from mmunlearn.scorers.protocol import Measurements, Scorers
 from mmunlearn.weights import WeightsError, fingerprint
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class NetworkScorers(Scorers):
         """
         return _load(self._options)
 
-    def look(self, image: Image.Image) -> Sight:
-        """What the five see in an RGB picture. Raises as `networks` does, on the first call."""
+    def measure(self, image: Image.Image) -> Measurements:
+        """What the five measure in an RGB picture. Raises as `networks` does, on the first call."""
         networks = self.networks
         import torch
 
@@ -98,7 +98,7 @@ class NetworkScorers(Scorers):
         with torch.inference_mode(), exact:
             boxes = networks.face.detect(image)
             scene = networks.scene.embed_images([image])
-            return Sight(
+            return Measurements(
                 faces=len(boxes),
                 face=networks.face.embed(image, boxes),
                 scene=scene[0],

@@ -12,8 +12,8 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the five scorers see in one picture (PEBench, section III-A).
+class Measurements:
+    """What the five scorers measure in one picture (PEBench, section III-A).
 
     Features are (D,) float32 unit vectors, all NaN where there is nothing to embed. `faces` counts the faces;
     `face` is NaN unless there is exactly one. Ratings are higher the better.
@@ -28,7 +28,7 @@ class Sight:
 
 
 class Scorers(ABC):
-    """Looks at one picture at a time, so that a score never depends on a batch.
+    """Measures one picture at a time, so that a score never depends on a batch.
 
     `version` names code and weights, so that cached features are never mixed up; reading it loads no weights.
     """
@@ -40,5 +40,5 @@ class Scorers(ABC):
         """`options`: the backend's own keys (`images.<backend>`) and `device`."""
 
     @abstractmethod
-    def look(self, image: Image.Image) -> Sight:
+    def measure(self, image: Image.Image) -> Measurements:
         """The features and ratings of an RGB picture."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-Item = TypeVar("Item")
+import numpy as np
+
+from mmunlearn.records import Candidate
 
 NO_FACE, SEVERAL_FACES, SCENE_PAIR = "no face", "several faces", "scene pair"
 REVIEW, AWAITING, SURPLUS = "review", "awaiting review", "surplus"
@@ -64,23 +65,15 @@ def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Draw(Generic[Item]):
-    """One candidate of a cell with what refuses it."""
+class Draw:
+    """One candidate of a cell with its scene feature (D,) and what refuses it."""
 
-    item: Item
-    attempt: int
+    candidate: Candidate
+    scene: np.ndarray
     failed: list[str]
-    aesthetic: float
-
-    @property
-    def rank(self) -> tuple:
-        """Best first: fewest refusals, then the highest aesthetic score, then the earliest attempt."""
-        return (len(self.failed), -self.aesthetic, self.attempt)
 
 
-def until_accepted(
-    draw: Callable[[range], list[Draw[Item]]], *, batch: int, max_attempts: int
-) -> list[Draw[Item]]:
+def until_accepted(draw: Callable[[range], list[Draw]], *, batch: int, max_attempts: int) -> list[Draw]:
     """Draw a cell in batches until a candidate passes or `max_attempts` are drawn.
 
     Args:
@@ -89,13 +82,18 @@ def until_accepted(
     Returns:
         All candidates, by attempt.
     """
-    candidates: list[Draw[Item]] = []
+    candidates: list[Draw] = []
     while len(candidates) < max_attempts and all(one.failed for one in candidates):
         start = len(candidates)
         candidates += draw(range(start, min(start + batch, max_attempts)))
     return candidates
 
 
-def best(candidates: Sequence[Draw[Item]]) -> Draw[Item]:
-    """The candidate that a cell keeps; it is accepted when nothing refuses it."""
-    return min(candidates, key=lambda candidate: candidate.rank)
+def best(draws: Sequence[Draw]) -> Draw:
+    """The candidate that a cell retains; it is accepted when nothing refuses it."""
+    return min(draws, key=lambda draw: rank(draw.candidate, draw.failed))
+
+
+def rank(candidate: Candidate, failed: Sequence[str]) -> tuple[int, float, int]:
+    """Best first: fewest refusals, then the highest aesthetic score, then the earliest attempt."""
+    return len(failed), -(candidate.aesthetic or 0.0), candidate.attempt

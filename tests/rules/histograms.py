@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmunlearn.scorers.protocol import Scorers, Sight
+from mmunlearn.scorers.protocol import Measurements, Scorers
 
 SHARP, CLEAN = 5.0, 40.0
 """Mean edge strength of a picture, below the first blurred and above the second noisy."""
@@ -22,11 +22,11 @@ class HistogramScorers(Scorers):
     def __init__(self, options: Mapping[str, Any]) -> None:
         pass
 
-    def look(self, image: Image.Image) -> Sight:
+    def measure(self, image: Image.Image) -> Measurements:
         pixels = np.asarray(image.convert("RGB"))
         middle = histogram(pixels[40:90, 40:90])
         blurred = edges(pixels) <= SHARP / 2
-        return Sight(
+        return Measurements(
             faces=int(not blurred),
             face=np.full_like(middle, np.nan) if blurred else middle,
             scene=histogram(pixels[:48]),

@@ -56,7 +56,7 @@ def test_references_are_the_scenes_of_their_pictures(drawn):
         assert sorted(references.files) == EVENTS
         for event in EVENTS:
             paths = sorted(drawn.root.glob(f"work/draws/*/ref*-{event}-a00-*/a00.png"))
-            scenes = np.stack([HistogramScorers({}).look(Image.open(path)).scene for path in paths])
+            scenes = np.stack([HistogramScorers({}).measure(Image.open(path)).scene for path in paths])
             assert scenes.shape == (2, 64)
             np.testing.assert_array_equal(references[event], scenes)
 

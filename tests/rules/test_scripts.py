@@ -63,7 +63,7 @@ def test_a_failure_leaves_its_traceback_in_the_log_and_no_output(curated, tmp_pa
         run_script("curate_people", **given, cwd=world.root)
     log = (world.root / "logs" / "deep" / "people.log").read_text(encoding="utf-8")
     assert "curate_people: failed\nTraceback (most recent call last):" in log
-    assert "curator backend 'shiped' is unknown; did you mean 'shipped'?" in log
+    assert "curator 'shiped' is unknown; did you mean 'shipped'?" in log
     assert not (world.root / "people.jsonl").exists()
 
 

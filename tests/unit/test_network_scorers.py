@@ -84,7 +84,7 @@ def _same(one, two):
 
 @pytest.mark.parametrize("name", FACES)
 def test_a_sight_has_the_protocols_shapes(scorers, pictures, name):
-    sight = scorers.look(pictures[name])
+    sight = scorers.measure(pictures[name])
     assert sight.faces == FACES[name]
     for feature, width in ((sight.face, 512), (sight.scene, 32), (sight.subject, 32)):
         assert feature.shape == (width,) and feature.dtype == np.float32
@@ -97,11 +97,11 @@ def test_a_sight_has_the_protocols_shapes(scorers, pictures, name):
 
 
 def test_a_score_does_not_depend_on_what_was_looked_at_before(scorers, folders, pictures):
-    first = scorers.look(pictures["one"])
-    scorers.look(pictures["two"])
+    first = scorers.measure(pictures["one"])
+    scorers.measure(pictures["two"])
     torch.manual_seed(5)
-    assert _same(first, scorers.look(pictures["one"]))
-    assert _same(first, NetworkScorers(_options(folders)).look(pictures["one"]))
+    assert _same(first, scorers.measure(pictures["one"]))
+    assert _same(first, NetworkScorers(_options(folders)).measure(pictures["one"]))
 
 
 def test_faces_are_searched_once_and_clip_runs_once(scorers, pictures, monkeypatch):
@@ -111,7 +111,7 @@ def test_faces_are_searched_once_and_clip_runs_once(scorers, pictures, monkeypat
         detector, "detect", lambda *args: calls.append("faces") or type(detector).detect(detector, *args)
     )
     hook = clip.visual.register_forward_hook(lambda *_: calls.append("clip"))
-    scorers.look(pictures["one"])
+    scorers.measure(pictures["one"])
     hook.remove()
     assert sorted(calls) == ["clip", "faces"]
 
@@ -133,7 +133,7 @@ def test_loading_leaves_torchs_random_numbers_and_the_hub_alone(folders, monkeyp
 
 def test_other_modes_are_read_as_rgb(scorers, pictures):
     grey = pictures["one"].convert("L")
-    assert _same(scorers.look(grey), scorers.look(grey.convert("RGB")))
+    assert _same(scorers.measure(grey), scorers.measure(grey.convert("RGB")))
 
 
 def test_the_version_is_of_weights_and_options_but_not_of_device_or_place(folders, tmp_path):
@@ -342,7 +342,7 @@ def test_a_head_for_another_clip_is_refused(folders, tmp_path):
     with pytest.raises(
         WeightsError, match=r"features of 768 numbers and a CLIP that gives 32; name the CLIP"
     ):
-        wrong.look(Image.new("RGB", (32, 32)))
+        wrong.measure(Image.new("RGB", (32, 32)))
 
 
 def test_missing_folders_are_refused_by_the_version(folders, tmp_path):

@@ -82,13 +82,13 @@ def test_bad_weights_are_refused_with_what_to_do(trained, tmp_path, name, harm):
 def test_scores_keep_to_the_protocol_whatever_the_threads(shipped, pictures):
     threads = torch.get_num_threads()
     for picture in pictures:
-        scores = shipped.look(picture)
+        scores = shipped.measure(picture)
         for features in (scores.face, scores.scene, scores.subject):
             assert features.dtype == np.float32
             assert np.linalg.norm(features) == pytest.approx(1, rel=1e-5)
         assert (scores.faces, 0 <= scores.distortion <= 100, 0 <= scores.aesthetic <= 10) == (1, True, True)
         torch.set_num_threads(2)
-        again = shipped.look(picture)
+        again = shipped.measure(picture)
         assert torch.get_num_threads() == 2
         torch.set_num_threads(threads)
         np.testing.assert_equal(vars(scores), vars(again))
@@ -98,9 +98,9 @@ def test_blur_and_noise_lower_the_distortion_score(shipped, pictures):
     grain = np.random.default_rng(0).normal(0, 25, (256, 256, 3))
     for picture in pictures:
         noisy = Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8))
-        least = 0.8 * shipped.look(picture).distortion
-        assert shipped.look(picture.filter(ImageFilter.GaussianBlur(3))).distortion < least
-        assert shipped.look(noisy).distortion < least
+        least = 0.8 * shipped.measure(picture).distortion
+        assert shipped.measure(picture.filter(ImageFilter.GaussianBlur(3))).distortion < least
+        assert shipped.measure(noisy).distortion < least
 
 
 def test_there_is_no_face_where_most_of_the_head_is_outside(shipped, world):
@@ -108,7 +108,7 @@ def test_there_is_no_face_where_most_of_the_head_is_outside(shipped, world):
     for who in world.identities:
         left, _, right, _ = render_person(who, world.scenes[0], "edge").head_box
         shift = (-0.25 * left - 0.75 * right, 0.0)
-        scores = shipped.look(render_person(who, world.scenes[0], "edge", shift=shift).image)
+        scores = shipped.measure(render_person(who, world.scenes[0], "edge", shift=shift).image)
         assert np.isnan(scores.face).all() == (scores.faces == 0)
         faces.append(scores.faces)
     assert faces.count(0) >= 0.75 * len(faces)
@@ -123,7 +123,7 @@ def test_a_head_knows_how_much_of_it_is_in_the_frame(head, share):
 
 def test_a_person_is_nearer_to_itself_elsewhere_than_to_another(shipped, world):
     pairs = [(who, scene) for who in world.identities[:4] for scene in world.scenes[:2]]
-    faces = np.stack([shipped.look(render_person(*pair, f"{pair[0]}").image).face for pair in pairs])
+    faces = np.stack([shipped.measure(render_person(*pair, f"{pair[0]}").image).face for pair in pairs])
     gaps = np.linalg.norm(faces[:, None] - faces, axis=-1)
     for i in range(0, 8, 2):
         assert gaps[i, i + 1] < np.delete(gaps[i], [i, i + 1]).min()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmunlearn.seeds import derive_seed
 from mmunlearn.synthesis.policy import Draw, RawScores, Thresholds, best, failed_filters, until_accepted
+from tests.unit.report_fixtures import candidate
 
 PAPER = Thresholds(
     identity_l2=0.8, scene_cosine=0.3, scene_pair=0.3, subject_cosine=0.85, distortion=50, aesthetic=6
@@ -23,16 +25,18 @@ def quality(cell: str, attempt: int) -> float:
     return derive_seed(cell, attempt) / 2**31
 
 
-def artist(cell: str, threshold: float, log: list | None = None):
+def drawn(cell: str, attempt: int, failed: list[str], aesthetic: float) -> Draw:
+    return Draw(candidate(cell, attempt, ", ".join(failed), aesthetic=aesthetic), np.zeros(1), failed)
+
+
+def sampler(cell: str, threshold: float, log: list | None = None):
     """Draws the attempts at one cell, each judged by its quality alone."""
 
     def draw(attempts: range):
         if log is not None:
             log.extend((cell, k) for k in attempts)
-        return [
-            Draw((cell, k), k, [] if quality(cell, k) >= threshold else ["aesthetic"], quality(cell, k))
-            for k in attempts
-        ]
+        qualities = {k: quality(cell, k) for k in attempts}
+        return [drawn(cell, k, ["aesthetic"] * (q < threshold), q) for k, q in qualities.items()]
 
     return draw
 
@@ -62,15 +66,15 @@ def test_a_stricter_threshold_never_accepts_more(one, stricter):
 
 @given(cells, limits, st.integers(1, 4), st.integers(1, 10))
 def test_a_cell_stops_at_its_first_valid_batch_or_at_the_limit(cell, threshold, batch, most):
-    candidates = until_accepted(artist(cell, threshold), batch=batch, max_attempts=most)
-    assert [one.attempt for one in candidates] == list(range(len(candidates)))
-    valid = [one.attempt for one in candidates if not one.failed]
-    assert len(candidates) <= most
+    draws = until_accepted(sampler(cell, threshold), batch=batch, max_attempts=most)
+    assert [one.candidate.attempt for one in draws] == list(range(len(draws)))
+    valid = [one.candidate.attempt for one in draws if not one.failed]
+    assert len(draws) <= most
     if valid:
-        assert len(candidates) == min(most, (valid[0] // batch + 1) * batch), "no batch after a valid one"
-        assert best(candidates).failed == []
+        assert len(draws) == min(most, (valid[0] // batch + 1) * batch), "no batch after a valid one"
+        assert best(draws).failed == []
     else:
-        assert len(candidates) == most
+        assert len(draws) == most
     assert all(quality(cell, k) >= threshold for k in valid)
 
 
@@ -79,8 +83,8 @@ class Crash(Exception):
 
 
 def with_store(cell: str, threshold: float, store: dict, kill_after: int = 1000):
-    """An artist that keeps whole units on disk, and whose job dies after some of them are drawn."""
-    draw, left = artist(cell, threshold), [kill_after]
+    """A sampler that keeps whole units on disk, and whose job dies after some of them are drawn."""
+    draw, left = sampler(cell, threshold), [kill_after]
 
     def stored(attempts: range):
         if (cell, attempts) not in store:
@@ -104,9 +108,9 @@ def test_order_crash_and_resume_change_nothing(names, threshold, batch, kill_aft
     straight, store = run(names, whole := {}), {}
     with suppress(Crash):
         run(random.sample(names, len(names)), store, kill_after=kill_after)
-    kept = dict(store)
+    before = dict(store)
     assert run(random.sample(names, len(names)), store) == straight
-    assert store == whole and all(store[unit] is draws for unit, draws in kept.items()), (
+    assert store == whole and all(store[unit] is draws for unit, draws in before.items()), (
         "nothing is drawn twice"
     )
 
@@ -115,16 +119,16 @@ def test_order_crash_and_resume_change_nothing(names, threshold, batch, kill_aft
 def test_a_raised_threshold_keeps_what_was_drawn_and_adds_to_it(cell, batch, one, other):
     lower, higher = sorted((one, other))
     before, after = [], []
-    until_accepted(artist(cell, lower, before), batch=batch, max_attempts=8)
-    until_accepted(artist(cell, higher, after), batch=batch, max_attempts=8)
+    until_accepted(sampler(cell, lower, before), batch=batch, max_attempts=8)
+    until_accepted(sampler(cell, higher, after), batch=batch, max_attempts=8)
     assert after[: len(before)] == before, "with a store, only the difference is drawn"
 
 
 def test_the_best_candidate_fails_least_then_is_most_beautiful_then_is_earliest():
     draws = [
-        Draw("a", 0, ["scene", "identity"], 9.0),
-        Draw("b", 1, ["scene"], 5.0),
-        Draw("c", 2, ["scene"], 6.0),
-        Draw("d", 3, ["scene"], 6.0),
+        drawn("cell", 0, ["scene", "identity"], 9.0),
+        drawn("cell", 1, ["scene"], 5.0),
+        drawn("cell", 2, ["scene"], 6.0),
+        drawn("cell", 3, ["scene"], 6.0),
     ]
-    assert best(draws).item == "c"
+    assert best(draws).candidate.attempt == 2

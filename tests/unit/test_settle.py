@@ -6,11 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmunlearn.records import Candidate
 from mmunlearn.seeds import derive_seed
 from mmunlearn.synthesis.policy import Draw, best
 from mmunlearn.synthesis.scene_pairs import pair_cosines
-from mmunlearn.synthesis.settle import Settling
+from mmunlearn.synthesis.settle import Settlement
 from tests.unit.report_fixtures import candidate
 
 BATCH, CANDIDATES = 2, 4
@@ -23,48 +22,48 @@ def scene(seed: int, image_id: str, attempt: int) -> np.ndarray:
     return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
 
 
-def drawn(seed: int, image_id: str, attempt: int) -> Draw[tuple[Candidate, np.ndarray]]:
+def drawn(seed: int, image_id: str, attempt: int) -> Draw:
     """A candidate of its own digest, of which one in three is refused by a filter."""
     failed = ["aesthetic"] if derive_seed(seed, "bad", image_id, attempt) % 3 == 0 else []
     beauty = derive_seed(seed, "beauty", image_id, attempt) % 100 / 10
     row = candidate(image_id, attempt, ", ".join(failed), sha256=f"{image_id}-{attempt}", aesthetic=beauty)
-    return Draw((row, scene(seed, image_id, attempt)), attempt, failed, beauty)
+    return Draw(row, scene(seed, image_id, attempt), failed)
 
 
-def settle(seed: int, size: int, threshold: float, rejected: list[str]) -> Settling:
+def settle(seed: int, size: int, threshold: float, rejected: list[str]) -> Settlement:
     ids = [f"p{number:03d}-e{number % 2:02d}" for number in range(size)]
     cells = {one: [drawn(seed, one, attempt) for attempt in range(BATCH)] for one in ids}
 
-    def redraw(image_id: str, attempts: range) -> list:
+    def draw(image_id: str, attempts: range) -> list[Draw]:
         return [drawn(seed, image_id, attempt) for attempt in attempts]
 
-    settling = Settling(cells, redraw, threshold, BATCH, CANDIDATES)
-    settling.settle_pairs()
-    settling.settle_rejections(rejected)
-    return settling
+    settlement = Settlement(cells, draw, threshold, BATCH, CANDIDATES)
+    settlement.settle_pairs()
+    settlement.settle_rejections(rejected)
+    return settlement
 
 
-def chosen(settling: Settling) -> dict[str, str]:
-    return {image_id: draw.item[0].sha256 for image_id, draw in settling.kept.items()}
+def accepted(settlement: Settlement) -> dict[str, str]:
+    return {image_id: draw.candidate.sha256 for image_id, draw in settlement.selection.items()}
 
 
 worlds = (st.integers(0, 10**6), st.integers(1, 9), st.floats(-0.5, 0.95))
 
 
 @given(*worlds, st.data())
-def test_kept_pictures_are_valid_alike_and_rejected_by_nobody(seed, size, threshold, data):
-    first = sorted(chosen(settle(seed, size, threshold, [])).values())
+def test_accepted_pictures_are_valid_alike_and_rejected_by_nobody(seed, size, threshold, data):
+    first = sorted(accepted(settle(seed, size, threshold, [])).values())
     rejected = data.draw(st.lists(st.sampled_from(first), unique=True)) if first else []
-    settling = settle(seed, size, threshold, rejected)
+    settlement = settle(seed, size, threshold, rejected)
     for event in ("e00", "e01"):
-        scenes = [one.item[1] for one in settling.kept.values() if one.item[0].event_id == event]
+        draws = settlement.selection.values()
+        scenes = [one.scene for one in draws if one.candidate.event_id == event]
         if scenes:
             assert (pair_cosines(np.stack(scenes)) >= np.float32(threshold) - 1e-6).all()
-    assert not any(draw.failed for draw in settling.kept.values())
-    assert not set(chosen(settling).values()) & set(rejected)
-    for row in settling.rows():
-        kept = chosen(settling).get(row.image_id)
-        assert row.accepted == (row.sha256 == kept)
+    assert not any(draw.failed for draw in settlement.selection.values())
+    assert not set(accepted(settlement).values()) & set(rejected)
+    for row in settlement.rows():
+        assert row.accepted == (row.sha256 == accepted(settlement).get(row.image_id))
         assert ("review" in row.reject_reason) == (row.sha256 in rejected)
         assert row.accepted == (row.reject_reason == "")
 
@@ -73,13 +72,13 @@ def test_kept_pictures_are_valid_alike_and_rejected_by_nobody(seed, size, thresh
 def test_a_further_rejection_changes_its_own_cell_alone(seed, size, threshold, data):
     """Whatever was rejected before, in whatever order cells lie: what people have confirmed elsewhere stays."""
     rejected: list[str] = []
-    before = chosen(settle(seed, size, threshold, rejected))
+    before = accepted(settle(seed, size, threshold, rejected))
     for _ in range(3):
         if not before:
             return
         victim = data.draw(st.sampled_from(sorted(before)))
         rejected = [*rejected, before[victim]]
-        after = chosen(settle(seed, size, threshold, rejected))
+        after = accepted(settle(seed, size, threshold, rejected))
         assert {key: value for key, value in after.items() if key != victim} == {
             key: value for key, value in before.items() if key != victim
         }
@@ -89,22 +88,22 @@ def test_a_further_rejection_changes_its_own_cell_alone(seed, size, threshold, d
 
 @given(*worlds, st.data())
 def test_a_rejection_whose_clock_was_wrong_still_counts(seed, size, threshold, data):
-    first = chosen(settle(seed, size, threshold, []))
+    first = accepted(settle(seed, size, threshold, []))
     if not first:
         return
     victim = data.draw(st.sampled_from(sorted(first)))
-    second = chosen(settle(seed, size, threshold, [first[victim]])).get(victim)
+    second = accepted(settle(seed, size, threshold, [first[victim]])).get(victim)
     if second is not None:
-        settled = chosen(settle(seed, size, threshold, [second, first[victim]]))
+        settled = accepted(settle(seed, size, threshold, [second, first[victim]]))
         assert settled.get(victim) not in (first[victim], second)
 
 
 def test_a_rejected_picture_is_drawn_anew_even_where_a_surplus_one_is_valid():
-    settling = settle(5, 9, -1.0, [])
+    settlement = settle(5, 9, -1.0, [])
     image_id = next(
-        one for one, draws in settling.cells.items() if all(not draw.failed for draw in draws)
+        one for one, draws in settlement.cells.items() if all(not draw.failed for draw in draws)
     )  # both of its first candidates are valid
-    again = settle(5, 9, -1.0, [chosen(settling)[image_id]])
-    assert again.kept[image_id].attempt >= BATCH
+    again = settle(5, 9, -1.0, [accepted(settlement)[image_id]])
+    assert again.selection[image_id].candidate.attempt >= BATCH
     assert len(again.cells[image_id]) <= BATCH + CANDIDATES
-    assert best(settling.cells[image_id]).attempt < BATCH
+    assert best(settlement.cells[image_id]).candidate.attempt < BATCH

@@ -1,0 +1,157 @@
+"""Draws and measures pictures, keeping both on disk, so that no restart draws or scores anything twice.
+
+Both lie outside the declared outputs (Snakemake deletes those before a job starts), are named by a digest of all that
+shaped them, and are written atomically: a unit of pictures is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from PIL import Image
+
+from mmunlearn.backends import GENERATORS, SCORERS
+from mmunlearn.ids import candidate_id
+from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
+from mmunlearn.scorers.protocol import Measurements
+from mmunlearn.synthesis.generate import DrawRequest
+
+SUMS = "sha256.json"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A drawn picture with what the scorers measure in it."""
+
+    request: DrawRequest
+    path: Path
+    sha256: str
+    measurements: Measurements
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """How pictures are drawn and scored: leaf values of `images` in the configuration."""
+
+    generator: str
+    generator_options: Mapping[str, Any]
+    scorers: str
+    scorers_options: Mapping[str, Any]
+    size: int
+    guidance_scales: Sequence[float]
+    seed: int
+    device: str
+
+
+class CandidateStore:
+    """A generator and scorers over a store on disk."""
+
+    def __init__(
+        self, prompts: Sequence[Prompt], settings: PictureSettings, work: Path, planned: Sequence[Prompt] = ()
+    ) -> None:
+        """Load the generator and the scorers that the settings name.
+
+        Args:
+            prompts: of the whole data set.
+            planned: the prompts that this job may draw.
+        """
+        device = {"device": settings.device}
+        self._settings, self._planned = settings, list(planned)
+        self._generator = GENERATORS.load(settings.generator)(
+            prompts, {**settings.generator_options, **device}, seed=settings.seed, work=work
+        )
+        self._scorers = SCORERS.load(settings.scorers)({**settings.scorers_options, **device})
+        self.generator = self._generator.name
+        identity = [self._generator.name, self._generator.version]
+        self._draws = work / "draws" / digest_of(identity)
+        self._features = work / "features" / digest_of([identity, self._scorers.version])
+
+    def get(self, prompt: Prompt, attempts: range) -> list[StoredPicture]:
+        """The pictures of a unit of attempts at a prompt, drawn and measured now unless they are stored."""
+        unit = [self._request(prompt, attempt) for attempt in attempts]
+        digest = digest_of([asdict(request) for request in unit])[:8]
+        folder = self._draws / f"{candidate_id(prompt.image_id, attempts[0])}-{digest}"
+        if (sums := _checksums(folder)) is None:
+            sums = self._draw(unit, folder)
+        return [self._measure(request, folder / _file(request), sums[_file(request)]) for request in unit]
+
+    def _request(self, prompt: Prompt, attempt: int) -> DrawRequest:
+        settings = self._settings
+        return DrawRequest.make(
+            prompt,
+            attempt,
+            base_seed=settings.seed,
+            guidance_scales=settings.guidance_scales,
+            size=settings.size,
+        )
+
+    def _draw(self, unit: Sequence[DrawRequest], folder: Path) -> dict[str, str]:
+        """Draw a unit into its folder, the pictures' checksums beside them; these are returned, too."""
+        if self._planned:
+            self._generator.prepare(self._planned)
+            self._planned = []
+        self._draws.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".unit-", dir=self._draws) as temporary:
+            unfinished = Path(temporary, folder.name)
+            unfinished.mkdir()
+            for request, image in zip(unit, self._generator.draw(unit), strict=True):
+                image.save(unfinished / _file(request), format="PNG")
+            sums = {path.name: sha256_of(path) for path in sorted(unfinished.iterdir())}
+            (unfinished / SUMS).write_text(json.dumps(sums), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+        return sums
+
+    def _measure(self, request: DrawRequest, picture: Path, sha256: str) -> StoredPicture:
+        cached = self._features / f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
+        measurements = _read_measurements(cached)
+        if measurements is None:
+            with Image.open(picture) as image:
+                measurements = self._scorers.measure(image.convert("RGB"))
+            with atomic_path(cached) as temporary:
+                np.savez(temporary, **vars(measurements))
+        return StoredPicture(request, picture, sha256, measurements)
+
+
+def _file(request: DrawRequest) -> str:
+    return f"a{request.attempt:02d}.png"
+
+
+def _checksums(folder: Path) -> dict[str, str] | None:
+    """Checksums of a unit's pictures, or None where any is missing or another than was drawn."""
+    if not folder.exists():
+        return None
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        changed = [name for name, sha256 in sums.items() if sha256_of(folder / name) != sha256]
+    except (OSError, ValueError, AttributeError) as error:
+        logger.warning("%s is incomplete (%s): it is drawn again", folder, error)
+        return None
+    if changed:
+        logger.warning("%s is damaged: it is drawn again", folder / changed[0])
+        return None
+    return sums
+
+
+def _read_measurements(path: Path) -> Measurements | None:
+    """What was measured before, or None where nothing is stored; a broken file is measured again."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            scalars = {"faces": int, "distortion": float, "aesthetic": float}
+            values = {name: scalars.get(name, np.asarray)(file[name]) for name in file.files}
+            return Measurements(**values)
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
+        logger.warning("%s is damaged (%s): it is measured again", path, error)
+        return None
