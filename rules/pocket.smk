@@ -25,12 +25,6 @@ rule write_truth:
         "../workflow_scripts/write_truth.py"
 
 
-rule pocket_models:
-    input:
-        "results/pocket-models/scorers/calibration.json",
-        "results/pocket-models/llava/card.json",
-
-
 rule train_scorers:
     output:
         "results/pocket-models/scorers/card.json",
