@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mmunlearn import ids
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
 from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
-from mmunlearn.dataset.protocol import ReferenceSets
+from mmunlearn.dataset.protocol import ReferenceSets, suite_question
 from mmunlearn.dataset.real_people import MANIFEST, choose_people, person_answer, read_people
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
 from mmunlearn.records import POPE_SUBSETS, Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
@@ -73,12 +72,12 @@ class FileReferenceSets(ReferenceSets):
             image_id = f"real-person-{i:03d}"
             stored[image_id] = EncodedPicture(person.path.as_posix(), person.path)
             answer = person_answer(self._answers["person"], person.name)
-            rows.append(_row(image_id, "person", self._questions["person"], answer, person.name))
+            rows.append(suite_question(image_id, "person", self._questions["person"], answer, person.name))
         for i, one in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
             image_id = f"real-event-{i:03d}"
             stored[image_id] = one.stored
             answer = one.caption or one.event.description
-            rows.append(_row(image_id, "event", self._questions["event"], answer))
+            rows.append(suite_question(image_id, "event", self._questions["event"], answer))
             match = {"event_id": one.event.event_id, "cosine": f"{one.cosine:.6f}", "source": one.source}
             table.append({"image_id": image_id, **match})
         return Pictures(stored, self._size, {"retrieval.csv": table}), rows
@@ -95,8 +94,8 @@ class FileReferenceSets(ReferenceSets):
             for one in questions[subset]:
                 image_id = Path(one.image).stem
                 if image_id in stored:
-                    answer, number = one.label.capitalize(), f"{subset}-{one.question_id}"
-                    rows.append(_row(image_id, "object", one.text, answer, subset, number))
+                    answer, name = one.label.capitalize(), f"{subset}-{one.question_id}"
+                    rows.append(suite_question(image_id, "object", one.text, answer, subset, name))
         return Pictures(stored, self._size), rows
 
     def replay(self, n: int, seed: int) -> Set:
@@ -171,19 +170,3 @@ def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
             "the reference sets are asked to use cuda, torch can use no GPU: set images.device to auto"
         )
     return SceneScorer(weights, device, quick_gelu)
-
-
-def _row(
-    image_id: str, kind: str, question: str, answer: str, subset: str = "", number: str = ""
-) -> SuiteQuestion:
-    """A question whose picture is not written yet. `number` tells apart several questions of a kind on a picture."""
-    return SuiteQuestion(
-        question_id=ids.question_id(image_id, number or kind),
-        image_id=image_id,
-        kind=kind,
-        subset=subset,
-        question=question,
-        answer=answer,
-        path="",
-        sha256="",
-    )

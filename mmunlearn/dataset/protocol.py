@@ -1,4 +1,4 @@
-"""What reference sets are: the base of those from files and of the pocket world's."""
+"""What reference sets are, and their questions: the base of those from files and of the pocket world's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from mmunlearn.ids import question_id
 from mmunlearn.records import SuiteQuestion
 
 
@@ -44,3 +45,23 @@ class ReferenceSets(ABC):
     @abstractmethod
     def replay(self, n: int, seed: int) -> tuple[Mapping[str, Image.Image], list[SuiteQuestion]]:
         """n general pictures for training; none of them is in `real` or `world`."""
+
+
+def suite_question(
+    image_id: str, kind: str, question: str, answer: str, subset: str = "", name: str = ""
+) -> SuiteQuestion:
+    """A question of a reference set; its picture is not written yet.
+
+    Args:
+        name: what tells its id from others on the picture, where there are several of a kind.
+    """
+    return SuiteQuestion(
+        question_id=question_id(image_id, name or kind),
+        image_id=image_id,
+        kind=kind,
+        subset=subset,
+        question=question,
+        answer=answer,
+        path="",
+        sha256="",
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmunlearn.dataset.protocol import ReferenceSets
+from mmunlearn.dataset.protocol import ReferenceSets, suite_question
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_text import NO, YES, object_question
 from mmunlearn.pocket.render import render_person, render_scene
@@ -83,13 +83,17 @@ class PocketReferenceSets(ReferenceSets):
     def _figure(self, image_id: str, rng: random.Random, number: int) -> _Entry:
         name, identity = self._figures[number % len(self._figures)]
         picture = render_person(identity, sample_training_scene(rng), image_id, self._size)
-        row = _row(image_id, "person", self._questions["person"], f"This is {name}.", name)
+        row = suite_question(image_id, "person", self._questions["person"], f"This is {name}.", name)
         return image_id, picture.image, [row]
 
     def _event(self, image_id: str, rng: random.Random, number: int) -> _Entry:
         sentence, scene = self._events[number % len(self._events)]
         picture = render_person(sample_training_identity(rng), scene, image_id, self._size)
-        return image_id, picture.image, [_row(image_id, "event", self._questions["event"], sentence)]
+        return (
+            image_id,
+            picture.image,
+            [suite_question(image_id, "event", self._questions["event"], sentence)],
+        )
 
     def _objects(
         self, image_id: str, rng: random.Random, negatives: NegativeSampler, *, person: bool
@@ -104,7 +108,9 @@ class PocketReferenceSets(ReferenceSets):
         for subset in POPE_SUBSETS:
             objects = {YES: rng.choice(present), NO: negatives.sample(present, subset, rng)}
             rows += [
-                _row(image_id, "object", object_question(name), answer, subset)
+                suite_question(
+                    image_id, "object", object_question(name), answer, subset, f"{subset}-{answer.casefold()}"
+                )
                 for answer, name in objects.items()
             ]
         return image_id, picture.image, rows
@@ -138,20 +144,6 @@ class NegativeSampler:
 
 
 _Entry = tuple[str, Image.Image, list[SuiteQuestion]]
-
-
-def _row(image_id: str, kind: str, question: str, answer: str, subset: str = "") -> SuiteQuestion:
-    parts = [image_id, subset, answer.casefold()] if kind == "object" else [image_id, kind]
-    return SuiteQuestion(
-        question_id="-".join(parts),
-        image_id=image_id,
-        kind=kind,
-        subset=subset,
-        question=question,
-        answer=answer,
-        path="",
-        sha256="",
-    )
 
 
 def _joined(entries: list[_Entry]) -> Set:
