@@ -72,3 +72,4 @@ def test_counts_of_the_paper():
     assert [concepts_to_forget(200, p) for p in (5, 10, 15)] == [10, 20, 30]
     assert [concepts_to_forget(40, p) for p in (5, 10, 15)] == [2, 4, 6]
     assert [concepts_to_forget(20, p) for p in (5, 10, 15)] == [1, 2, 3]
+    assert [concepts_to_forget(n, 5) for n in (9, 10, 30, 49)] == [0, 1, 2, 2], "halves are rounded up"
