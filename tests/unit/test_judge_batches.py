@@ -123,6 +123,22 @@ def test_a_batch_that_is_refused_as_a_whole_is_an_error_and_costs_nothing(tmp_pa
         assert None not in scores(batched(server, tmp_path).judge(cases(3)))
 
 
+def test_a_refused_batch_is_told_of_while_another_runs(tmp_path, monkeypatch):
+    class Refusing(BatchServer):
+        def create(self, body):
+            batch = super().create(body)
+            batch["status"] = "failed" if len(self.batches) > 1 else batch["status"]
+            return batch
+
+    with Refusing(scored, polls=10**6) as server:
+        leave_open(server, tmp_path, monkeypatch, 6)
+        looks = iter(range(3))
+        monkeypatch.setattr(batches, "sleep", lambda seconds: next(looks))
+        with pytest.raises(JudgeError, match="refused it as a whole"):
+            batched(server, tmp_path).judge(cases(8))
+    assert spent(tmp_path)[3] == 1, "which is left to the next job"
+
+
 def test_the_budget_bounds_what_is_submitted(tmp_path):
     with BatchServer(scored) as server:
         with pytest.raises(JudgeError, match=r"Raise .*\.max_calls.* 5 of 12 .* given and kept, 7 are"):

@@ -82,6 +82,22 @@ def test_equal_sentences_are_asked_for_once_and_a_rerun_needs_neither_server_nor
     assert judge_at(server, tmp_path, **quiet).judge(twice) == first
 
 
+def test_a_job_asks_for_nothing_that_another_has_asked_while_it_waited(tmp_path, caplog):
+    def slow(body):
+        while "another job writes verdicts" not in caplog.text:
+            time.sleep(0.01)
+        return scored(body)
+
+    with ChatServer(slow) as server:
+        other = threading.Thread(target=lambda: judge_at(server, tmp_path).judge(cases(5)))
+        other.start()
+        while not server.requests:
+            time.sleep(0.01)
+        assert scores(judge_at(server, tmp_path).judge(cases(6))) == [score_of(i) for i in range(6)]
+        other.join()
+    assert len(server.requests) == 6
+
+
 def test_another_judge_asks_again(tmp_path):
     with ChatServer(scored) as server:
         for changed in ({}, {"model": "n"}, {"seed": None}, {"temperature": 0, "timeout": 9}):
@@ -256,15 +272,17 @@ def test_an_endpoint_that_is_not_there_stops_soon(tmp_path, n):
 def test_an_outage_is_as_many_failures_in_a_row_as_the_readme_says(tmp_path, concurrency, failures):
     assert CONFIG["concurrency"] == 8
     quick = {"max_retries": 0, "concurrency": concurrency}
-    with ChatServer(scored, [Step(503, QUICK)] * (failures - 1)) as server:
-        rows = judge_at(server, tmp_path, **quick).judge(cases(20))
-        assert scores(rows).count(None) == failures - 1
+    short = [Step(503, QUICK)] * (failures - 1)
+    with ChatServer(scored, [*short, *[None] * 16, *short]) as server:
+        rows = judge_at(server, tmp_path, **quick).judge(cases(50))
+        assert scores(rows).count(None) == 2 * len(short)
+        server.requests.clear()
         server.script = [None] * 5 + [Step(503, QUICK)] * 999
         with pytest.raises(JudgeError, match=r"status 503.* 5 of 80 verdicts are given and kept, 75"):
-            judge_at(server, tmp_path, **quick).judge(cases(80, start=20))
-        assert failures <= len(server.requests) - 25 < failures + 2 * concurrency  # those in flight end
+            judge_at(server, tmp_path, **quick).judge(cases(80, start=50))
+        assert failures <= len(server.requests) - 5 < failures + 2 * concurrency  # those in flight end
         server.script, server.requests = [], []
-        judge_at(server, tmp_path).judge(cases(80, start=20))
+        judge_at(server, tmp_path).judge(cases(80, start=50))
     assert len(server.requests) == 75
 
 
