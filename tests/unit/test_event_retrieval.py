@@ -13,6 +13,7 @@ import pytest
 from mmunlearn.dataset import event_pool, retrieval
 from mmunlearn.ids import kind_of
 from mmunlearn.records import Event, RecordError, read_jsonl, write_jsonl
+from mmunlearn.weights.errors import WeightsError
 from tests.unit.file_sets import ColourClip, encoded, sets, shade, sources, store
 
 
@@ -202,5 +203,5 @@ def test_the_projects_own_clip_retrieves(collection, monkeypatch):
     assert tables[0] == tables[1] and len({row["source"] for row in tables[0]}) == 3
     cut = next((collection / "tiny-clip").glob("*.safetensors"))
     cut.write_bytes(cut.read_bytes()[:1000])
-    with pytest.raises(RuntimeError, match=cut.name):
+    with pytest.raises(WeightsError, match=cut.name):
         sets(collection, clip=weights).real(3, 1)
