@@ -120,6 +120,10 @@ def write_report(
         "times": times,
         "total_time": total_time,
     }
+    write_text(page, _render(context))
+
+
+def _render(context: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE.parent),
         undefined=jinja2.StrictUndefined,
@@ -127,7 +131,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    write_text(page, environment.get_template(TEMPLATE.name).render(context))
+    return environment.get_template(TEMPLATE.name).render(context)
 
 
 def _about(config: Mapping[str, Any], pictures: Pictures, rows: Table, ceiling: Table) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from mmunlearn.ids import parse_recipe
 from mmunlearn.records import Training
 from mmunlearn.reporting.layout import MISSING, method_order, number
 
-COUNTERS = {"step", "epoch", "learning_rate"}  # entries of a loss record that are not losses
-
 
 def training_rows(trainings: Sequence[Training], labels: Mapping[str, str]) -> list[dict[str, Any]]:
     """One row a trained recipe with its loss curve, by model, split, method (`labels` has its name) and seed."""
@@ -27,7 +25,8 @@ def training_rows(trainings: Sequence[Training], labels: Mapping[str, str]) -> l
 
     rows = []
     for one in sorted(trainings, key=order):
-        name, values = loss_curve(one.losses)
+        losses = [record["loss"] for record in one.losses]
+        values = [loss for loss in losses if loss is not None and math.isfinite(loss)]
         ends = [number(value).replace("-", "−") for value in values[:: len(values) - 1 or 1]]
         rows.append(
             {
@@ -36,24 +35,14 @@ def training_rows(trainings: Sequence[Training], labels: Mapping[str, str]) -> l
                 "seed": one.seed,
                 "steps": one.steps,
                 "stop_reason": one.stop_reason,
-                "loss": name,
                 "losses": " → ".join(ends),
-                "sparkline": sparkline(values, f"{name} of {one.recipe}, seed {one.seed}"),
+                "sparkline": sparkline(values, f"loss of {one.recipe}, seed {one.seed}"),
                 "seconds": duration(one.seconds),
                 "memory": f"{one.peak_memory_gb:.1f}",
                 "digest": one.adapter_sha256[:12],
             }
         )
     return rows
-
-
-def loss_curve(losses: list[dict[str, float]]) -> tuple[str, list[float]]:
-    """Name and finite values of the loss to show: `loss`, else `total`, else the first one recorded."""
-    names = list(dict.fromkeys(name for record in losses for name in record if name not in COUNTERS))
-    if not names:
-        return "", []
-    name = next((name for name in ("loss", "total") if name in names), names[0])
-    return name, [record[name] for record in losses if math.isfinite(record.get(name, math.nan))]
 
 
 def sparkline(values: list[float], label: str, width: int = 120, height: int = 26) -> Markup:

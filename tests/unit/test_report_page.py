@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mmunlearn.records import Split, read_json, read_manifest, write_json
+from mmunlearn.records import Split, Training, read_json, read_manifest, write_json
 from mmunlearn.reporting.layout import read_table, write_table
 from mmunlearn.reporting.page import write_report
 from mmunlearn.reporting.page_pictures import spread
-from mmunlearn.reporting.page_runs import duration, loss_curve, sparkline, time_by_rule
-from tests.unit.report_fixtures import NAMES, SECTIONS, report_inputs
+from mmunlearn.reporting.page_runs import duration, sparkline, time_by_rule, training_rows
+from tests.unit.report_fixtures import NAMES, SECTIONS, report_inputs, write_training
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -62,6 +62,10 @@ def page_of(inputs: dict[str, Any], folder: Path, **changed: Any) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+def answers_of(text: str) -> str:
+    return text[text.index('<section id="answers"') : text.index('<section id="training"')]
+
+
 def test_the_page_has_its_sections_and_its_contents_lead_there(text: str) -> None:
     page = Page(text)
     assert page.open == []
@@ -104,7 +108,7 @@ def test_it_explains_the_judge_the_scale_and_the_ceiling(text: str) -> None:
 
 
 def test_answers_stand_side_by_side(inputs: dict[str, Any], text: str) -> None:
-    answers = text[text.index('<section id="answers"') : text.index('<section id="training"')]
+    answers = answers_of(text)
     assert answers.count("<figure") == 6
     for method in ("Reference", "Finetune", "PO", "GA", "GD", "KL", "DPO", "Goal"):
         assert answers.count(f'<th scope="row">{method}</th>') == 6
@@ -162,6 +166,29 @@ def test_methods_are_called_as_the_tables_call_them(inputs: dict[str, Any], tmp_
     assert text.count('<th scope="row">Ascent</th>') == 6
 
 
+def test_a_step_without_a_finite_loss_is_left_out_of_its_curve(tmp_path: Path) -> None:
+    losses = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": -1.0}]
+    path = write_training(tmp_path / "training.json", "ga-person05", 3, losses=losses)
+    (row,) = training_rows([read_json(path, Training)], {"ga": "GA"})
+    assert row["losses"] == "2.00 → −1.00"
+    assert "from 2 to -1 in 2 records" in row["sparkline"]
+
+
+def test_each_recipe_answers_with_its_lowest_seed_of_the_first_model(
+    inputs: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    further = []
+    for path in inputs["answers"]:
+        for run in ("pocket-llava/{}/seed-2", "pocket-qwen/{}/seed-0"):
+            further.append(tmp_path / run.format(path.parents[1].name) / path.name)
+            further[-1].parent.mkdir(parents=True)
+            further[-1].write_text(path.read_text().replace("This is", "I see"))
+    before, after = (
+        answers_of(page) for page in (text, page_of(inputs, tmp_path, answers=further + inputs["answers"]))
+    )
+    assert after == before
+
+
 def test_time_by_rule_adds_up_jobs(inputs: dict[str, Any]) -> None:
     rows = time_by_rule(inputs["benchmarks"])
     assert [(row["rule"], row["jobs"], row["time"]) for row in rows] == [
@@ -177,8 +204,5 @@ def test_small_helpers() -> None:
     assert spread(["a"], 8) == ["a"] and spread([], 8) == []
     times = [duration(value) for value in (0.44, 59.6, 187, 7500)]
     assert times == ["0.4 s", "1 min 00 s", "3 min 07 s", "2 h 05 min"]
-    losses = [{"step": 1, "forget": 2.0, "total": 1.0}, {"step": 2, "total": float("nan")}]
-    assert loss_curve(losses) == ("total", [1.0])
-    assert loss_curve([]) == ("", [])
     assert sparkline([1.0], "x") == ""
     assert 'aria-label="&lt;x&gt;: from 3 to 1 in 2 records"' in sparkline([3.0, 1.0], "<x>")
