@@ -146,7 +146,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
         Event(event_id=f"e{n:02d}", theme=theme, description=f"A {theme.lower()} with flags and a crowd.")
         for n, theme in enumerate(THEMES)
     ])  # fmt: skip
-    planted = {"distortion": "blur", "identity, subject": "identity", "no face": "cutoff", "scene": "scene"}
+    planted = {"distortion": "blur", "identity, subject": "identity", "no face": "cutoff"}
     rows, truth = [], []
 
     def add(cell: tuple[int, int], attempt: int, reason: str, path: Path) -> None:
@@ -158,7 +158,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
     for number, cell in enumerate([*CELLS, (3, 3)]):
         refused = number % 5 == 4 or cell not in CELLS
         if refused:
-            reason = list(planted)[number // 5 % len(planted)]
+            reason = list(planted)[number % len(planted)]
             add(cell, 0, reason, folder / "candidates" / f"{cell_id(*cell)}-0.png")
         if cell in CELLS:
             add(cell, int(refused), "", folder / "images" / f"{cell_id(*cell)}.png")

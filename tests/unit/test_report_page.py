@@ -14,7 +14,8 @@ from mmunlearn.reporting.layout import METHODS, TABLE3, read_table, select, writ
 from mmunlearn.reporting.page import write_report
 from mmunlearn.reporting.page_pictures import spread
 from mmunlearn.reporting.page_runs import duration, sparkline, time_by_rule, training_rows
-from tests.unit.report_fixtures import NAMES, SECTIONS, report_inputs, write_training
+from mmunlearn.reporting.published import SPEARMAN_KINDS
+from tests.unit.report_fixtures import LABELS, NAMES, SECTIONS, report_inputs, write_training
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -92,6 +93,12 @@ def test_the_tables_show_the_numbers_of_their_files(inputs: dict[str, Any], text
     versus = select(read_table(inputs["versus"]), published_model="llava-1.5-7b", method="GA")
     first = next(cells for method, cells in rows_of(text, "published") if method == "GA")
     assert first == [f"{float(row['ours']):.1f} published {float(row['published']):.1f}" for row in versus]
+    for label, kind in zip(("Rank ρ, 5 methods", "Rank ρ, all 7 rows"), SPEARMAN_KINDS, strict=True):
+        rho = select(read_table(inputs["versus"]), published_model="llava-1.5-7b", kind=kind)
+        cells = next(cells for head, cells in rows_of(text, "published") if head == label)
+        assert [cell.replace("−", "-") for cell in cells] == [
+            f"{float(row['spearman']):.2f}" if row["spearman"] else "–" for row in rho
+        ]
     limits = [cells[1] for _, cells in rows_of(text, "filters")]
     assert limits == ["L2 ≤ 0.8", "cosine ≥ 0.3", "cosine ≥ 0.85", "score ≥ 50", "score ≥ 6", ""]
 
@@ -125,7 +132,9 @@ def test_it_shows_accepted_and_refused_pictures(inputs: dict[str, Any], text: st
     grid = text[text.index('<table class="grid">') : text.index("Refused candidates")]
     assert grid.count("<img") == sum(row.accepted for row in rows) == 15
     assert "none accepted" in grid
-    assert text.count(", refused: ") == len(refused)
+    reasons = ["distortion", "identity, subject", "no face", "distortion"]
+    assert re.findall('alt="[^"]*, refused: ([^"]*)"', text) == reasons, "in turn, so that rare ones are seen"
+    assert len(refused) == len(reasons)
     assert all(name in grid for name in NAMES)
 
 
@@ -214,9 +223,18 @@ def test_methods_are_called_as_the_tables_call_them(inputs: dict[str, Any], tmp_
 def test_a_step_without_a_finite_loss_is_left_out_of_its_curve(tmp_path: Path) -> None:
     losses = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": -1.0}]
     path = write_training(tmp_path / "training.json", "ga-person05", 3, losses=losses)
-    (row,) = training_rows([read_json(path, Training)], {"ga": "GA"})
+    (row,) = training_rows([read_json(path, Training)], LABELS)
     assert row["losses"] == "2.00 → −1.00"
     assert "from 2 to -1 in 2 records" in row["sparkline"]
+
+
+def test_trainings_stand_by_split_method_and_seed(tmp_path: Path) -> None:
+    order = [("finetuned", 1), ("ga-event05", 1), ("po-person05", 1), ("po-person05", 2), ("ga-person05", 1)]
+    paths = [
+        write_training(tmp_path / f"{recipe}-{seed}.json", recipe, 3, seed=seed) for recipe, seed in order
+    ]
+    rows = training_rows([read_json(path, Training) for path in paths[::-1]], LABELS)
+    assert [(row["recipe"], row["seed"]) for row in rows] == order
 
 
 def test_each_recipe_answers_with_its_lowest_seed_of_the_first_model(

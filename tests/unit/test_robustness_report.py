@@ -9,7 +9,7 @@ import pytest
 from mmunlearn.records import Attack, Finding, Metric, RecordError, write_json
 from mmunlearn.reporting.layout import read_table
 from mmunlearn.reporting.robustness import COLUMNS, make_robustness, markdown, robustness_rows
-from mmunlearn.reporting.robustness_figure import plot_robustness
+from mmunlearn.reporting.robustness_figure import SHAPES, plot_robustness
 from mmunlearn.reporting.tables import TableError
 from tests.unit.figure_checks import assert_readable, assert_same_bytes, caught, notes
 
@@ -121,6 +121,10 @@ def test_every_value_is_drawn_where_it_belongs(draw):
     dots = {line.get_label(): line.get_xdata()[0] for line in axes[2].lines if ", " in line.get_label()}
     assert len(dots) == 4 * len(METHODS)
     assert dots["GA, zlib"] == pytest.approx(0.21)
+    of_ga = [line for line in axes[2].lines if line.get_label().startswith("GA, ")]
+    assert [line.get_marker() for line in of_ga] == list(SHAPES[:4])
+    places = [line.get_ydata()[0] for line in of_ga]
+    assert places == sorted(set(places)) and 1.5 < places[0] < places[-1] < 2.5, "GA is the third row"
     assert notes(figure) == ""
 
 
