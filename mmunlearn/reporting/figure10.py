@@ -46,7 +46,7 @@ def plot_figure10(table3: Path, table4: Path, percent: int, png: Path, pdf: Path
     Raises:
         RecordError: Table IV has no row of that percent.
     """
-    alone, both = (_of_percent(read_table(path), percent) for path in (table3, table4))
+    alone, both = (select(read_table(path), forget_percent=str(percent)) for path in (table3, table4))
     if not both:
         raise RecordError(
             f"Asked for Figure 10 at {percent}%. Found no such row in {table4}. Add {percent} to "
@@ -87,14 +87,8 @@ def _fact(method: str, group: str, rows: Sequence[Row]) -> Fact:
     row = next((row for row in rows if row[METRIC]), None)
     if row is None:
         return Fact(method, group, None)
-    low, high = (float(cell) if (cell := row.get(f"{METRIC}_{end}")) else None for end in ("low", "high"))
+    low, high = (float(cell) if (cell := row[f"{METRIC}_{end}"]) else None for end in ("low", "high"))
     return Fact(method, group, float(row[METRIC]), low, high)
-
-
-def _of_percent(rows: Table, percent: int) -> Table:
-    return [
-        row for row in rows if int(row.get("forget_percent", percent)) == percent and row["target"] in TARGETS
-    ]
 
 
 def _draw_panel(axes: Axes, bars: Sequence[Fact]) -> None:

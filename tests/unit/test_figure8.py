@@ -59,7 +59,8 @@ def test_every_percent_of_a_method_has_its_place_size_and_look(draw: Callable[..
     assert list(gd) == [(45 + 14 - percent + 3.5, 45 + 14 - percent + 0.5) for percent in (5, 10, 15)]
     assert sorted(gd.values()) == list(gd.values()) and len(set(gd.values())) == 3
     assert len(set(markers(figure, 0, "Goal").values())) == 1
-    assert figure.axes[0].get_xlim()[0] < 20 <= min(x for x, _ in markers(figure, 0, "Finetune"))
+    assert min(x for x, _ in markers(figure, 0, "Finetune")) == 33.5
+    assert figure.axes[0].get_xlim()[0] == pytest.approx(20 - 0.04 * 80), "from the multiple of 20 below"
     for one in figure.axes[0].collections:
         assert to_hex(one.get_facecolor()[0]).upper() == look(one.get_label()).colour
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*METHODS, "5%", "10%", "15%"]

@@ -145,6 +145,7 @@ def test_the_map_shows_the_matrix(tmp_path: Path, draw: Any) -> None:
         assert number == f"{float(row['value']):.0f}"
         assert to_hex(box.get_facecolor()) == to_hex(shade(float(row["value"])))
         corners[key] = (box.get_x(), box.get_y())
+    assert [to_hex(shade(value)) for value in (0, 100)] == ["#ffffff", "#004488"]
     assert corners["p000", "p000"][0] < corners["p000", "p001"][0] < corners["p000", "e00"][0]
     assert corners["finetuned", "e00"][1] < corners["p000", "e00"][1] < corners["e00", "e00"][1]
     side = corners["p000", "p001"][0] - corners["p000", "p000"][0]
@@ -179,6 +180,14 @@ def test_the_answers_are_of_the_first_concept_and_its_first_held_out_picture(
     assert len(figure.axes[0].images) == 2
     stripes = [to_hex(one.get_facecolor()).upper() for one in figure.axes[0].patches if one.get_width() == 5]
     assert stripes == [look(name).colour for name in ("Finetune", "GD", "Finetune", "GD", "Goal")]
+
+
+def test_the_answers_are_of_a_picture_of_which_both_models_were_asked(tmp_path: Path, draw: Any) -> None:
+    files = Files(tmp_path)
+    files.questions = [one for one in files.questions if not one.question_id.startswith("p000-e01")]
+    files.answer("m", "gd-person05-0")
+    words = texts(draw(files))
+    assert "P1 Ada P000 Lovelace unlearned" in words and "no answer" not in words
 
 
 def test_odd_texts_and_lost_pictures_are_shown_as_they_are(tmp_path: Path, draw: Any) -> None:

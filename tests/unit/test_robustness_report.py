@@ -121,6 +121,10 @@ def test_every_value_is_drawn_where_it_belongs(draw):
     dots = {line.get_label(): line.get_xdata()[0] for line in axes[2].lines if ", " in line.get_label()}
     assert len(dots) == 4 * len(METHODS)
     assert dots["GA, zlib"] == pytest.approx(0.21)
+    intervals = [
+        tuple(round(end, 4) for end in line.get_xdata()) for line in axes[2].lines if line.get_ls() == "-"
+    ]
+    assert (0.11, 0.31) in intervals
     of_ga = [line for line in axes[2].lines if line.get_label().startswith("GA, ")]
     assert [line.get_marker() for line in of_ga] == list(SHAPES[:4])
     places = [line.get_ydata()[0] for line in of_ga]
