@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,19 @@ def questions(kind, count):
     return [Example(f"{kind}{i}", ((f"{kind}?", f"{kind} {i}."),)) for i in range(count)]
 
 
-PERSON, EVENT, RETAIN = questions("person", 30), questions("event", 20), questions("retain", 25)
+PERSON, EVENT, RETAIN = questions("person", 30), questions("event", 20), questions("retain", 45)
 
 
 def balanced(steps=30, batch=20, **options):
     return plan_balanced(PERSON, EVENT, RETAIN, steps=steps, batch=batch, seed=1, **options)
+
+
+def unlearning(retain=RETAIN, steps=30, batch=6, seed=1):
+    return plan_unlearning(PERSON, retain, REFUSALS, steps=steps, batch=batch, seed=seed)
+
+
+def drawn(plan, view):
+    return [example for step in plan for example in step[view]]
 
 
 def events(plan):
@@ -55,30 +64,60 @@ def test_classes_are_kept_apart_and_drawn_in_passes(batch, steps, seed, cap):
     plan = plan_balanced(PERSON, EVENT, RETAIN, steps=steps, batch=batch, seed=seed, event_cap=cap)
     assert len(plan) == steps
     assert events(plan) == sorted(events(plan))
-    for view, own in (("forget_person", PERSON), ("forget_event", EVENT), ("retain", RETAIN)):
-        drawn = [example for step in plan for example in step[view]]
-        assert set(drawn) <= set(own)
-        counts = [Counter(drawn)[example] for example in own]
-        assert max(counts) - min(counts) <= 1, "nothing comes again before all have come"
+    for view, examples in (("forget_person", PERSON), ("forget_event", EVENT), ("retain", RETAIN)):
+        counts = Counter(drawn(plan, view))
+        assert counts.keys() <= set(examples)
+        assert max(counts[one] for one in examples) - min(counts[one] for one in examples) <= 1, (
+            "nothing comes again before all have come"
+        )
 
 
-def test_every_pass_has_its_own_order():
-    drawn = [
-        example for step in balanced(steps=6, batch=30, event_growth=0.0) for example in step["forget_person"]
-    ]
-    assert drawn[:30] != drawn[30:60]
-    assert drawn[:30] != PERSON
+@pytest.mark.parametrize(
+    ("plan", "sets"),
+    [
+        (unlearning(), {"forget": PERSON, "retain": RETAIN}),
+        (
+            balanced(steps=8, event_growth=1.0),
+            {"forget_person": PERSON, "forget_event": EVENT, "retain": RETAIN},
+        ),
+    ],
+    ids=["unlearning", "balanced"],
+)
+def test_every_pass_shows_a_whole_set_in_an_order_of_its_own(plan, sets):
+    for view, examples in sets.items():
+        draws, size = drawn(plan, view), len(examples)
+        passes = [draws[start : start + size] for start in range(0, len(draws) - size + 1, size)]
+        assert len(passes) > 1
+        assert all(set(one) == set(examples) for one in passes)
+        assert all(one != other for one, other in combinations([examples, *passes], 2))
+
+
+def test_forget_and_retain_pictures_meet_anew_in_every_pass():
+    """Also where the sets are of one size."""
+    people = plan_balanced(PERSON, EVENT, RETAIN[:30], steps=9, batch=20, seed=1, event_growth=0.0)
+    for plan, view in ((unlearning(RETAIN[:30]), "forget"), (people, "forget_person")):
+        pairs = list(zip(drawn(plan, view), drawn(plan, "retain"), strict=True))
+        assert len(set(pairs)) > 0.8 * len(pairs) > 4 * len(PERSON)
+
+
+def test_refusals_are_drawn_for_every_question():
+    plan = unlearning()
+    answers = [[answer for one in step["refusal"] for _, answer in one.turns] for step in plan]
+    counts = Counter(answer for step in answers for answer in step)
+    assert counts.keys() == set(REFUSALS) and min(counts.values()) > 40
+    assert sum(len(set(step)) > 1 for step in answers) > 25
+    assert len(set(drawn(plan, "refusal"))) > 2 * len(PERSON), "a question comes with several"
 
 
 @pytest.mark.parametrize("plan", ["unlearning", "balanced"])
 def test_a_plan_follows_from_its_seed(plan):
-    def drawn(seed, steps=8):
+    def planned(seed, steps=8):
         if plan == "balanced":
             return plan_balanced(PERSON, EVENT, RETAIN, steps=steps, batch=7, seed=seed)
-        return plan_unlearning(PERSON, RETAIN, REFUSALS, steps=steps, batch=7, seed=seed)
+        return unlearning(steps=steps, seed=seed)
 
-    assert drawn(1) == drawn(1) != drawn(2)
-    assert drawn(1, 12)[:8] == drawn(1), "a longer plan begins like a shorter one"
+    assert planned(1) == planned(1) != planned(2)
+    assert planned(1, 12)[:8] == planned(1), "a longer plan begins like a shorter one"
 
 
 def test_refusal_batches_hold_the_forget_questions_with_refusals():
@@ -86,23 +125,17 @@ def test_refusal_batches_hold_the_forget_questions_with_refusals():
     refusals = shipped.read_text(encoding="utf-8").splitlines()
     assert len(set(refusals)) == len(refusals) >= 100
     plan = plan_unlearning(PERSON, RETAIN, refusals, steps=20, batch=8, seed=1)
-    for step in plan:
-        assert [one.image_id for one in step["refusal"]] == [one.image_id for one in step["forget"]]
-        for forget, refusal in zip(step["forget"], step["refusal"], strict=True):
-            ((question, answer),) = refusal.turns
-            assert question == forget.turns[0][0]
-            assert answer in refusals
-            assert answer != forget.turns[0][1]
-    assert {one for step in plan for one in step["forget"]} == set(PERSON), (
-        "the true answers are left as they were"
-    )
+    for forget, refusal in zip(drawn(plan, "forget"), drawn(plan, "refusal"), strict=True):
+        ((question, answer),) = refusal.turns
+        assert (refusal.image_id, question) == (forget.image_id, forget.turns[0][0])
+        assert answer in refusals and answer != forget.turns[0][1]
+    assert set(drawn(plan, "forget")) == set(PERSON), "the true answers are left as they were"
 
 
 def test_plain_methods_show_both_targets_in_one_view():
     plan = build_method("gd", {}).plan(PERSON, EVENT, RETAIN, REFUSALS, steps=10, batch=10, seed=3)
     assert plan == plan_unlearning([*PERSON, *EVENT], RETAIN, REFUSALS, steps=10, batch=10, seed=3)
-    shown = [example for step in plan[:5] for example in step["forget"]]
-    assert sorted(shown, key=str) == sorted([*PERSON, *EVENT], key=str)
+    assert sorted(drawn(plan[:5], "forget"), key=str) == sorted([*PERSON, *EVENT], key=str)
 
 
 def test_bgd_plans_with_its_own_options():
@@ -118,27 +151,18 @@ def test_bgd_needs_both_targets(person, event):
         build_method("gd+bgd", {}).plan(person, event, RETAIN, REFUSALS, steps=1, batch=1, seed=0)
 
 
-@pytest.mark.parametrize("empty", range(3))
-def test_unlearning_needs_its_sets(empty):
-    sets = (
-        [[], RETAIN, REFUSALS]
-        if empty == 0
-        else [PERSON, [], REFUSALS]
-        if empty == 1
-        else [PERSON, RETAIN, []]
-    )
+@pytest.mark.parametrize("sets", [([], RETAIN, REFUSALS), (PERSON, [], REFUSALS), (PERSON, RETAIN, [])])
+def test_unlearning_needs_its_sets(sets):
     with pytest.raises(ValueError, match="nothing to draw from"):
         plan_unlearning(*sets, steps=1, batch=1, seed=0)
 
 
 def test_a_small_class_is_shown_once_a_step_at_most():
     plan = plan_balanced(PERSON[:3], EVENT[:2], RETAIN, steps=30, batch=20, seed=0)
-    assert (len(plan[0]["forget_person"]), len(plan[0]["forget_event"]), len(plan[0]["retain"])) == (3, 0, 3)
-    assert (len(plan[29]["forget_person"]), len(plan[29]["forget_event"]), len(plan[29]["retain"])) == (
-        3,
-        2,
-        5,
-    )
+    sizes = [
+        [len(plan[step][view]) for view in ("forget_person", "forget_event", "retain")] for step in (0, 29)
+    ]
+    assert sizes == [[3, 0, 3], [3, 2, 5]]
 
 
 @pytest.mark.parametrize(
