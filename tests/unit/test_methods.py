@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmunlearn.registry import UnknownName
 from mmunlearn.training import losses
-from mmunlearn.training.methods import METHODS, labels
+from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.views import View
@@ -112,16 +112,15 @@ def test_what_a_method_asks_for_is_among_its_views(name):
     method = build_method(name, {})
     assert {*method.reference, *method.reference_logp} <= set(method.views) <= set(SIZES)
     assert any(view.startswith(method.watch) for view in method.views)
-    assert method.label == labels()[name]
 
 
 def test_labels_are_spelled_as_published():
     expected = ["PO", "GA", "GD", "KL", "DPO", "NPO", "SimNPO", "GD+BGD", "KL+BGD"]
-    assert list(labels().values()) == expected
+    assert [entry.label for entry in METHODS.values()] == expected
 
 
 def test_the_registry_is_light():
-    code = "import sys, mmunlearn.training.methods as m; m.labels(); sys.exit('torch' in sys.modules)"
+    code = "import sys, mmunlearn.training.methods as m; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
@@ -176,7 +175,6 @@ from mmunlearn.training.views import cross_entropy
 class Bounded(Method):
     """Gradient difference whose ascent ends at `ceiling` nats."""
 
-    label = "Bounded"
     views = ("forget", "retain")
     watch = "forget"
 
@@ -192,7 +190,6 @@ def test_a_method_of_another_package_takes_a_step(tmp_path, monkeypatch):
     (tmp_path / "somebodys_methods.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     method = build_method("bounded", {"path": "somebodys_methods:Bounded", "ceiling": 100.0})
-    assert method.label == "Bounded"
     logits = {name: ALL[name][0].clone().requires_grad_() for name in method.views}
     views = {
         name: View(own, ALL[name][1], tokens=int((ALL[name][1][:, 1:] != -100).sum()), samples=len(own))
@@ -205,5 +202,3 @@ def test_a_method_of_another_package_takes_a_step(tmp_path, monkeypatch):
         moved = {name: own - 0.1 * own.grad for name, own in logits.items()}
         after = losses.gd(moved["forget"], ALL["forget"][1], moved["retain"], ALL["retain"][1])
     assert after < loss
-    named = {"path": "somebodys_methods:Bounded", "ceiling": 1.0, "label": "Ours"}
-    assert build_method("bounded", named).label == "Ours"

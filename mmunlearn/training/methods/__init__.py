@@ -25,8 +25,3 @@ METHODS = Registry(
         "kl+bgd": Entry("mmunlearn.training.methods.kl_bgd:KLBGD", "KL+BGD", _BGD, passes=2 + 1 / 3),
     },
 )
-
-
-def labels() -> dict[str, str]:
-    """The published spelling of every registered method by its name."""
-    return {name: entry.label for name, entry in METHODS.items()}

@@ -16,18 +16,15 @@ class Method:
     """A loss over the views of a step.
 
     Attributes:
-        label: how tables and figures spell the method.
-        views: the views that a step shows (mmunlearn/training/views.py).
+        views: the views of a step (mmunlearn/training/views.py).
         reference: the views that need the frozen reference's logits.
         reference_logp: the views that need its summed log-probabilities; these never change, so they are computed
             once for every question and answer.
-        reference_model: who the reference is: the finetuned model, where training starts, or the same trained on
-            the refusals.
+        reference_model: the finetuned model, where training starts, or the same trained on the refusals.
         watch: whose running CE stops training: that of the forget views when it rises over its bound, or that of
             the refusals when it falls under its bound.
     """
 
-    label: str
     views: tuple[str, ...]
     reference: ClassVar[tuple[str, ...]] = ()
     reference_logp: ClassVar[tuple[str, ...]] = ()

@@ -19,7 +19,6 @@ from mmunlearn.training.views import View
 class DPO(Method):
     """lambda1 CE(refusals) + lambda2 DPO(refusal over truth)."""
 
-    label = "DPO"
     views = ("refusal", "forget")
     reference_logp = ("refusal", "forget")
     watch = "refusal"

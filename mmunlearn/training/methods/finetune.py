@@ -14,7 +14,6 @@ class Finetune(Method):
     """CE of one view: `retain` for the finetuned model, which retains everything, and the goal model, which retains
     all but its forget set; `refusal` for the reference of DPO that is trained on the refusals."""
 
-    label = "Finetune"
     watch = "refusal"
 
     def __init__(self, view: str = "retain") -> None:

@@ -13,7 +13,6 @@ from mmunlearn.training.views import View
 class GA(Method):
     """-CE(forget)."""
 
-    label = "GA"
     views = ("forget",)
     watch = "forget"
 

@@ -13,7 +13,6 @@ from mmunlearn.training.views import View, cross_entropy
 class GD(Method):
     """-CE(forget) + CE(retain)."""
 
-    label = "GD"
     views = ("forget", "retain")
     watch = "forget"
 

@@ -13,7 +13,5 @@ from mmunlearn.training.views import View, cross_entropy
 class GDBGD(BGD):
     """-alpha CE(forget person) - beta CE(forget event) + gamma CE(retain)."""
 
-    label = "GD+BGD"
-
     def retain(self, view: Mapping[str, View]) -> Tensor | float:
         return cross_entropy(view, "retain")

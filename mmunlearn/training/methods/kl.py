@@ -13,7 +13,6 @@ from mmunlearn.training.views import View, cross_entropy, divergence
 class KL(Method):
     """-CE(forget) + KL(reference || current) on retain."""
 
-    label = "KL"
     views = ("forget", "retain")
     reference = ("retain",)
     watch = "forget"

@@ -13,7 +13,6 @@ from mmunlearn.training.views import View, divergence
 class KLBGD(BGD):
     """-alpha CE(forget person) - beta CE(forget event) + gamma KL(reference || current) on retain."""
 
-    label = "KL+BGD"
     reference = ("retain",)
 
     def retain(self, view: Mapping[str, View]) -> Tensor | float:

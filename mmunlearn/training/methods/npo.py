@@ -15,7 +15,6 @@ from mmunlearn.training.views import View
 class NPO(Method):
     """Mean over forget questions of (2 / beta) (-log sigmoid(-beta log-ratio))."""
 
-    label = "NPO"
     views = ("forget",)
     reference_logp = ("forget",)
     watch = "forget"

@@ -13,7 +13,6 @@ from mmunlearn.training.views import View, cross_entropy
 class PO(Method):
     """CE(refusals on forget) + CE(retain)."""
 
-    label = "PO"
     views = ("refusal", "retain")
     watch = "refusal"
 

@@ -15,7 +15,6 @@ from mmunlearn.training.views import View
 class SimNPO(Method):
     """Mean over forget questions of (2 / beta) (-log sigmoid(-(beta / length) log-probability - gamma))."""
 
-    label = "SimNPO"
     views = ("forget",)
     watch = "forget"
 
