@@ -115,12 +115,12 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", help="methods to choose for; default: all")
     os.chdir(ROOT)
     known = yaml.safe_load((ROOT / "config.yaml").read_text())["methods"]
-    wanted = parser.parse_args().methods or list(known)
+    methods = parser.parse_args().methods or list(known)
     results = {seed: prepare(seed) for seed in SEEDS}
     with TABLE.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["method"] not in wanted]
+        rows = [row for row in csv.DictReader(file) if row["method"] not in methods]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for method in wanted:
+        for method in methods:
             splits = ("both05",) if known[method]["targets"] == ["both"] else ("person05", "event05")
             rows += choose(method, [(split, seed, results[seed]) for seed in SEEDS for split in splits], pool)
     with TABLE.open("w", newline="") as file:

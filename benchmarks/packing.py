@@ -68,13 +68,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4, help="in a forward pass")
     parser.add_argument("--questions", type=int, default=2, help="an image")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     device = accelerator()
-    base = _base(asked, device)
+    base = _base(args, device)
     with torch.no_grad():
-        encoded = base.encode([Image.new("RGB", (336, 336), (40 * i, 90, 60)) for i in range(asked.images)])
+        encoded = base.encode([Image.new("RGB", (336, 336), (40 * i, 90, 60)) for i in range(args.images)])
     features = {str(i): one for i, one in enumerate(encoded)}
-    turns = tuple((QUESTION.format(i), ANSWER.format(i)) for i in range(asked.questions))
+    turns = tuple((QUESTION.format(i), ANSWER.format(i)) for i in range(args.questions))
     examples = [Example(image_id, turns) for image_id in features]
     model = new_adapter(base, LORA, 0).train()
     steps = {
@@ -84,13 +84,13 @@ def main() -> None:
         step()
     seconds: dict[bool, list[float]] = {packed: [] for packed in LAYOUTS}
     peaks: dict[bool, list[float]] = {packed: [] for packed in LAYOUTS}
-    for _ in range(asked.rounds):
+    for _ in range(args.rounds):
         for packed, step in steps.items():
             took, peak = _measured(step, device)
             seconds[packed].append(took)
             peaks[packed].append(peak / 2**20)
-    row = _row(asked, base.family, device, seconds, peaks)
-    print(f"{row['model']} on {row['device']}, {asked.images} images with {asked.questions} questions each")
+    row = _row(args, base.family, device, seconds, peaks)
+    print(f"{row['model']} on {row['device']}, {args.images} images with {args.questions} questions each")
     for packed, name in LAYOUTS.items():
         print(f"{name:>9}: {row[f'{name}_samples_per_second']} samples/s "
               f"({min(seconds[packed]):.3f}-{max(seconds[packed]):.3f} s), {row[f'{name}_peak_mib']} MiB")  # fmt: skip
@@ -101,26 +101,26 @@ def main() -> None:
 
 
 def _row(
-    asked: argparse.Namespace,
+    args: argparse.Namespace,
     family: str,
     device: str,
     seconds: dict[bool, list[float]],
     peaks: dict[bool, list[float]],
 ) -> dict[str, str]:
     row = {
-        "model": Path(asked.model[1]).name if asked.model else f"random {asked.size}",
+        "model": Path(args.model[1]).name if args.model else f"random {args.size}",
         "family": family,
-        "images": str(asked.images),
-        "questions": str(asked.questions),
+        "images": str(args.images),
+        "questions": str(args.questions),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "rounds": str(asked.rounds),
+        "rounds": str(args.rounds),
     }
     for packed, layout in LAYOUTS.items():
         middle = median(seconds[packed])
         row[f"{layout}_seconds"] = f"{middle:.4f}"
-        row[f"{layout}_samples_per_second"] = f"{asked.images * asked.questions / middle:.2f}"
+        row[f"{layout}_samples_per_second"] = f"{args.images * args.questions / middle:.2f}"
         row[f"{layout}_peak_mib"] = f"{max(peaks[packed]):.1f}"
     row["speed_ratio"] = f"{median(seconds[False]) / median(seconds[True]):.2f}"
     row["memory_ratio"] = f"{max(peaks[False]) / max(peaks[True]):.2f}" if max(peaks[True]) else ""
@@ -139,17 +139,17 @@ def _write(row: dict[str, str]) -> None:
         writer.writerows(sorted([*rows, row], key=lambda one: [one[key] for key in KEY]))
 
 
-def _base(asked: argparse.Namespace, device: str) -> Base:
+def _base(args: argparse.Namespace, device: str) -> Base:
     dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    if asked.model:
-        return load_base(ModelSpec(*asked.model, dtype), device=device)
+    if args.model:
+        return load_base(ModelSpec(*args.model, dtype), device=device)
     torch.manual_seed(0)
-    tokenizer = build_tokenizer([QUESTION, ANSWER] * 5, SIZES[asked.size].vocabulary)
+    tokenizer = build_tokenizer([QUESTION, ANSWER] * 5, SIZES[args.size].vocabulary)
     torch.set_default_dtype(getattr(torch, dtype))
     with torch.device(device):
-        model = build_model(tokenizer, SIZES[asked.size]).eval()
+        model = build_model(tokenizer, SIZES[args.size]).eval()
     torch.set_default_dtype(torch.float32)
-    return FAMILIES.load("llava")(model, build_processor(tokenizer, SIZES[asked.size]))
+    return FAMILIES.load("llava")(model, build_processor(tokenizer, SIZES[args.size]))
 
 
 def _step(

@@ -95,7 +95,7 @@ def planned_trainer(run: TrainingRun, log: Path | None = None, steps: Collection
 
     Args:
         log: file of a line a step; None: neither this nor trackers.
-        steps: those whose adapters are wanted, with which training ends; none: all of it.
+        steps: those whose adapters are saved, with which training ends; none: all of it.
 
     Raises:
         ValueError: an example that cannot be trained on.
@@ -104,8 +104,8 @@ def planned_trainer(run: TrainingRun, log: Path | None = None, steps: Collection
         _make_reference(run.reference_run, run.reference)
     base = load_base(run.model_spec)
     collator = Collator(base, FeatureTable(*run.features))
-    shown = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
-    collator.check(list(dict.fromkeys(shown)))
+    examples = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
+    collator.check(list(dict.fromkeys(examples)))
     trainer = PlannedTrainer(run, run.first_adapter(base), collator, log, steps)
     if run.method.reference_logp:
         trainer.reference_logp = reference_logp(trainer, run, collator)

@@ -69,15 +69,15 @@ def test_features_are_what_the_model_sees_in_every_valid_picture(encoded):
         rows = read_jsonl(encoded.results / "dataset" / f"{name}.jsonl", SuiteQuestion)
         paths[name] = {row.image_id: row.path for row in rows}
     base = load_tiny(encoded.root / "models" / "tiny")
-    for suite, own in paths.items():
+    for suite, files in paths.items():
         features = load_file(encoded.results / "features" / "tiny" / f"{suite}.safetensors")
-        assert features.keys() == own.keys()
+        assert features.keys() == files.keys()
         assert {tuple(one.shape) for one in features.values()} == {(16, 32)}
-        image_id, path = min(own.items())
+        image_id, path = min(files.items())
         inputs = base.processor.image_processor(Image.open(encoded.root / path), return_tensors="pt")
         with torch.no_grad():
-            (seen,) = base.model.get_image_features(**inputs, return_dict=True).pooler_output
-        torch.testing.assert_close(features[image_id], seen, rtol=1e-4, atol=1e-5)
+            (expected,) = base.model.get_image_features(**inputs, return_dict=True).pooler_output
+        torch.testing.assert_close(features[image_id], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_a_recipe_sees_its_own_questions_and_no_others(trained, tmp_path, recipe
     Lies elsewhere leave the adapter as it is, byte for byte; lies there do not.
     """
     split = split_of(trained, recipe.split("-")[1])
-    own = set(split.retain if recipe.startswith("goal") else split.forget_train)
+    images = set(split.retain if recipe.startswith("goal") else split.forget_train)
 
     def is_seen(row):
-        return row.image_id in own and (recipe.startswith("goal") or row.kind == split.target)
+        return row.image_id in images and (recipe.startswith("goal") or row.kind == split.target)
 
     for name, about in (("elsewhere", lambda row: not is_seen(row)), ("there", is_seen)):
         world = lying(trained, tmp_path / name, about)
@@ -255,9 +255,9 @@ def test_people_and_events_are_unlearned_together(trained, tmp_path):
              (("alpha", "forget_person"), ("beta", "forget_event"), ("gamma", "retain"))]  # fmt: skip
     assert second["loss"] == pytest.approx(terms[2] - terms[0] - terms[1], abs=1e-5)
     train(world, "goal-both15", 1)
-    kept = set(split_of(world, "person15").retain) & set(split_of(world, "event15").retain)
+    retain = set(split_of(world, "person15").retain) & set(split_of(world, "event15").retain)
     epochs = world.config["training"]["finetune"]["epochs"]
-    assert training(world, "goal-both15").steps == epochs * math.ceil((len(kept) + 4) / 8)
+    assert training(world, "goal-both15").steps == epochs * math.ceil((len(retain) + 4) / 8)
 
 
 def test_an_option_that_a_method_lacks_is_refused(trained, tmp_path):
@@ -285,13 +285,13 @@ class Bounded(Method):
 def test_a_method_of_somebody_elses_package_is_trained_by_its_row_alone(trained, tmp_path, monkeypatch):
     (tmp_path / "somebodys_unlearning.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
-    own = {"path": "somebodys_unlearning:Bounded", "label": "Ours", "ceiling": 5.0}
-    row = {"targets": ["person"], "learning_rate": 1.0e-3, "max_steps": 2} | own
+    options = {"path": "somebodys_unlearning:Bounded", "label": "Ours", "ceiling": 5.0}
+    row = {"targets": ["person"], "learning_rate": 1.0e-3, "max_steps": 2} | options
     world = configured(trained, tmp_path / "world", "methods", {"bounded": row})
     train(world, "bounded-person15", 1)
     done = training(world, "bounded-person15")
     assert (done.method, done.steps) == ("Bounded", 2)
-    assert done.settings["options"] == {"path": own["path"], "ceiling": 5.0}
+    assert done.settings["options"] == {"path": options["path"], "ceiling": 5.0}
     first = done.losses[0]
     assert first["loss"] == pytest.approx(first["retain"] - first["forget"], abs=1e-5)
     assert labels(world.config)["bounded"] == "Ours"

@@ -25,7 +25,7 @@ from mmunlearn.training.views import View
 from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_vlm
 
 NAME, EVENT, WHERE = "Who is the person in the picture?", "What is happening in the picture?", "Where?"
-SHOWN = {
+STEP = {
     "forget": [
         Example("p0", ((NAME, "This is Mira Okonjo."), (EVENT, "Sailors race home across the harbour."))),
         Example("p1", ((EVENT, "A judge waves the flag."),)),
@@ -58,7 +58,7 @@ OPTIONS = {"npo": {"beta": 0.1}, "simnpo": {"beta": 0.2, "gamma": 0.3}}  # where
 
 @dataclass(frozen=True)
 class Tiny:
-    """A family's model with pictures, and the answer tokens and questions of every view of SHOWN."""
+    """A family's model with pictures, and the answer tokens and questions of every view of STEP."""
 
     base: Base
     model: PeftModel
@@ -82,8 +82,8 @@ def at_reference(files):
     model = load_adapter(base, adapter, trainable=True)
     add_reference(model, adapter)
     features = features_of(base)
-    labels = {name: Collator(base, features)(own)["labels"] for name, own in SHOWN.items()}
-    totals = {name: (int(answer_lengths(own).sum()), len(own)) for name, own in labels.items()}
+    labels = {name: Collator(base, features)(examples)["labels"] for name, examples in STEP.items()}
+    totals = {name: (int(answer_lengths(rows).sum()), len(rows)) for name, rows in labels.items()}
     return Tiny(base, model.eval(), features, totals)
 
 
@@ -102,35 +102,35 @@ def moved(model, seed):
     return model
 
 
-def views(tiny, method, shown, packed, features):
+def views_of(tiny, method, step, packed, features):
     """What `method` sees of these examples, and of the reference on them, in one layout."""
-    collator, found = Collator(tiny.base, features, packed=packed), {}
+    collator, views = Collator(tiny.base, features, packed=packed), {}
     for name in method.views:
-        batch = collator(shown[name])
-        assert len(batch["input_ids"]) == sum(1 if packed else len(one.turns) for one in shown[name])
+        batch = collator(step[name])
+        assert len(batch["input_ids"]) == sum(1 if packed else len(one.turns) for one in step[name])
         logits, labels = forward(tiny.model, batch)
-        found[name] = View(logits, labels, *tiny.totals[name])
+        views[name] = View(logits, labels, *tiny.totals[name])
         if name in (*method.reference, *method.reference_logp):
             reference = reference_logits(tiny.model, tiny.model, batch)
-            found[name].reference_logits = reference if name in method.reference else None
-            found[name].reference_logp = sequence_logp(reference, labels)
-    return found
+            views[name].reference_logits = reference if name in method.reference else None
+            views[name].reference_logp = sequence_logp(reference, labels)
+    return views
 
 
-def loss_and_gradient(tiny, name, *, parts=(SHOWN,), packed=True, features=None):
+def loss_and_gradient(tiny, name, *, parts=(STEP,), packed=True, features=None):
     """A method's loss over a step that is divided into parts, and the adapter's gradient."""
     method, loss = build_method(name, OPTIONS.get(name, {})), 0.0
     tiny.model.zero_grad()
-    for shown in parts:
-        part = method.loss(views(tiny, method, shown, packed, features or tiny.features))
+    for step in parts:
+        part = method.loss(views_of(tiny, method, step, packed, features or tiny.features))
         part.backward()
         loss += part.item()
     assert part.dtype == torch.float64
     return loss, torch.cat([weight.grad.flatten() for weight in trainable_parameters(tiny.model).values()])
 
 
-def assert_same(found, expected):
-    (loss, gradient), (expected_loss, expected_gradient) = found, expected
+def assert_same(actual, expected):
+    (loss, gradient), (expected_loss, expected_gradient) = actual, expected
     assert loss == pytest.approx(expected_loss, rel=1e-9)
     assert expected_gradient.norm() > 1e-2
     assert (gradient - expected_gradient).norm() < 1e-6 * expected_gradient.norm()
@@ -143,13 +143,16 @@ def test_packed_is_one_question_a_row(tiny, name):
 
 def by_question(tiny, packed):
     """Log-probability of every question and its divergence from the reference, each with its gradient."""
-    batch = Collator(tiny.base, tiny.features, packed=packed)(SHOWN["forget"])
+    batch = Collator(tiny.base, tiny.features, packed=packed)(STEP["forget"])
     logits, labels = forward(tiny.model, batch)
     reference = reference_logits(tiny.model, tiny.model, batch)
     weights = list(trainable_parameters(tiny.model).values())
     for row in range(len(labels)):
-        own = logits[row : row + 1], labels[row : row + 1]
-        for value in (sequence_logp(*own)[0], kl_divergence(own[0], reference[row : row + 1], own[1])):
+        question = logits[row : row + 1], labels[row : row + 1]
+        for value in (
+            sequence_logp(*question)[0],
+            kl_divergence(question[0], reference[row : row + 1], question[1]),
+        ):
             gradient = torch.autograd.grad(value, weights, retain_graph=True)
             yield value.item(), torch.cat([one.flatten() for one in gradient])
 
@@ -157,17 +160,17 @@ def by_question(tiny, packed):
 def test_every_packed_question_has_its_own_loss_and_gradient(tiny):
     packed, alone = list(by_question(tiny, True)), list(by_question(tiny, False))
     assert len({value for value, _ in packed}) == len(packed) == 2 * 6
-    for found, expected in zip(packed, alone, strict=True):
-        assert_same(found, expected)
+    for actual, expected in zip(packed, alone, strict=True):
+        assert_same(actual, expected)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_padding_and_row_order_change_nothing(tiny, name):
     """Rows are padded to the longest of their batch; alone, they are not."""
     expected = loss_and_gradient(tiny, name)
-    backwards = {view: own[::-1] for view, own in SHOWN.items()}
+    backwards = {view: examples[::-1] for view, examples in STEP.items()}
     assert_same(loss_and_gradient(tiny, name, parts=[backwards]), expected)
-    alone = [{view: [own[k]] for view, own in SHOWN.items()} for k in range(3)]
+    alone = [{view: [examples[k]] for view, examples in STEP.items()} for k in range(3)]
     assert_same(loss_and_gradient(tiny, name, parts=alone), expected)
 
 
@@ -181,7 +184,7 @@ def test_another_image_changes_every_loss(tiny, name):
 
 def test_another_image_changes_the_loss_of_every_question(tiny):
     batches = [
-        Collator(tiny.base, features)(SHOWN["forget"])
+        Collator(tiny.base, features)(STEP["forget"])
         for features in (tiny.features, features_of(tiny.base, seed=1))
     ]
     with torch.no_grad():
@@ -193,12 +196,12 @@ def test_the_policy_at_its_reference(files):
     """KL(p, p) is 0 and pulls nowhere, whatever its weight; log-ratios are 0."""
     start = at_reference(files)
     method = build_method("kl", {})
-    divergence = views(start, method, SHOWN, True, start.features)["retain"].divergence
+    divergence = views_of(start, method, STEP, True, start.features)["retain"].divergence
     assert divergence.item() == pytest.approx(0.0, abs=1e-12)
     gradient = torch.autograd.grad(divergence, list(trainable_parameters(start.model).values()))
     assert max(one.abs().max() for one in gradient) < 1e-12
     assert_same(loss_and_gradient(start, "kl"), loss_and_gradient(start, "ga"))
     assert loss_and_gradient(start, "npo")[0] == pytest.approx(2 / 0.1 * math.log(2), abs=1e-9)
-    seen = views(start, build_method("po", {}), SHOWN, True, start.features)
-    expected = seen["refusal"].cross_entropy.item() + math.log(2)
+    at_start = views_of(start, build_method("po", {}), STEP, True, start.features)
+    expected = at_start["refusal"].cross_entropy.item() + math.log(2)
     assert loss_and_gradient(start, "dpo")[0] == pytest.approx(expected, abs=1e-9)

@@ -29,8 +29,8 @@ def made(rows: int, seed: int):
 def token_logps(logits, labels):
     """Per row, the log-probabilities of its answer tokens, by numpy."""
     rows = []
-    for row, own in zip(logits.numpy(), labels.numpy(), strict=True):
-        pairs = [(row[t - 1], own[t]) for t in range(1, T) if own[t] != -100]
+    for row, answer in zip(logits.numpy(), labels.numpy(), strict=True):
+        pairs = [(row[t - 1], answer[t]) for t in range(1, T) if answer[t] != -100]
         rows.append([z[y] - np.log(np.exp(z - z.max()).sum()) - z.max() for z, y in pairs])
     return rows
 
@@ -122,20 +122,23 @@ def test_padding_and_row_order_change_nothing(padding, dummies, order):
     retain, shadow = made(4, 2), made(4, 4)[0]
     first, second = torch.linspace(-20, -10, 4), torch.linspace(-15, -12, 4)
     other = changed(shadow, retain[1])[0]
-    forget, kept, refused = changed(*FORGET), changed(*retain), changed(*REFUSAL)
+    forget, other_retain, refused = changed(*FORGET), changed(*retain), changed(*REFUSAL)
     pairs = [
         (losses.ga(*FORGET), losses.ga(*forget)),
-        (losses.gd(*FORGET, *retain), losses.gd(*forget, *kept)),
-        (losses.kl(*FORGET, retain[0], shadow, retain[1]), losses.kl(*forget, kept[0], other, kept[1])),
-        (losses.po(*REFUSAL, *retain), losses.po(*refused, *kept)),
+        (losses.gd(*FORGET, *retain), losses.gd(*forget, *other_retain)),
+        (
+            losses.kl(*FORGET, retain[0], shadow, retain[1]),
+            losses.kl(*forget, other_retain[0], other, other_retain[1]),
+        ),
+        (losses.po(*REFUSAL, *retain), losses.po(*refused, *other_retain)),
         (
             losses.dpo(*REFUSAL, first, *FORGET, second, 0.1, 1.0, 1.0),
             losses.dpo(*refused, reference(first), *forget, reference(second), 0.1, 1.0, 1.0),
         ),
         (losses.npo(*FORGET, first, 0.1), losses.npo(*forget, reference(first), 0.1)),
         (losses.simnpo(*FORGET, 2.5, 0.5), losses.simnpo(*forget, 2.5, 0.5)),
-        (losses.bgd(*FORGET, *REFUSAL, *retain), losses.bgd(*forget, *refused, *kept)),
-        (losses.bgd(*FORGET, *REFUSAL, *retain, shadow), losses.bgd(*forget, *refused, *kept, other)),
+        (losses.bgd(*FORGET, *REFUSAL, *retain), losses.bgd(*forget, *refused, *other_retain)),
+        (losses.bgd(*FORGET, *REFUSAL, *retain, shadow), losses.bgd(*forget, *refused, *other_retain, other)),
     ]
     for expected, got in pairs:
         assert got.item() == pytest.approx(expected.item(), abs=1e-12)
@@ -165,8 +168,8 @@ def test_preferences_where_policy_and_reference_agree():
 
 def gradient(loss):
     logits = FORGET[0].clone().requires_grad_()
-    (own,) = torch.autograd.grad(loss(logits), logits)
-    return own
+    (slope,) = torch.autograd.grad(loss(logits), logits)
+    return slope
 
 
 def test_npo_tends_to_gradient_ascent_as_beta_vanishes():
@@ -212,19 +215,19 @@ def every_loss(dtype):
     for taken in (slice(None), slice(0)):
         forget, refused = [(x[taken].to(dtype), y[taken]) for x, y in (FORGET, REFUSAL)]
         retain, shadow, logp = RETAIN[0][taken].to(dtype), REFERENCE[taken].to(dtype), -torch.ones(4)[taken]
-        kept = retain, RETAIN[1][taken]
+        other_retain = retain, RETAIN[1][taken]
         yield (
             taken,
             [
                 losses.ga(*forget),
-                losses.gd(*forget, *kept),
-                losses.kl(*forget, retain, shadow, kept[1]),
-                losses.po(*refused, *kept),
+                losses.gd(*forget, *other_retain),
+                losses.kl(*forget, retain, shadow, other_retain[1]),
+                losses.po(*refused, *other_retain),
                 losses.dpo(*refused, logp, *forget, logp, 0.1, 1.0, 1.0),
                 losses.npo(*forget, logp, 0.1),
                 losses.simnpo(*forget, 2.5, 0.0),
-                losses.bgd(*forget, *refused, *kept),
-                losses.bgd(*forget, *refused, *kept, shadow),
+                losses.bgd(*forget, *refused, *other_retain),
+                losses.bgd(*forget, *refused, *other_retain, shadow),
             ],
         )
 

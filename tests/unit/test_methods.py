@@ -192,13 +192,13 @@ def test_a_method_of_another_package_takes_a_step(tmp_path, monkeypatch):
     method = build_method("bounded", {"path": "somebodys_methods:Bounded", "ceiling": 100.0})
     logits = {name: ALL[name][0].clone().requires_grad_() for name in method.views}
     views = {
-        name: View(own, ALL[name][1], tokens=int((ALL[name][1][:, 1:] != -100).sum()), samples=len(own))
-        for name, own in logits.items()
+        name: View(rows, ALL[name][1], tokens=int((ALL[name][1][:, 1:] != -100).sum()), samples=len(rows))
+        for name, rows in logits.items()
     }
     loss = method.loss(views)
     loss.backward()
     assert loss.item() == pytest.approx(PUBLISHED["gd"].item(), abs=1e-12)
     with torch.no_grad():
-        moved = {name: own - 0.1 * own.grad for name, own in logits.items()}
+        moved = {name: rows - 0.1 * rows.grad for name, rows in logits.items()}
         after = losses.gd(moved["forget"], ALL["forget"][1], moved["retain"], ALL["retain"][1])
     assert after < loss

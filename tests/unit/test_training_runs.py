@@ -142,8 +142,8 @@ def test_a_step_whose_loss_is_not_finite_has_the_last_good_adapter(finetuned, tm
 
     monkeypatch.setattr("os.link", refuse)
     assert trace(unlearning(finetuned, tmp_path / "work", learning_rate=1e30), {1: tmp_path / "at-1"})[0] == 0
-    found, start = (load_file(folder / WEIGHTS) for folder in (tmp_path / "at-1", finetuned / "adapter"))
-    assert all((found[name] == value).all() for name, value in start.items())
+    last_good, start = (load_file(folder / WEIGHTS) for folder in (tmp_path / "at-1", finetuned / "adapter"))
+    assert all((last_good[name] == value).all() for name, value in start.items())
 
 
 def test_a_killed_job_resumes_with_the_adapters_that_it_has_saved(finetuned, tmp_path, monkeypatch):

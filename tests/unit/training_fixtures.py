@@ -76,11 +76,11 @@ def unlearning(inputs: Path, work: Path, recipe: str = "ga-person50", **changes:
         )
     loop = LOOP | {key: changes.pop(key) for key in LOOP.keys() & changes.keys()}
     splits = [inputs / f"{name}.json" for name in split_parts(parse_recipe(recipe).split)]
-    own = {
+    settings = {
         "loop": loop, "splits": splits, "refusals": inputs / "refusals.txt", "finetuned": adapter / WEIGHTS,
         "options": {}, "max_steps": 6, "stopping": NEVER,
     }  # fmt: skip
-    return UnlearningRun(**_common(inputs, work, recipe) | own | changes)
+    return UnlearningRun(**_common(inputs, work, recipe) | settings | changes)
 
 
 def unlearner(
