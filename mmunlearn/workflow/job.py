@@ -124,6 +124,12 @@ class Job:
         return self.config["evaluation"]["batch"]
 
     @property
+    def judge(self) -> dict[str, Any] | None:
+        """The options of the judge; the local one has none."""
+        evaluation = self.config["evaluation"]
+        return evaluation.get(evaluation["judge"])
+
+    @property
     def training(self) -> dict[str, Any]:
         """What a training run is besides its files and params: whose it is, and what leaves its result alone."""
         keys = ("save_steps", "processes", "accelerate_config", "checkpointing", "trackers")

@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def judge_answers(
+    output: Path,
+    *,
     answers: Path,
     finetuned: Path,
     goal: Path,
     split: Path,
-    output: Path,
-    *,
     judge: str,
     options: Mapping[str, Any] | None = None,
 ) -> None:
