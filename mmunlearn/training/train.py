@@ -16,7 +16,7 @@ from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import load_base, trainable_parameters
 from mmunlearn.provenance import peak_memory_gb, versions
-from mmunlearn.records import Training, sha256_of, write_json
+from mmunlearn.records import Training, digest_of, sha256_of, write_json
 from mmunlearn.training.adapters import WEIGHTS, copy_adapter, link_adapter
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.run import TrainingRun
@@ -90,31 +90,35 @@ def trace(run: TrainingRun, adapters: Mapping[int, Path]) -> tuple[int, list[dic
     return trainer.steps, losses
 
 
-def planned_trainer(run: TrainingRun, log: Path | None = None, steps: Collection[int] = ()) -> PlannedTrainer:
+def planned_trainer(
+    run: TrainingRun, log: Path | None = None, steps: Collection[int] = (), *, beside: Collection[int] = ()
+) -> PlannedTrainer:
     """The trainer of a run, ready to start; a reference that has to be trained is trained first.
 
     Args:
         log: file of a line a step; None: neither this nor trackers.
         steps: those whose adapters are saved, with which training ends; none: all of it.
+        beside: steps of the run that a reference is for: two jobs that need it have no checkpoint in common.
 
     Raises:
         ValueError: an example that cannot be trained on.
     """
     if run.reference_run is not None and not (run.reference / WEIGHTS).exists():
-        _make_reference(run.reference_run, run.reference)
+        _make_reference(run.reference_run, run.reference, beside=steps)
     base = load_base(run.model_spec)
     collator = Collator(base, FeatureTable(*run.features))
     examples = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
     collator.check(list(dict.fromkeys(examples)))
-    trainer = PlannedTrainer(run, run.first_adapter(base), collator, log, steps)
+    folder = run.work / "training" / digest_of([run.identity, sorted(steps), sorted(beside)])
+    trainer = PlannedTrainer(run, run.first_adapter(base), collator, folder, log, steps)
     if run.method.reference_logp:
         trainer.reference_logp = reference_logp(trainer, run, collator)
     return trainer
 
 
-def _make_reference(run: TrainingRun, folder: Path) -> None:
+def _make_reference(run: TrainingRun, folder: Path, beside: Collection[int]) -> None:
     """Train a reference into a folder below `work`, where it stays."""
-    trainer = planned_trainer(run)
+    trainer = planned_trainer(run, beside=beside)
     trainer.run()
     trainer.save_policy(folder)
     logger.info("the reference has learnt the refusals in %d steps: %s", trainer.steps, trainer.stop_reason)

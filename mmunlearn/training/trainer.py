@@ -16,7 +16,6 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.loading import POLICY, trainable_parameters
-from mmunlearn.records import digest_of
 from mmunlearn.training.adapters import last_checkpoint, read_last_good, save_adapter, write_last_good
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
@@ -40,6 +39,7 @@ class PlannedTrainer(Trainer):
 
     Args:
         model: the run's first adapter on its base.
+        folder: of checkpoints.
         log: file of a line a step; None: neither this nor trackers.
         steps: optimizer steps after which the policy is saved to `step_folder`, and with which training ends; none: the
             whole plan.
@@ -50,6 +50,7 @@ class PlannedTrainer(Trainer):
         run: TrainingRun,
         model: PeftModel,
         collator: Collator,
+        folder: Path,
         log: Path | None = None,
         steps: Collection[int] = (),
     ) -> None:
@@ -59,7 +60,6 @@ class PlannedTrainer(Trainer):
         self.epochs = epochs_of(run.plan, run.method.views, run.epoch)
         self._batch = run.loop_settings.batch
         self._last_good: dict[str, torch.Tensor] | None = None
-        folder = run.work / "training" / digest_of([run.identity, sorted(steps)])
         super().__init__(model, _arguments(run, folder), self._collate, train_dataset=run.plan)
         for loud in (PrinterCallback, ProgressCallback):
             self.remove_callback(loud)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,7 +14,7 @@ from mmunlearn.records import Training, read_json
 from mmunlearn.training import reference
 from mmunlearn.training import train as training
 from mmunlearn.training.losses import sequence_logp
-from mmunlearn.training.train import train
+from mmunlearn.training.train import planned_trainer, train
 from tests.unit.training_fixtures import WEIGHTS, unlearner, unlearning
 
 
@@ -53,7 +55,8 @@ def test_they_are_stored_and_read_again(finetuned, tmp_path, monkeypatch):
 
 
 def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
-    """The paper's DPO: the reference is trained first, stays below `work`, and is read by a rerun."""
+    """The paper's DPO: the reference is trained first, stays below `work`, and is read by a rerun. Jobs that train and
+    trace the same run at one time do not meet."""
     work, changes = tmp_path / "work", {"learning_rate": 1e-3, "max_steps": 4}
     run = unlearning(finetuned, work, "dpo-person50", options={"reference": "refusals"}, **changes)
     losses = losses_of(run, tmp_path)
@@ -63,7 +66,17 @@ def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
     others = losses_of(unlearning(finetuned, work, "dpo-person50", **changes), tmp_path)
     assert losses[0]["refusal"] == others[0]["refusal"], "both start at the finetuned model"
     assert losses[0]["loss"] > others[0]["loss"], "it prefers refusals less than this reference"
-    runs, made = [], training.PlannedTrainer
-    monkeypatch.setattr(training, "PlannedTrainer", lambda run, *given: runs.append(run) or made(run, *given))
+    folders, trainer = [], training.PlannedTrainer
+
+    def noted(run, model, collator, folder, *more):
+        folders.append(folder)
+        return trainer(run, model, collator, folder, *more)
+
+    monkeypatch.setattr(training, "PlannedTrainer", noted)
     assert losses_of(run, tmp_path) == losses
-    assert runs == [run], "nothing else is trained"
+    assert len(folders) == 1, "nothing else is trained"
+    shutil.rmtree(work / "references")
+    for steps in ((), (1,)):
+        planned_trainer(run, steps=steps)
+        shutil.rmtree(work / "references")
+    assert len(set(folders)) == 4
