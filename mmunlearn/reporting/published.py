@@ -59,7 +59,7 @@ def spearman(ours: list[str], published: list[str]) -> tuple[float | None, str]:
 
     for name, column in (("ours", ours), ("published", published)):
         if len(set(column)) < 2:
-            return None, f"{name} is constant ({column[0]})" if column else f"{name} is empty"
+            return None, f"{name} is constant ({column[0]})"
     return float(spearmanr(list(map(float, ours)), list(map(float, published))).statistic), ""
 
 

@@ -68,7 +68,6 @@ SETTINGS = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "mmunlearn",
 }
 
 
@@ -149,19 +148,9 @@ def _freeze(figure: Figure) -> None:
         axes.set_position([round(value, 4) for value in axes.get_position().bounds])
 
 
-def save_figure(figure: Figure, *paths: str | Path) -> None:
-    """Save under every path, atomically and without dates or versions in the metadata.
-
-    Raises:
-        ValueError: a suffix other than .png or .pdf.
-    """
-    undated = {
-        ".png": {"Software": None},
-        ".pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-    }
+def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
+    """Save in both formats, atomically and without dates or versions in the metadata."""
     _freeze(figure)
-    for path in map(Path, paths):
-        if path.suffix not in undated:
-            raise ValueError(f"Asked for a figure {path.name}. Known are .png and .pdf. Change the suffix.")
+    for path, undated in ((png, ("Software",)), (pdf, ("CreationDate", "ModDate", "Creator", "Producer"))):
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, metadata=undated[path.suffix])
+            figure.savefig(temporary, metadata=dict.fromkeys(undated))
