@@ -57,7 +57,7 @@ class TrainingRun:
         spec: settings of ModelSpec.
         features: files of the pictures' features.
         questions: those of the data set.
-        splits: split files, of which none is about the whole data set.
+        splits: of what is forgotten; none: nothing is.
         loop: settings of LoopSettings.
         work: folder of checkpoints, while the run lasts, and of references, which stay.
         version: of the rule; a new one never continues from an old one's checkpoint.
@@ -94,6 +94,7 @@ class TrainingRun:
     reference_run = None
     """The run that makes the reference, where it is not the start."""
     stopping_rule = None
+    """What ends the run before its plan does."""
 
     @property
     def model_spec(self) -> ModelSpec:
