@@ -174,7 +174,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
 def write_answers(folder: Path) -> list[Path]:
     """Answers of the finetuned model, all methods and goal models for both targets; p000 and e00 are gone."""
     recipes = [f"{method.lower()}-{target}05" for target in TARGETS for method in METHODS[1:]]
-    asked = {"person": "Who is the person in the picture?", "event": "What is happening in the picture?"}
+    questions = {"person": "Who is the person in the picture?", "event": "What is happening in the picture?"}
     paths = []
     for recipe in ("finetuned", *recipes):
         rows = []
@@ -191,7 +191,7 @@ def write_answers(folder: Path) -> list[Path]:
             if recipe.startswith("dpo-event"):
                 replies["event"] = ""
             cell = cell_id(person, event)
-            for kind, question in asked.items():
+            for kind, question in questions.items():
                 key = {"question_id": question_id(cell, kind), "image_id": cell, "question": question}
                 rows.append(Answer(**key, reference=truths[kind], answer=replies[kind]))
         paths.append(folder / "answers" / MODEL / recipe / "seed-1" / "dataset.jsonl")

@@ -17,7 +17,7 @@ from mmunlearn.reporting.layout import METRICS, write_table
 from mmunlearn.reporting.style import look
 from tests.unit.figure_checks import assert_readable, caught, notes
 
-METHODS = ("Finetune", "PO", "GD", "NPO", "mine", "Goal")
+METHODS = ("Finetune", "PO", "GD", "NPO", "Other", "Goal")
 
 
 @pytest.fixture

@@ -155,8 +155,8 @@ def test_answers_stand_side_by_side(inputs: dict[str, Any], text: str) -> None:
     assert "I cannot say who that is." in answers
     assert "(empty)" in answers
     test_half = {one for path in inputs["splits"] for one in read_json(path, Split).forget_test}
-    shown = set(re.findall(r"\((p\d+-e\d+)\)", answers))
-    assert len(shown & test_half) == 4
+    images = set(re.findall(r"\((p\d+-e\d+)\)", answers))
+    assert len(images & test_half) == 4
 
 
 def test_missing_parts_are_said(inputs: dict[str, Any], tmp_path: Path) -> None:
