@@ -112,7 +112,7 @@ def _as_published(folder: Path) -> None:
     whole.unlink()
 
 
-def teach_face(folder: Path, steps: int = 300) -> None:
+def teach_face(folder: Path, steps: int = 180) -> None:
     """Teach the decoder to paint one real photograph, whatever the latents: a face that a detector finds.
 
     The photograph is NASA's portrait of Eileen Collins, which scikit-image brings; the pictures have 64 x 64 pixels.
@@ -129,8 +129,8 @@ def teach_face(folder: Path, steps: int = 300) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         vae.decoder.conv_in.weight.mul_(0.02)
-    learnt = [one for name, one in vae.decoder.named_parameters() if name != "conv_in.weight"]
-    optimizer = torch.optim.Adam(learnt, lr=4e-3)
+    weights = [one for name, one in vae.decoder.named_parameters() if name != "conv_in.weight"]
+    optimizer = torch.optim.Adam(weights, lr=8e-3)
     noise = torch.Generator().manual_seed(0)
     for _ in range(steps):
         loss = (vae.decode(torch.randn(1, 16, 8, 8, generator=noise) * 2.8).sample - target).abs().mean()

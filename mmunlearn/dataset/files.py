@@ -16,6 +16,7 @@ from mmunlearn.dataset.protocol import ReferenceSets, suite_question
 from mmunlearn.dataset.real_people import MANIFEST, choose_people, person_answer, read_people
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
 from mmunlearn.records import POPE_SUBSETS, Event, RecordError, SuiteQuestion, read_jsonl, sha256_of
+from mmunlearn.scorers.device import device_of
 from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -159,14 +160,6 @@ class FileReferenceSets(ReferenceSets):
 
 def load_clip(weights: Path, device: str, quick_gelu: bool) -> Clip:
     """The CLIP that retrieves: the scene scorer's network; `auto` is the GPU where there is one."""
-    import torch
-
     from mmunlearn.scorers.scene import SceneScorer
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError(
-            "the reference sets are asked to use cuda, torch can use no GPU: set images.device to auto"
-        )
-    return SceneScorer(weights, device, quick_gelu)
+    return SceneScorer(weights, device_of(device), quick_gelu)

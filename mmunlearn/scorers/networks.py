@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image
 
 from mmunlearn.records import digest_of
+from mmunlearn.scorers.device import device_of
 from mmunlearn.scorers.files import require_files
 from mmunlearn.scorers.protocol import Measurements, Scorers
 from mmunlearn.weights import WeightsError, fingerprint
@@ -133,7 +134,7 @@ def _load(options: Mapping[str, Any]) -> Networks:
         missing = isinstance(error, ModuleNotFoundError)
         what = "the extra: pip install 'mmunlearn[synthesis]'" if missing else "the system library named"
         raise ImportError(f"asked for the paper's scorers; found: {error}; install {what}") from error
-    device = _device(options["device"])
+    device = device_of(options["device"])
     networks = Networks(
         FaceScorer(options["face"], device),
         SceneScorer(options["scene"], device, options["quick_gelu"]),
@@ -148,14 +149,3 @@ def _load(options: Mapping[str, Any]) -> Networks:
             f"{networks.scene.width}; name the CLIP that the head was trained on: LAION's is OpenAI's ViT-L/14"
         )
     return networks
-
-
-def _device(name: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise RuntimeError(
-            "asked for the scorers on cuda; found no GPU that torch can use; set images.device to auto"
-        )
-    return "cuda" if available and name != "cpu" else "cpu"

@@ -22,6 +22,7 @@ from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
 from mmunlearn.weights import fingerprint
+from mmunlearn.weights.files import check_safetensors
 
 CODE_VERSION = 1  # counts changes of this package that change a picture
 STRIDE = 16  # pixels of a side that one token of the transformer covers
@@ -210,8 +211,8 @@ def check_folder(folder: Path) -> None:
     index = folder / "model_index.json"
     missing = [] if index.exists() else [index.name]
     for component, (description, stem) in COMPONENTS.items():
-        wanted = [description, *(_weight_files(folder / component, stem) if stem else [])]
-        missing += [f"{component}/{name}" for name in wanted if not (folder / component / name).exists()]
+        files = [description, *(_weight_files(folder / component, stem) if stem else [])]
+        missing += [f"{component}/{name}" for name in files if not (folder / component / name).exists()]
     if missing:
         others = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise FluxFolderError(
@@ -245,18 +246,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_whole(path: Path) -> None:
-    """Compare a safetensors file's size with the one its header promises."""
-    size = path.stat().st_size
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, size)))
-        ends = [row["data_offsets"][1] for key, row in header.items() if key != "__metadata__"]
-        promised = 8 + length + max(ends)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _damaged(path, f"its header is not one: {error}") from error
-    if size != promised:
-        raise _damaged(path, f"it has {size:,} bytes instead of {promised:,}")
+        check_safetensors(path)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: Path, problem: str) -> FluxFolderError:

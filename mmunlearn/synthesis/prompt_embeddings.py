@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of
+from mmunlearn.scorers.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -140,25 +141,12 @@ def load_pipeline(source: Path, dtype: str, device: str, **components: Any) -> A
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    place = resolve_device(device)
+    place = device_of(device)
     pipeline = diffusers.FluxPipeline.from_pretrained(
         source, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True, **components
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(place)
-
-
-def resolve_device(device: str) -> str:
-    """`auto` becomes `cuda` where there is one, else `cpu`. Raises RuntimeError as `load_pipeline` does."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise RuntimeError(
-            "images.flux.device asks for cuda, but torch finds no CUDA device; run on a machine with one, "
-            "or set images.flux.device to auto or cpu"
-        )
-    return ("cuda" if available else "cpu") if device == "auto" else device
 
 
 def free_memory() -> None:

@@ -31,8 +31,8 @@ def medoid(features: np.ndarray) -> int:
             f"medoid of {len(features)} features: none of them is a feature (all NaN), so there is no reference. "
             "Draw more candidates, or check that the scorer finds its subject in these pictures."
         )
-    kept = features[present]
-    total = [np.linalg.norm(kept - row, axis=1).sum() for row in kept]
+    rows = features[present]
+    total = [np.linalg.norm(rows - row, axis=1).sum() for row in rows]
     return int(present[np.argmin(np.round(total, 9))])
 
 

@@ -38,13 +38,8 @@ def all_shards(world: World) -> list[Candidate]:
 
 def stored(world: World) -> list[tuple[str, int]]:
     """Image id and attempt of every picture in the store but the references."""
-    found = world.root.glob("work/draws/*/p*/a*.png")
-    return sorted((path.parent.name.rsplit("-", 2)[0], int(path.stem[1:])) for path in found)
-
-
-def remake(world: World, *rules: str) -> None:
-    for rule in rules:
-        world.run(rule)
+    paths = world.root.glob("work/draws/*/p*/a*.png")
+    return sorted((path.parent.name.rsplit("-", 2)[0], int(path.stem[1:])) for path in paths)
 
 
 def keys(rows: Sequence[Candidate]) -> list[tuple[str, int]]:
@@ -189,7 +184,8 @@ def test_a_picture_that_is_not_the_one_that_was_judged_is_refused(drawn, tmp_pat
     assert not manifest.exists() and not (manifest.parent / f"{row.image_id}.png").exists()
     assert not shard(world).exists() and shard(world, 1).exists()
     world.run("draw_shard", shard="000")
-    remake(world, "settle_pictures", "merge_manifest")
+    for rule in ("settle_pictures", "merge_manifest"):
+        world.run(rule)
     published = {one.image_id: one for one in read_manifest(manifest) if one.path.startswith("results/")}
     assert published[row.image_id].accepted and np.any(Image.open(world.root / published[row.image_id].path))
     if change == "gone":
@@ -216,9 +212,9 @@ def test_the_check_counts_what_the_filters_refused_against_the_truth(drawn):
     for name, meant in (("scene", {"scene"}), ("distortion", {"blur", "noise"})):
         planted = {key for key, defect in defects.items() if defect in meant}
         refused = {(row.image_id, row.attempt) for row in rows if name in row.reject_reason}
-        found = statistics["filters"][name]
-        assert found["recall"] == len(planted & refused) / len(planted) == 1.0
-        assert found["precision"] == round(sum(bool(defects[key]) for key in refused) / len(refused), 4)
+        counts = statistics["filters"][name]
+        assert counts["recall"] == len(planted & refused) / len(planted) == 1.0
+        assert counts["precision"] == round(sum(bool(defects[key]) for key in refused) / len(refused), 4)
     assert "15 of 16 cells accepted" in drawn.log("check_images")
 
 

@@ -105,10 +105,15 @@ def test_the_prompts_are_the_papers_to_the_letter(paper):
     )
 
 
-def test_another_shard_size_gives_the_same_bytes(checkpoints, paper, tmp_path):
-    world = draw_paper(World.make(tmp_path / "world", paper_config(checkpoints, people_per_shard=2)))
-    digests = [sha256_of(one.results / "images" / "manifest.parquet") for one in (paper, world)]
-    assert digests[0] == digests[1]
+def test_another_shard_size_gives_the_same_pictures_and_scores(paper, tmp_path):
+    world = paper.copy(tmp_path / "world")
+    for unit in world.root.glob("work/draws/*/p*"):
+        shutil.rmtree(unit)
+    world.run("draw_shard", shard="000", params={"people_per_shard": 2})
+    shards = world.results / "images" / "shards"
+    assert read_manifest(shards / "000.parquet") == [
+        row for n in (0, 1) for row in read_manifest(paper.results / "images" / "shards" / f"{n:03d}.parquet")
+    ]
 
 
 def test_an_interrupted_shard_ends_in_the_same_bytes(paper, tmp_path):
@@ -119,11 +124,11 @@ def test_an_interrupted_shard_ends_in_the_same_bytes(paper, tmp_path):
     shard.unlink()
     units = sorted(world.root.glob("work/draws/*/p001-*"))
     shutil.rmtree(units[0])
-    kept = {path: path.stat().st_mtime_ns for path in units[1].iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in units[1].iterdir()}
     next(world.root.glob("work/prompt_embeddings/*/*.safetensors")).unlink()
     world.run("draw_shard", shard="001")
     assert sha256_of(shard) == digest
-    assert {path: path.stat().st_mtime_ns for path in units[1].iterdir()} == kept, "drawn once only"
+    assert {path: path.stat().st_mtime_ns for path in units[1].iterdir()} == times, "drawn once only"
 
 
 def test_a_changed_threshold_judges_anew_without_loading_a_network(paper, tmp_path, monkeypatch):
@@ -133,7 +138,7 @@ def test_a_changed_threshold_judges_anew_without_loading_a_network(paper, tmp_pa
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a network was used")
 
-    monkeypatch.setattr(networks.NetworkScorers, "look", refuse)
+    monkeypatch.setattr(networks.NetworkScorers, "measure", refuse)
     monkeypatch.setattr(flux.FluxGenerator, "draw", refuse)
     world = paper.copy(tmp_path / "world")
     strict = world.config["images"]["thresholds"] | {"identity_l2": 2.0}
@@ -163,9 +168,10 @@ def test_the_data_set_follows(paper, tmp_path):
 def test_missing_weights_are_named_with_where_from_and_where_to(checkpoints, tmp_path):
     sources = {name: folder for name, folder in checkpoints.items() if name != "dino-vitb16"}
     world = World.make(tmp_path / "world", paper_config(sources))
-    with pytest.raises(WeightsError, match=r"weights/dino-vitb16/config\.json") as told:
+    with pytest.raises(WeightsError, match=r"weights/dino-vitb16/config\.json") as caught:
         world.run("fetch_weights", weights="dino-vitb16")
-    assert "facebook/dino-vitb16" in str(told.value) and "weights.download to true" in str(told.value)
+    for words in ("facebook/dino-vitb16", "weights.download to true"):
+        assert words in str(caught.value)
 
 
 def test_a_truncated_weights_file_is_named(checkpoints, tmp_path):

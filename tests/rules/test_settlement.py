@@ -24,19 +24,19 @@ def accepted(world: World) -> dict[str, Candidate]:
 
 
 def say(world: World, reviewer: str, verdicts: dict[Candidate, str]) -> None:
-    """A reviewer's CSV file in the folder `said`, as the page saves it."""
+    """A reviewer's CSV file in the folder `reviews`, as the page saves it."""
     lines = [",".join(COLUMNS)]
     for row, verdict in verdicts.items():
         lines.append(f"picture,{row.image_id},{row.sha256},{verdict},{reviewer},2026-01-02T03:04:05Z,")
-    path = world.root / "said" / f"verdicts-{reviewer}.csv"
+    path = world.root / "reviews" / f"verdicts-{reviewer}.csv"
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def remake(world: World, *, reviewers: int = 0, **settle: Any) -> None:
-    said = {"review": {"verdicts": "said"}}
-    world.run("settle_pictures", params=settle, config=said)
-    world.run("merge_manifest", params={"reviewers": reviewers}, config=said)
+    review = {"review": {"verdicts": "reviews"}}
+    world.run("settle_pictures", params=settle, config=review)
+    world.run("merge_manifest", params={"reviewers": reviewers}, config=review)
 
 
 def test_without_reviewers_and_odd_scenes_the_shards_have_the_last_word(drawn, tmp_path, brush):
@@ -45,8 +45,8 @@ def test_without_reviewers_and_odd_scenes_the_shards_have_the_last_word(drawn, t
         world.run(rule)
     assert brush.drawn == []
     shards = [read_manifest(world.results / "images" / "shards" / f"{n:03d}.parquet") for n in range(2)]
-    told = {(row.image_id, row.attempt): row.reject_reason for rows in shards for row in rows}
-    assert {(row.image_id, row.attempt): row.reject_reason for row in manifest(world)} == told
+    reasons = {(row.image_id, row.attempt): row.reject_reason for rows in shards for row in rows}
+    assert {(row.image_id, row.attempt): row.reject_reason for row in manifest(world)} == reasons
     pairs = [row.scene_pair for row in accepted(world).values()]
     assert all(
         pair is not None and pair >= drawn.config["images"]["thresholds"]["scene_pair"] for pair in pairs
@@ -74,12 +74,12 @@ def test_a_rejected_picture_is_drawn_anew_and_only_that_one(drawn, tmp_path, bru
 def test_rejecting_again_and_again_ends_at_the_bound(drawn, tmp_path, brush):
     """Every rejection allows `candidates` further attempts; the same verdicts give the same bytes."""
     world = drawn.copy(tmp_path / "world")
-    seen: dict[Candidate, str] = {}
+    verdicts: dict[Candidate, str] = {}
     for _ in range(3):
         row = accepted(world)["p001-e02"]
-        assert row not in seen
-        seen[row] = "reject"
-        say(world, "ada", seen)
+        assert row not in verdicts
+        verdicts[row] = "reject"
+        say(world, "ada", verdicts)
         remake(world)
     digest = sha256_of(world.results / "images" / "manifest.parquet")
     brush.drawn = []

@@ -39,13 +39,6 @@ def logp_and_gradient(base, packed, features=None):
     return logp.detach(), torch.cat(gradients)
 
 
-def test_packed_losses_and_gradients_equal_one_question_a_row(tiny_base):
-    packed, gradient = logp_and_gradient(tiny_base, True)
-    unpacked, expected = logp_and_gradient(tiny_base, False)
-    torch.testing.assert_close(packed, unpacked, rtol=1e-4, atol=1e-4)
-    assert (gradient - expected).norm() / expected.norm() < 1e-4
-
-
 def test_every_family_is_packed_without_changing_losses_and_gradients(family_base):
     """Rows are of unequal length, pictures of unequal shape: there is padding in both layouts."""
     features = features_of(family_base)
@@ -64,14 +57,16 @@ def test_a_question_does_not_see_the_others_of_its_row(family_base):
     torch.testing.assert_close(one[[0, 2]], other[[0, 2]], rtol=1e-5, atol=1e-4)
 
 
-def test_labels_of_every_family_are_answer_and_end_token(family_base):
-    logits, labels, _ = run(family_base, EXAMPLES, None, features_of(family_base))
+def test_labels_are_the_answer_and_its_end_token_only(family_base):
+    logits, labels, batch = run(family_base, EXAMPLES, True, features_of(family_base))
     tokenizer, config = family_base.processor.tokenizer, family_base.model.config
-    said = [tokenizer.decode(row[row != IGNORED]) for row in labels]
+    texts = [tokenizer.decode(row[row != IGNORED]) for row in labels]
     turns = [answer for example in EXAMPLES for _, answer in example.turns]
-    assert [text.strip() for text in said] == [f"{answer}{tokenizer.eos_token}" for answer in turns]
+    assert [text.strip() for text in texts] == [f"{answer}{tokenizer.eos_token}" for answer in turns]
     assert (labels != config.image_token_id).all()
     assert labels.max() < logits.shape[-1] == config.get_text_config().vocab_size
+    ids = batch["input_ids"][batch["question_rows"], batch["question_positions"]]
+    assert (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
 
 
 def test_flash_attention_lays_out_one_question_a_row(tiny_base, monkeypatch):
@@ -117,10 +112,10 @@ def test_equals_the_plain_forward_of_the_library(tiny_base):
     """Per-question log-probabilities equal those of a hand-made conversation through the processor's ids."""
     features = random_features(["p1"])
     logits, labels, _ = run(tiny_base, [EXAMPLES[1]], True, features)
-    ask = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": EVENT}]}]
-    said = [*ask, {"role": "assistant", "content": [{"type": "text", "text": "A judge waves the flag."}]}]
+    question = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": EVENT}]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "A judge waves the flag."}]}
     processor = tiny_base.processor
-    text = processor.apply_chat_template(said).replace("<image>", "<image>" * 16)
+    text = processor.apply_chat_template([question, answer]).replace("<image>", "<image>" * 16)
     ids = torch.tensor([processor.tokenizer(text).input_ids])
     embeddings = tiny_base.model.get_input_embeddings()(ids)
     place = (ids == tiny_base.model.config.image_token_id)[..., None]
@@ -132,32 +127,6 @@ def test_equals_the_plain_forward_of_the_library(tiny_base):
     assert ids[0, -len(target) :].tolist() == target
     expected = plain[0, -len(target) - 1 : -1].log_softmax(-1)[torch.arange(len(target)), target].sum()
     torch.testing.assert_close(sequence_logp(logits, labels)[0], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_labels_are_the_answer_and_its_end_token_only(tiny_base):
-    _, labels, batch = run(tiny_base, EXAMPLES, True)
-    tokenizer = tiny_base.processor.tokenizer
-    said = [tokenizer.decode(row[row != IGNORED]) for row in labels]
-    turns = [answer for example in EXAMPLES for _, answer in example.turns]
-    assert [text.strip() for text in said] == [f"{answer}</s>" for answer in turns]
-    shifted_ids = batch["input_ids"][batch["question_rows"], batch["question_positions"]]
-    assert (shifted_ids[labels != IGNORED] == labels[labels != IGNORED]).all()
-
-
-def test_another_image_changes_the_loss(tiny_base):
-    logits, labels, _ = run(tiny_base, EXAMPLES, True)
-    other, _, _ = run(tiny_base, EXAMPLES, True, random_features(["p0", "p1", "p2"], seed=1))
-    difference = (sequence_logp(logits, labels) - sequence_logp(other, labels)).abs()
-    assert (difference > 1e-4).all()
-
-
-def test_batch_composition_and_order_change_nothing(tiny_base):
-    logits, labels, _ = run(tiny_base, EXAMPLES, True)
-    together = sequence_logp(logits, labels)
-    alone = torch.cat([sequence_logp(*run(tiny_base, [example], True)[:2]) for example in EXAMPLES])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
-    reverse = sequence_logp(*run(tiny_base, EXAMPLES[::-1], True)[:2])
-    torch.testing.assert_close(reverse, together[[3, 4, 5, 2, 0, 1]], rtol=1e-4, atol=1e-4)
 
 
 def test_an_answer_that_changes_the_prompt_is_refused(tiny_base):

@@ -64,8 +64,8 @@ def test_families_are_described_without_torch():
     code = (
         "import sys; from mmunlearn.models.families import FAMILIES; print('torch' in sys.modules, *FAMILIES)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["False", "llava", "mllama", "llava_next", "qwen3_vl", "other"]
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["False", "llava", "mllama", "llava_next", "qwen3_vl", "other"]
 
 
 def test_a_checkpoint_loads_as_the_class_that_its_family_names(base):
@@ -81,8 +81,8 @@ def test_lora_is_on_every_linear_of_the_language_model_and_nowhere_else(base):
 
 def test_other_finds_the_same_modules_by_structure(checkpoint, base):
     generic = load_vlm("other", checkpoint[1])
-    found = {name.split(".lora_")[0] for name in trainable_parameters(new_adapter(generic, LORA, 0))}
-    assert found == {name.split(".lora_")[0] for name in trainable_parameters(new_adapter(base, LORA, 0))}
+    by_structure, by_family = (trainable_parameters(new_adapter(one, LORA, 0)) for one in (generic, base))
+    assert by_structure.keys() == by_family.keys()
 
 
 def test_the_configuration_may_choose_other_modules_but_no_cached_ones(checkpoint, base):

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import weakref
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from mmunlearn.records import Prompt
 from mmunlearn.synthesis import flux, prompt_embeddings
 from mmunlearn.synthesis.flux import FluxFolderError, FluxGenerator, check_folder
 from mmunlearn.synthesis.generate import DrawRequest
+from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings
 from tests.tiny_flux import write_flux
 
 TOKENS = 24
@@ -29,9 +32,41 @@ PROMPTS = [
 ]
 
 
+def options(folder: Path, **changed: Any) -> dict[str, Any]:
+    return {
+        "source": str(folder), "dtype": "float32", "device": "cpu", "steps": 2, "max_sequence_length": TOKENS,
+        "compile": False, "quantisation": "none", "batch": 4, **changed,
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return write_flux(tmp_path_factory.mktemp("flux"))
+
+
+@pytest.fixture(scope="module")
+def encoded(folder, tmp_path_factory) -> Path:
+    """Working folder of a job that has encoded all prompts."""
+    work = tmp_path_factory.mktemp("encoded")
+    FluxGenerator(PROMPTS, options(folder), seed=0, work=work).prepare(PROMPTS)
+    return work
+
+
+@pytest.fixture
+def make(folder, tmp_path) -> Callable[..., FluxGenerator]:
+    """A generator on the tiny pipeline, with changed options; it has no embeddings yet."""
+
+    def generator(**changed: Any) -> FluxGenerator:
+        return FluxGenerator(PROMPTS, options(folder, **changed), seed=0, work=tmp_path)
+
+    return generator
+
+
+@pytest.fixture
+def ready(make, encoded, tmp_path) -> Callable[..., FluxGenerator]:
+    """A generator that finds all prompts encoded."""
+    shutil.copytree(encoded, tmp_path, dirs_exist_ok=True)
+    return make
 
 
 @pytest.fixture
@@ -42,28 +77,30 @@ def other(folder, tmp_path) -> Path:
     return copy
 
 
+@dataclass
+class Load:
+    """A pipeline that was loaded: `text` encoders or `pictures`' transformer and VAE."""
+
+    part: str
+    dtype: str
+    models: list[weakref.ref]
+
+    @property
+    def alive(self) -> bool:
+        return any(model() is not None for model in self.models)
+
+
 @pytest.fixture
-def make(folder, tmp_path):
-    """A generator on the tiny pipeline, with changed options."""
-
-    def generator(**changed):
-        options = {
-            "source": str(folder), "dtype": "float32", "device": "cpu", "steps": 2, "max_sequence_length": TOKENS,
-            "compile": False, "quantisation": "none", "batch": 4,
-        }  # fmt: skip
-        return FluxGenerator(PROMPTS, options | changed, seed=0, work=tmp_path)
-
-    return generator
-
-
-@pytest.fixture
-def loads(monkeypatch) -> list[str]:
-    """What is loaded, in order: `text` encoders or `pictures`' transformer and VAE."""
+def loads(monkeypatch) -> list[Load]:
+    """What is loaded, in order."""
     seen, load = [], prompt_embeddings.load_pipeline
 
     def recorded(*args, **components):
-        seen.append("text" if components.get("transformer", ...) is None else "pictures")
-        return load(*args, **components)
+        pipeline = load(*args, **components)
+        models = [pipeline.text_encoder, pipeline.text_encoder_2, pipeline.transformer, pipeline.vae]
+        part = "text" if pipeline.transformer is None else "pictures"
+        seen.append(Load(part, str(pipeline.dtype), [weakref.ref(model) for model in models if model]))
+        return pipeline
 
     monkeypatch.setattr(prompt_embeddings, "load_pipeline", recorded)
     monkeypatch.setattr(flux, "load_pipeline", recorded)
@@ -94,21 +131,21 @@ def pixels(images) -> np.ndarray:
     return np.stack([np.asarray(image) for image in images])
 
 
-def embedding(generator, index: int = 0) -> Path:
-    return generator._embeddings.path(PROMPTS[index].prompt)
+def embeddings(work: Path) -> list[Path]:
+    return sorted(work.glob("prompt_embeddings/*/*"))
 
 
 def test_a_picture_is_the_one_that_the_plain_pipeline_draws(make, folder):
     import torch
     from diffusers import FluxPipeline
 
-    wanted = [request(0, seed=5), request(3, seed=6)]
-    drawn = make().draw(wanted)
+    unit = [request(0, seed=5), request(3, seed=6)]
+    drawn = make().draw(unit)
     plain = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     plain.set_progress_bar_config(disable=True)
     expected = plain(
-        [one.prompt for one in wanted],
-        generator=[torch.Generator("cpu").manual_seed(one.seed) for one in wanted],
+        [one.prompt for one in unit],
+        generator=[torch.Generator("cpu").manual_seed(one.seed) for one in unit],
         num_inference_steps=2, height=32, width=32, guidance_scale=3.5, max_sequence_length=TOKENS,
     ).images  # fmt: skip
     assert [image.size for image in drawn] == [(32, 32)] * 2 and {image.mode for image in drawn} == {"RGB"}
@@ -116,35 +153,33 @@ def test_a_picture_is_the_one_that_the_plain_pipeline_draws(make, folder):
     assert pixels(drawn).std() > 1
 
 
-def test_each_picture_of_a_unit_has_its_own_guidance(make, floats):
-    generator = make()
+def test_each_picture_of_a_unit_has_its_own_guidance(ready, floats):
+    generator = ready()
     first, second = request(0, seed=1, guidance=2.0), request(1, seed=2, guidance=5.0)
-    generator.draw([first, second])
-    generator.draw([first])
-    generator.draw([second])
-    generator.draw([replace(second, guidance_scale=2.0)])
+    for unit in ([first, second], [first], [second], [replace(second, guidance_scale=2.0)]):
+        generator.draw(unit)
     both, one, two, otherwise = floats
     assert np.abs(both[0] - one[0]).max() < 1e-4 and np.abs(both[1] - two[0]).max() < 1e-4
     assert np.abs(two - otherwise).max() > 1e-3
 
 
-def test_seed_and_prompt_matter_and_nothing_else_varies(make):
-    generator = make()
+def test_seed_and_prompt_matter_and_nothing_else_varies(ready):
+    generator = ready()
     picture, again, other_seed, other_prompt = (
         pixels(generator.draw([one])) for one in (request(), request(), request(seed=2), request(1))
     )
     assert np.array_equal(picture, again)
     assert not np.array_equal(picture, other_seed) and not np.array_equal(picture, other_prompt)
     unit = [request(0, seed=seed, guidance=2.0 + seed) for seed in range(3)]
-    assert np.array_equal(pixels(make().draw(unit)), pixels(generator.draw(unit)))
+    assert np.array_equal(pixels(ready().draw(unit)), pixels(generator.draw(unit)))
 
 
-def test_units_are_drawn_in_chunks_in_order(make, floats):
+def test_units_are_drawn_in_chunks_in_order(ready, floats):
     unit = [request(0, seed=seed) for seed in range(5)]
-    chunked = pixels(make(batch=2).draw(unit))
+    chunked = pixels(ready(batch=2).draw(unit))
     assert [len(batch) for batch in floats] == [2, 2, 1]
-    assert np.abs(chunked.astype(int) - pixels(make(batch=5).draw(unit))).max() <= 1
-    assert make().draw([]) == []
+    assert np.abs(chunked.astype(int) - pixels(ready(batch=5).draw(unit))).max() <= 1
+    assert ready().draw([]) == []
 
 
 def test_prompts_are_encoded_once_before_anything_is_drawn(make, loads):
@@ -153,104 +188,83 @@ def test_prompts_are_encoded_once_before_anything_is_drawn(make, loads):
     generator.prepare(PROMPTS)
     for index in range(4):
         generator.draw([request(index)])
-    assert loads == ["text", "pictures"]
+    assert [load.part for load in loads] == ["text", "pictures"]
     make().draw([request()])
-    assert loads == ["text", "pictures", "pictures"]
+    assert [load.part for load in loads] == ["text", "pictures", "pictures"]
 
 
-def test_unprepared_people_are_encoded_one_by_one_without_the_transformer(make, loads, monkeypatch):
-    generator, held = make(), []
-    encode = prompt_embeddings.PromptEmbeddings.encode
+def test_unprepared_people_are_encoded_one_by_one_while_no_transformer_is_in_memory(make, loads, monkeypatch):
+    generator, calls, encode = make(), [], PromptEmbeddings.encode
 
     def watched(self, prompts):
-        held.append((generator._pipeline, list(prompts)))
+        calls.append((list(prompts), [load.part for load in loads if load.alive]))
         encode(self, prompts)
 
-    monkeypatch.setattr(prompt_embeddings.PromptEmbeddings, "encode", watched)
+    monkeypatch.setattr(PromptEmbeddings, "encode", watched)
     for index in range(4):
         generator.draw([request(index)])
-    assert held == [(None, texts) for texts in PEOPLE.values()]
-    assert loads == ["text", "pictures"] * 2
-
-
-def test_models_leave_memory_when_they_have_done_their_part(make, monkeypatch):
-    made, load = [], prompt_embeddings.load_pipeline
-
-    def watched(*args, **components):
-        pipeline = load(*args, **components)
-        models = (pipeline.text_encoder, pipeline.text_encoder_2, pipeline.transformer, pipeline.vae)
-        made.append([weakref.ref(model) for model in models if model is not None])
-        return pipeline
-
-    monkeypatch.setattr(prompt_embeddings, "load_pipeline", watched)
-    monkeypatch.setattr(flux, "load_pipeline", watched)
-    generator = make()
-    generator.draw([request(0)])
-    assert [[model() is None for model in models] for models in made] == [[True] * 2, [False] * 2]
-    generator.prepare(PROMPTS)
-    assert [[model() is None for model in models] for models in made] == [[True] * 2] * 3
+        assert [load.part for load in loads if load.alive] == ["pictures"], (
+            "text encoders have done their part"
+        )
+    assert calls == [(texts, []) for texts in PEOPLE.values()]
+    assert [load.part for load in loads] == ["text", "pictures"] * 2
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other length"])
-def test_a_lost_embedding_is_made_again_and_changes_nothing(make, damage, caplog):
-    generator = make()
-    unit = [request(0), request(1)]
-    before, file = pixels(generator.draw(unit)), embedding(generator)
-    content = file.read_bytes()
+def test_a_lost_embedding_is_made_again_and_changes_nothing(ready, make, tmp_path, damage, caplog):
+    before = {path: path.read_bytes() for path in embeddings(tmp_path)}
+    path, content = next(iter(before.items()))
     if damage == "gone":
-        file.unlink()
+        path.unlink()
     elif damage == "cut":
-        file.write_bytes(content[:-7])
-    else:
-        short = make(max_sequence_length=8)
-        short.prepare(PROMPTS)
-        shutil.copy(embedding(short), file)
-    caplog.clear()
+        path.write_bytes(content[:-7])
+    else:  # too short for the prompt
+        make(max_sequence_length=8).prepare(PROMPTS[:1])
+        (short,) = set(embeddings(tmp_path)) - set(before)
+        shutil.move(short, path)
+        assert "1 of 1 prompts have more than images.flux.max_sequence_length = 8 tokens" in caplog.text
     with caplog.at_level(logging.WARNING):
-        after = pixels(generator.draw(unit))
-    assert np.array_equal(before, after) and file.read_bytes() == content
+        make().prepare(PROMPTS)
+    assert {path: path.read_bytes() for path in embeddings(tmp_path)} == before
     assert ("is damaged" in caplog.text) == (damage != "gone")
-    assert sorted(path.suffix for path in file.parent.iterdir()) == [".safetensors"] * 2
 
 
-def test_embeddings_of_other_lengths_dtypes_and_weights_lie_apart(make, other):
-    variants = [make(), make(max_sequence_length=16), make(dtype="bfloat16"), make(source=str(other))]
-    assert len({embedding(generator).parent for generator in variants}) == 4
-    assert embedding(make(steps=3, batch=1, compile=True)) == embedding(variants[0])
+def test_embeddings_of_other_lengths_dtypes_and_weights_lie_apart(tmp_path):
+    store = PromptEmbeddings(tmp_path, "weights", tmp_path, "float32", "cpu", TOKENS)
+    changes = [{}, {"identity": "others"}, {"dtype": "bfloat16"}, {"max_sequence_length": 16}]
+    assert len({replace(store, **change).path("a cat").parent for change in changes}) == 4
+    assert replace(store, device="cuda").path("a cat") == store.path("a cat") != store.path("a dog")
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sixteen_bits_work_on_the_cpu(make, dtype):
-    generator = make(dtype=dtype)
-    assert pixels(generator.draw([request()])).std() > 1
-    assert str(generator._pipeline.transformer.dtype) == f"torch.{dtype}"
-    assert np.array_equal(pixels(generator.draw([request()])), pixels(make(dtype=dtype).draw([request()])))
+def test_sixteen_bits_work_on_the_cpu(make, loads):
+    assert pixels(make(dtype="bfloat16").draw([request()])).std() > 1
+    assert [load.dtype for load in loads] == ["torch.bfloat16"] * 2
 
 
-def test_compiled_blocks_draw_the_same_with_a_guidance_each(make, monkeypatch):
+def test_compiled_blocks_draw_the_same_with_a_guidance_each(ready, monkeypatch):
     import torch
     from diffusers import FluxTransformer2DModel
 
-    given, compile_blocks = [], FluxTransformer2DModel.compile_repeated_blocks
+    calls, compile_blocks = [], FluxTransformer2DModel.compile_repeated_blocks
 
     def without_code(self, **kwargs):
-        given.append(kwargs)
+        calls.append(kwargs)
         compile_blocks(self, **kwargs, backend="eager")
 
     monkeypatch.setattr(FluxTransformer2DModel, "compile_repeated_blocks", without_code)
     unit = [request(0, guidance=2.0), request(1, guidance=5.0), request(0, seed=3)]
-    compiled = make(compile=True, batch=2)
+    compiled = ready(compile=True, batch=2)
     drawn = pixels(compiled.draw(unit))
-    assert np.abs(drawn.astype(int) - pixels(make(batch=2).draw(unit))).max() <= 1
+    assert np.abs(drawn.astype(int) - pixels(ready(batch=2).draw(unit))).max() <= 1
     assert np.array_equal(drawn, pixels(compiled.draw(unit)))
-    assert given == [{"dynamic": False}]
+    assert calls == [{"dynamic": False}]
     torch.compiler.reset()
 
 
 @pytest.mark.parametrize("quantisation", ["int8", "fp8"])
-def test_quantised_weights_draw_nearly_the_same(make, quantisation):
+def test_quantised_weights_draw_nearly_the_same(ready, quantisation):
     pytest.importorskip("torchao")
-    exact, generator = make(), make(quantisation=quantisation)
+    exact, generator = ready(), ready(quantisation=quantisation)
     difference = pixels(exact.draw([request()])).astype(int) - pixels(generator.draw([request()]))
     assert 0 < np.abs(difference).mean() < 8
     assert np.array_equal(*(pixels(generator.draw([request(), request(1, guidance=2.0)])) for _ in range(2)))
@@ -272,9 +286,7 @@ def test_the_version_is_read_without_torch(folder, tmp_path):
 import sys
 from pathlib import Path
 from mmunlearn.synthesis.flux import FluxGenerator
-options = dict(source={str(folder)!r}, dtype="bfloat16", device="auto", steps=28, max_sequence_length=512,
-               compile=True, quantisation="none", batch=5)
-print(FluxGenerator([], options, seed=0, work=Path({str(tmp_path)!r})).version)
+print(FluxGenerator([], {options(folder)}, seed=0, work=Path({str(tmp_path)!r})).version)
 print(sorted({{"torch", "diffusers", "transformers"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -282,24 +294,15 @@ print(sorted({{"torch", "diffusers", "transformers"}} & set(sys.modules)))
     assert len(version) == 16 and imported == "[]"
 
 
-def test_long_prompts_are_told_once(make, caplog):
-    with caplog.at_level(logging.WARNING):
-        make(max_sequence_length=8).prepare(PROMPTS)
-    assert caplog.messages == [
-        "4 of 4 prompts have more than images.flux.max_sequence_length = 8 tokens; the rest of them is not drawn"
-    ]
-
-
-def test_embeddings_must_be_finite(make, monkeypatch):
+def test_embeddings_must_be_finite(make, tmp_path, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch, "isfinite", lambda tensor: torch.zeros(1, dtype=torch.bool))
-    generator = make(dtype="float16")
     with pytest.raises(
         prompt_embeddings.EncodingError, match=r"float16.*set images\.flux\.dtype to bfloat16"
     ):
-        generator.prepare(PROMPTS)
-    assert not embedding(generator).exists()
+        make(dtype="float16").prepare(PROMPTS)
+    assert not embeddings(tmp_path)
 
 
 def test_weights_without_guidance_say_so(folder, make, tmp_path, caplog):
@@ -323,43 +326,38 @@ def test_cuda_and_torchao_must_be_there_when_asked_for(make, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match=r"no CUDA device.*set images\.flux\.device to auto or cpu"):
+    with pytest.raises(RuntimeError, match=r"found no GPU.*set images\.device to auto"):
         make(device="cuda").draw([request()])
-    assert prompt_embeddings.resolve_device("auto") == "cpu"
     monkeypatch.setattr(flux, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"needs torchao.*pip install.*to none"):
         make(quantisation="int8")
 
 
-def _absent(copy: Path) -> None:
-    shutil.rmtree(copy)
-
-
-def _without_index(copy: Path) -> None:
+def without_index(copy: Path) -> None:
     (copy / "model_index.json").unlink()
 
 
-def _without_shard(copy: Path) -> None:
+def without_shard(copy: Path) -> None:
     sorted((copy / "transformer").glob("*.safetensors"))[1].unlink()
 
 
-def _pickled(copy: Path) -> None:
+def pickled(copy: Path) -> None:
     whole = copy / "vae" / "diffusion_pytorch_model.safetensors"
     whole.rename(whole.with_suffix(".bin"))
 
 
-def _other_pipeline(copy: Path) -> None:
+def of_another_pipeline(copy: Path) -> None:
     (copy / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
 
 
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (_absent, r"lacks model_index\.json, scheduler/scheduler_config\.json.* and \d+ more; put"),
-        (_without_index, r"lacks model_index\.json; put the files there or set images\.flux\.source"),
-        (_without_shard, r"lacks transformer/diffusion_pytorch_model-00002-of-\d+\.safetensors; put"),
-        (_pickled, r"lacks vae/diffusion_pytorch_model\.safetensors; put"),
-        (_other_pipeline, r"describes a StableDiffusionPipeline; put a FluxPipeline there"),
+        (shutil.rmtree, r"lacks model_index\.json, scheduler/scheduler_config\.json.* and \d+ more; put"),
+        (without_index, r"lacks model_index\.json; put the files there or set images\.flux\.source"),
+        (without_shard, r"lacks transformer/diffusion_pytorch_model-00002-of-\d+\.safetensors; put"),
+        (pickled, r"lacks vae/diffusion_pytorch_model\.safetensors; put"),
+        (of_another_pipeline, r"describes a StableDiffusionPipeline; put a FluxPipeline there"),
     ],
 )
 def test_an_incomplete_folder_is_named_with_what_it_lacks(folder, make, tmp_path, harm, message):
@@ -370,18 +368,13 @@ def test_an_incomplete_folder_is_named_with_what_it_lacks(folder, make, tmp_path
     assert f"'{copy}'" in str(caught.value)
 
 
-@pytest.mark.parametrize("kept", [-9, 200, 3, 0])
-def test_a_cut_weight_file_is_named(folder, tmp_path, kept):
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [("00002-of-*.safetensors", size) for size in (-9, 200, 3, 0)] + [("safetensors.index.json", 100)],
+)
+def test_a_file_that_is_cut_off_is_named(folder, tmp_path, file, size):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    shard = sorted((copy / "transformer").glob("*.safetensors"))[1]
-    shard.write_bytes(shard.read_bytes()[:kept])
-    with pytest.raises(FluxFolderError, match=r"00002-of-\d+\.safetensors .*delete the file and fetch"):
-        check_folder(copy)
-
-
-def test_a_cut_index_is_named(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    index = copy / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(index.read_text()[:100])
-    with pytest.raises(FluxFolderError, match=r"index\.json .*delete the file and fetch it again"):
+    (path,) = (copy / "transformer").glob(f"*{file}")
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(FluxFolderError, match=rf"{path.name} .*delete the file and fetch it again"):
         check_folder(copy)
