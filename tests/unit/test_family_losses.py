@@ -102,9 +102,9 @@ def moved(model, seed):
     return model
 
 
-def views_of(tiny, method, step, packed, features):
+def views_of(tiny, method, step, packed=True):
     """What `method` sees of these examples, and of the reference on them, in one layout."""
-    collator, views = Collator(tiny.base, features, packed=packed), {}
+    collator, views = Collator(tiny.base, tiny.features, packed=packed), {}
     for name in method.views:
         batch = collator(step[name])
         assert len(batch["input_ids"]) == sum(1 if packed else len(one.turns) for one in step[name])
@@ -117,12 +117,12 @@ def views_of(tiny, method, step, packed, features):
     return views
 
 
-def loss_and_gradient(tiny, name, *, parts=(STEP,), packed=True, features=None):
+def loss_and_gradient(tiny, name, *, parts=(STEP,), packed=True):
     """A method's loss over a step that is divided into parts, and the adapter's gradient."""
     method, loss = build_method(name, OPTIONS.get(name, {})), 0.0
     tiny.model.zero_grad()
     for step in parts:
-        part = method.loss(views_of(tiny, method, step, packed, features or tiny.features))
+        part = method.loss(views_of(tiny, method, step, packed))
         part.backward()
         loss += part.item()
     assert part.dtype == torch.float64
@@ -174,14 +174,6 @@ def test_padding_and_row_order_change_nothing(tiny, name):
     assert_same(loss_and_gradient(tiny, name, parts=alone), expected)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_another_image_changes_every_loss(tiny, name):
-    loss, gradient = loss_and_gradient(tiny, name)
-    other, elsewhere = loss_and_gradient(tiny, name, features=features_of(tiny.base, seed=1))
-    assert abs(loss - other) > 1e-4
-    assert (gradient - elsewhere).norm() > 1e-2 * gradient.norm()
-
-
 def test_another_image_changes_the_loss_of_every_question(tiny):
     batches = [
         Collator(tiny.base, features)(STEP["forget"])
@@ -196,12 +188,12 @@ def test_the_policy_at_its_reference(files):
     """KL(p, p) is 0 and pulls nowhere, whatever its weight; log-ratios are 0."""
     start = at_reference(files)
     method = build_method("kl", {})
-    divergence = views_of(start, method, STEP, True, start.features)["retain"].divergence
+    divergence = views_of(start, method, STEP)["retain"].divergence
     assert divergence.item() == pytest.approx(0.0, abs=1e-12)
     gradient = torch.autograd.grad(divergence, list(trainable_parameters(start.model).values()))
     assert max(one.abs().max() for one in gradient) < 1e-12
     assert_same(loss_and_gradient(start, "kl"), loss_and_gradient(start, "ga"))
     assert loss_and_gradient(start, "npo")[0] == pytest.approx(2 / 0.1 * math.log(2), abs=1e-9)
-    at_start = views_of(start, build_method("po", {}), STEP, True, start.features)
+    at_start = views_of(start, build_method("po", {}), STEP)
     expected = at_start["refusal"].cross_entropy.item() + math.log(2)
     assert loss_and_gradient(start, "dpo")[0] == pytest.approx(expected, abs=1e-9)
