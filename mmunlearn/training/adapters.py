@@ -57,7 +57,7 @@ def link_adapter(source: Path, folder: Path) -> None:
         for name in ADAPTER_FILES:
             try:
                 os.link(source / name, temporary / name)
-                os.utime(temporary / name)  # as new as a copy: a resumed job's files may be older than its inputs
+                os.utime(temporary / name)  # as new as a copy: a resumed job's may be older than its inputs
             except OSError:
                 shutil.copyfile(source / name, temporary / name)
 
