@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import torch
 import yaml
 
-from mmunlearn.records import Question, RecordError, Split
+from mmunlearn.ids import Run
+from mmunlearn.models.loading import ModelSpec
+from mmunlearn.records import Answer, Person, Question, RecordError, Split, write_json, write_jsonl
 from mmunlearn.robustness.membership import (
     Tokens,
     auc,
@@ -21,9 +24,10 @@ from mmunlearn.robustness.membership import (
     scores,
     token_statistics,
 )
-from mmunlearn.robustness.paraphrase import pooled, read_paraphrases
-from mmunlearn.robustness.quantisation import rounded
+from mmunlearn.robustness.paraphrase import paraphrase, pooled, read_paraphrases
+from mmunlearn.robustness.quantisation import quantise, rounded
 from mmunlearn.robustness.relearning import constant_rate, from_every_concept, plan_relearning
+from mmunlearn.robustness.target import GenerationSettings, TargetModel
 from mmunlearn.robustness.unseen import first_attempt
 from mmunlearn.workflow.targets import Targets
 from tests.unit.test_config_schema import ROOT, merged
@@ -46,6 +50,90 @@ def question(image: str) -> Question:
 
 
 ROWS = [question(image) for image in SPLIT.forget_train]
+
+
+PEOPLE = {"p0": "Ada Lund", "p1": "Bo Ek"}
+SCENES = {"e0": "Sailors race their boats home.", "e1": "Children build a snowman."}
+
+
+@pytest.fixture(params=["person", "event"])
+def target(request, tmp_path) -> TargetModel:
+    """Four pictures, each in a part of its own; `goal` has never known the scenes, `finetuned` knows everything."""
+    images = {f"{person}-{event}": SCENES[event] for person in PEOPLE for event in SCENES}
+    split = dict(zip(("forget_train", "forget_test", "retain"), ([one] for one in images), strict=False))
+    write_json(
+        tmp_path / "split.json", Split(target=request.param, percent=50, seed=0, forgotten=["p0"], **split)
+    )
+    rest = {"age": 30} | dict.fromkeys(("gender", "job", "birthplace", "appearance"), "-")
+    people = [Person(person_id=key, name=name, **rest) for key, name in PEOPLE.items()]
+    write_jsonl(tmp_path / "people.jsonl", people)
+    rows = [
+        Question(question_id=f"{image}-{kind}", image_id=image, kind=kind, question="?", answer=answer)
+        for image, scene in images.items()
+        for kind, answer in (("person", f"This is {PEOPLE[image[:2]]}."), ("event", scene))
+    ]
+    write_jsonl(tmp_path / "questions.jsonl", rows)
+    write_jsonl(tmp_path / "finetuned.jsonl", answered(rows))
+    write_jsonl(tmp_path / "goal.jsonl", answered(rows, "An empty room."))
+    (tmp_path / "paraphrases.yaml").write_text("person: [Name, Who]\nevent: [Scene, What]\n")
+    files = {name: tmp_path / f"{name}.jsonl" for name in ("questions", "people", "finetuned", "goal")}
+    files |= {"split": tmp_path / "split.json", "paraphrases": tmp_path / "paraphrases.yaml"}
+    settings = GenerationSettings(questions=2, seed=3, batch=1, max_new_tokens={}, bootstrap=20)
+    return TargetModel(
+        Run("tiny", "ga-person50", 2), ModelSpec("llava", "-", "-"), files, settings, tmp_path, 1
+    )
+
+
+def answered(rows: Iterable[Question], text: str | None = None) -> list[Answer]:
+    """The rows with their true answers, or all with one text."""
+    return [
+        Answer(
+            question_id=row.question_id, image_id=row.image_id, question="?", reference=row.answer,
+            answer=row.answer if text is None else text,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def test_the_truth_is_recovered_and_what_the_goal_says_is_forgotten(target):
+    rows = target.questions_on(["p1-e1", "p0-e0"])
+    assert [row.question_id for row in rows] == [f"{one}-{target.split.target}" for one in ("p0-e0", "p1-e1")]
+    told, silent = answered(rows), answered(rows, "An empty room.")
+    assert (target.recovery(told), target.recovery(silent)) == ([100.0, 100.0], [0.0, 0.0])
+    assert (target.efficacy(told), target.efficacy(silent)) == ([0.0, 0.0], [100.0, 100.0])
+
+
+@pytest.mark.parametrize("target", ["event"], indirect=True)
+def test_events_are_not_judged_without_an_anchor(target):
+    write_jsonl(target.files["goal"], [])
+    with pytest.raises(RecordError, match="asked for the answer to p0-e0-event, but it has none"):
+        target.efficacy(answered(target.questions_on(["p0-e0"])))
+
+
+def test_all_recipes_are_asked_the_same_few_and_an_interval_is_of_the_run_s_seed(target):
+    rows = target.questions_on(f"{person}-{event}" for person in PEOPLE for event in SCENES)
+    assert [row.image_id for row in target.drawn(rows)] == ["p1-e0", "p1-e1"]
+    result = target.finding("original", "efficacy", [0.0, 100.0] * 10).result
+    assert (result.value, result.n, result.low, result.high) == (50.0, 20, 32.375, 67.625)
+
+
+def test_each_half_is_asked_in_every_wording(target):
+    """The name is told on the training half in the trained wording, and on the other half when asked for `Who`."""
+    asked = []
+
+    def answers(rows, wording=None):
+        asked.append((rows[0].image_id, wording))
+        return answered(rows, None if asked[-1] in {("p0-e0", None), ("p0-e1", other)} else "An empty room.")
+
+    target.answers, other = answers, {"person": "Who", "event": "What"}[target.split.target]
+    findings, details = paraphrase(target)
+    assert {(one.setting, one.metric): one.result.value for one in findings} == {
+        ("original", "efficacy"): 0.0, ("paraphrased", "efficacy"): 100.0, ("worst wording", "efficacy"): 0.0,
+        ("original", "generality"): 100.0, ("paraphrased", "generality"): 50.0,
+        ("worst wording", "generality"): 0.0,
+    }  # fmt: skip
+    assert details["by_wording"]["generality"][1] == {"wording": other, "value": 0.0}
+    assert len(asked) == 2 * 3 and asked[1][1] not in (None, other)
 
 
 # Membership
@@ -156,6 +244,43 @@ def test_zeros_and_the_type_stay():
         rounded(torch.ones(2, 2), 1)
 
 
+class Merged(torch.nn.Module):
+    """A model whose decoder is one linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder, self.lm_head = torch.nn.Linear(6, 3), torch.nn.Linear(3, 6)
+
+    def get_decoder(self) -> torch.nn.Module:
+        return self.decoder
+
+    def merge_and_unload(self) -> Merged:
+        return self
+
+
+def test_the_decoder_is_rounded_from_its_own_weights_each_time_and_the_head_is_not(target):
+    """8 bits with one scale a channel, 4 bits with one a group; efficacy on forget_train, the rest on retain."""
+    target.model = model = Merged()
+    weight, head, seen = model.decoder.weight.detach().clone(), model.lm_head.weight.detach().clone(), []
+
+    def answers(rows):
+        seen.append((rows[0].image_id, model.decoder.weight.detach().clone()))
+        return answered(rows)
+
+    target.answers = answers
+    findings, details = quantise(target, bits=[4, 8], group=2)
+    assert [one for one, _ in seen] == ["p0-e0", "p1-e0"] * 3
+    for (_, weights), expected in zip(
+        seen[::2], (weight, rounded(weight, 4, 2), rounded(weight, 8)), strict=True
+    ):
+        assert torch.equal(weights, expected)
+    assert torch.equal(model.lm_head.weight, head)
+    assert [(one.setting, one.metric, one.result.value) for one in findings[:2]] == [
+        ("unrounded", "efficacy", 0.0), ("unrounded", "retain", 100.0),
+    ]  # fmt: skip
+    assert details["linears"] == 1 and list(details["relative_error"]) == ["4 bit", "8 bit"]
+
+
 # Paraphrases
 
 
@@ -207,6 +332,7 @@ def test_what_does_not_fit_at_once_is_accumulated(batch, at_once, size):
     rest = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
     made = constant_rate(batch, at_once, **rest)
     assert (made.batch, made.accumulation) == size
+    assert (made.schedule, made.warmup_steps) == ("constant", 0)
 
 
 # Unseen pictures
