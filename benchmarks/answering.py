@@ -1,4 +1,5 @@
-"""What it saves to answer all kept steps of a recipe in one job: seconds of one process against one a step, as a ratio.
+"""What it saves to answer all traced steps of a recipe in one job: seconds of one process against one a step, as a
+ratio.
 
 Both ask the adapters of a finished run (`snakemake --cores 2 figures`) the same questions, in turns within one
 benchmark, each in fresh processes as Snakemake's are, and must write the same bytes. Snakemake's own start-up of a job
@@ -18,17 +19,17 @@ import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
 
-from mmunlearn import config as settings
-from mmunlearn import samples
-from mmunlearn.evaluation.sampling import Sample
-from mmunlearn.models.loading import ModelSpec
+from mmunlearn.ids import Run
+from mmunlearn.workflow import check
+from mmunlearn.workflow.params import SUITES, Params
+from mmunlearn.workflow.targets import Targets
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = {"dataset": "questions", "real": "real", "world": "world"}
 
 
 def merged(overlay: Path | None) -> dict[str, Any]:
@@ -38,65 +39,63 @@ def merged(overlay: Path | None) -> dict[str, Any]:
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     if overlay:
         update_config(config, yaml.safe_load(overlay.read_text(encoding="utf-8")))
-    settings.prepare(config)
+    check.prepare(config)
     return config
 
 
-def answer(given: dict[str, Any]) -> None:
+def answer(job: dict[str, Any]) -> None:
     """What a job does, in this process."""
     from mmunlearn.evaluation.answers import answer_questions
 
-    paths = {key: {k: Path(v) for k, v in given[key].items()} for key in ("questions", "features")}
-    lists = {key: [Path(one) for one in given[key]] for key in ("adapters", "outputs", "splits")}
-    answer_questions(
-        paths["questions"], paths["features"], lists["adapters"], lists["outputs"],
-        spec=ModelSpec(**given["spec"]), batch=given["batch"], max_new_tokens=given["max_new_tokens"],
-        work=Path(given["work"]), version=0, sample=Sample(**given["sample"]), splits=lists["splits"],
-    )  # fmt: skip
+    files = {
+        key: list(map(Path, job.pop(key)))
+        for key in ("questions", "features", "splits", "adapters", "outputs")
+    }
+    answer_questions(**files, **job, work=Path(files["outputs"][0].parents[3], "work"), version=0)
 
 
-def timed(given: dict[str, Any], groups: list[list[Path]], folder: Path) -> tuple[float, list[bytes]]:
+def timed(job: dict[str, Any], groups: list[list[Path]], folder: Path) -> tuple[float, list[bytes]]:
     """Seconds of one process a group of adapters, one after the other, and what they wrote."""
     outputs: list[Path] = []
     started = time.perf_counter()
-    for group in groups:
-        own = [folder / adapter.parents[1].name / f"{suite}.jsonl" for adapter in group for suite in SUITES]
-        job = given | {
-            "adapters": list(map(str, group)),
-            "outputs": list(map(str, own)),
-            "work": str(folder / "work"),
-        }
-        subprocess.run([sys.executable, __file__, "--job", json.dumps(job)], check=True, cwd=ROOT)
-        outputs += own
+    for adapters in groups:
+        names = [
+            folder / Run.of(adapter).folder / f"{suite}.jsonl" for adapter in adapters for suite in SUITES
+        ]
+        files = {"adapters": list(map(str, adapters)), "outputs": list(map(str, names))}
+        subprocess.run([sys.executable, __file__, "--job", json.dumps(job | files)], check=True, cwd=ROOT)
+        outputs += names
     return time.perf_counter() - started, [path.read_bytes() for path in outputs]
 
 
 def prepared(args: argparse.Namespace) -> tuple[dict[str, Any], list[Path]]:
-    """What every job is given, and the adapters of the kept steps."""
+    """What every job is given, and the adapters of the traced steps."""
     config = merged(args.config)
+    targets, params = Targets(config), Params(config)
     results = (args.results or ROOT / "results" / config["scale"]).resolve()
-    steps = [f"{args.recipe}@{step}" for step in config["figures"]["steps"]]
-    row, seed = config["models"][args.model], config["seeds"][0]
-    given = {
-        "questions": {suite: str(results / "dataset" / f"{name}.jsonl") for suite, name in SUITES.items()},
-        "features": {suite: str(results / "features" / args.model / f"{suite}.safetensors") for suite in SUITES},
-        "spec": {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")},
-        "sample": samples.sample(config, steps[0]), "batch": config["evaluation"]["batch"],
+    wildcards = SimpleNamespace(model=args.model, recipe=args.recipe)
+    job = {
+        "questions": [str(results / "dataset" / f"{name}.jsonl") for name in ("questions", "real", "world")],
+        "features": [str(results / "features" / args.model / f"{suite}.safetensors") for suite in SUITES],
+        "splits": [path.replace("<results>", str(results)) for path in params.splits(wildcards)],
+        "spec": params.model(wildcards),
+        "sample": targets.figure_sample,
+        "batch": config["evaluation"]["batch"],
         "max_new_tokens": config["evaluation"]["max_new_tokens"],
-        "splits": [path.replace("<results>", str(results)) for path in samples.splits(config, steps[0])],
-    }  # fmt: skip
-    return given, [results / "models" / args.model / step / f"seed-{seed}" / "adapter" for step in steps]
+    }
+    runs = [Run(args.model, f"{args.recipe}@{step}", config["seeds"][0]) for step in targets.steps]
+    return job, [results / "models" / run.folder / "adapter" / "adapter_model.safetensors" for run in runs]
 
 
 def compare(args: argparse.Namespace) -> None:
     """Time both, in turns, and print the ratio."""
-    given, adapters = prepared(args)
+    job, adapters = prepared(args)
     together, alone = [], []
     for _ in range(args.repeats):
         with TemporaryDirectory() as folder:
-            one, said = timed(given, [adapters], Path(folder, "one"))
-            each, expected = timed(given, [[adapter] for adapter in adapters], Path(folder, "each"))
-        if said != expected:
+            one, answers = timed(job, [adapters], Path(folder, "one"))
+            each, expected = timed(job, [[adapter] for adapter in adapters], Path(folder, "each"))
+        if answers != expected:
             raise SystemExit("one job and a job each must write the same bytes, but they differ: report this")
         together.append(one)
         alone.append(each)
@@ -108,7 +107,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("--config", type=Path, help="overlay of config.yaml")
     parser.add_argument("--results", type=Path, help="folder of the run; results/<scale> unless given")
     parser.add_argument("--model", default="pocket-llava")

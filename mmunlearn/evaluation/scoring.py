@@ -61,9 +61,9 @@ def score_answers(
     parts = read_json(split, Split)
     suites: Suites = {path.stem: read_jsonl(path, Answer) for path in answers}
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
-    drawn = None if sample is None else Sample(**sample)
-    if drawn is not None:
-        suites = of_the_sample(suites, parts, questions, drawn)
+    sizes = None if sample is None else Sample(**sample)
+    if sizes is not None:
+        suites = of_the_sample(suites, parts, questions, sizes)
     summarise = partial(
         metrics.summarise,
         seed=derive_seed(run.seed, "bootstrap"),
@@ -84,7 +84,7 @@ def score_answers(
     inputs |= {f"answers_{path.stem}": path for path in answers}
     scores = Scores(
         **run._asdict(), method=label, target=parts.target, percent=parts.percent, judge=judge, metrics=table,
-        details={"pope": pope, "forgotten": parts.forgotten, "sample": sampling.summary(drawn, suites)},
+        details={"pope": pope, "forgotten": parts.forgotten, "sample": sampling.summary(sizes, suites)},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
     )  # fmt: skip
     write_json(output, scores)

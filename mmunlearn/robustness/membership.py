@@ -51,7 +51,7 @@ def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding
         min_k: share of the least likely tokens that Min-K% looks at.
     """
     unseen = FeatureTable(target.files["unseen"])
-    rows = target.drawn(target.questions_on(target.split.forget_train))
+    rows = target.sample(target.questions_on(target.split.forget_train))
     rows = [row for row in rows if row.image_id in unseen]
     if not rows:
         reason = "no unseen picture of a forgotten cell is valid"

@@ -19,7 +19,7 @@ def paraphrase(target: TargetModel) -> tuple[list[Finding], dict[str, object]]:
     wordings, split = read_paraphrases(target.files["paraphrases"])[target.split.target], target.split
     findings, by_wording = [], {}
     for metric, images in (("efficacy", split.forget_train), ("generality", split.forget_test)):
-        rows = target.drawn(target.questions_on(images))
+        rows = target.sample(target.questions_on(images))
         original, *others = (target.efficacy(target.answers(rows, wording)) for wording in (None, *wordings))
         settings = {"original": original, **pooled(original, others)}
         findings += [target.finding(setting, metric, values) for setting, values in settings.items()]

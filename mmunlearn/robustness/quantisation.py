@@ -33,7 +33,7 @@ def quantise(
     linears = [one for one in target.model.get_decoder().modules() if isinstance(one, torch.nn.Linear)]
     whole = [one.weight.detach().clone() for one in linears]
     forget, retain = (
-        target.drawn(target.questions_on(images))
+        target.sample(target.questions_on(images))
         for images in (target.split.forget_train, target.split.retain)
     )
     findings, moved = [], {}

@@ -48,8 +48,8 @@ def relearn(
     forget = target.questions_on(split.forget_train)
     lesson = from_every_concept(forget, split, samples, seed)
     ids = {row.question_id for row in lesson}
-    rows = target.drawn([row for row in forget if row.question_id not in ids])
-    rows += target.drawn(target.questions_on(split.forget_test))
+    rows = target.sample([row for row in forget if row.question_id not in ids])
+    rows += target.sample(target.questions_on(split.forget_test))
     run = RelearningRun(
         run=target.run,
         spec=asdict(target.spec),

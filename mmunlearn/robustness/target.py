@@ -95,7 +95,7 @@ class TargetModel:
         ids = set(images)
         return [row for row in self._questions if row.image_id in ids and row.kind == self.split.target]
 
-    def drawn(self, rows: Sequence[Question]) -> list[Question]:
+    def sample(self, rows: Sequence[Question]) -> list[Question]:
         """At most `settings.questions` of the rows."""
         return sampling.lowest(rows, self.settings.questions, self.settings.seed)
 

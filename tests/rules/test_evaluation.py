@@ -122,18 +122,18 @@ def test_the_length_of_an_answer_is_that_of_its_kind(answered, tmp_path):
 def test_every_event_answer_on_the_forget_set_is_judged_between_its_anchors(judged):
     split = split_of(judged, "event15")
     forgotten = set(split.forget_train + split.forget_test)
-    said = {
+    texts = {
         recipe: {row.question_id: row.answer for row in answers(judged, recipe, "dataset")}
         for recipe in ("finetuned", "ga-event15", "dpo-event15", "goal-event15")
     }
-    before, ideal = said["finetuned"], said["goal-event15"]
-    wanted = [key for key in before if key.endswith("-event") and key.removesuffix("-event") in forgotten]
-    for recipe, own in said.items():
+    before, ideal = texts["finetuned"], texts["goal-event15"]
+    ids = [key for key in before if key.endswith("-event") and key.removesuffix("-event") in forgotten]
+    for recipe, text in texts.items():
         rows = read_jsonl(
             judged.results / "judgements" / "tiny" / recipe / "seed-1" / "event15.jsonl", Judgement
         )
         assert {row.question_id: row.score for row in rows} == {
-            key: closeness(own[key], before[key], ideal[key]) for key in wanted
+            key: closeness(text[key], before[key], ideal[key]) for key in ids
         }
 
 

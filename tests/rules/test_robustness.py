@@ -91,8 +91,8 @@ def test_unattacked_values_are_those_of_the_recipe_s_own_answers(attacked):
     path = attacked.results / "answers/tiny/ga-person15/seed-1/dataset.jsonl"
     answers = {row.question_id: row for row in read_jsonl(path, Answer)}
     rows = [answers[f"{image}-person"] for image in split.forget_train]
-    told = sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in rows)
-    efficacy = 100 - 100 * told / len(rows)
+    hits = sum(row.reference.removeprefix("This is ").rstrip(".") in row.answer for row in rows)
+    efficacy = 100 - 100 * hits / len(rows)
     table = {
         name: values(attack(attacked, "ga-person15", "person15", name))
         for name in ("quantisation", "paraphrase")

@@ -160,14 +160,14 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
 def test_after_k_steps_a_sample_is_asked_and_answered_alike(sampled):
     n = sampled.config["figures"]["questions"]
     sample = Sample(seed=sampled.config["seed"], retain=n, real=n, world=n)
-    asked = {suite: questions(sampled, suite) for suite in SUITES}
-    chosen = pick(asked, [split_of(sampled, "event15")], sample)
-    assert 0 < len(chosen["world"]) < len(asked["world"])
+    rows = {suite: questions(sampled, suite) for suite in SUITES}
+    picked = pick(rows, [split_of(sampled, "event15")], sample)
+    assert 0 < len(picked["world"]) < len(rows["world"])
     for suite in SUITES:
         whole = {row.question_id: row for row in answers(sampled, "ga-event15", suite)}
-        said = answers(sampled, STEP, suite)
-        assert [row.question_id for row in said] == [row.question_id for row in chosen[suite]]
-        assert said == [whole[row.question_id] for row in said]
+        part = answers(sampled, STEP, suite)
+        assert [row.question_id for row in part] == [row.question_id for row in picked[suite]]
+        assert part == [whole[row.question_id] for row in part]
 
 
 def test_scores_after_k_steps_are_those_of_the_sample(sampled):
@@ -183,17 +183,17 @@ def test_scores_after_k_steps_are_those_of_the_sample(sampled):
         assert step.metrics[name] == whole.metrics[name], "the forget set is asked in full"
     assert step.metrics["retain"].n == sampled.config["figures"]["questions"] < whole.metrics["retain"].n
     assert step.method == whole.method == "GA"
-    asked = {suite: len(answers(sampled, STEP, suite)) for suite in SUITES}
-    assert step.details["sample"]["questions"] == asked and whole.details["sample"] == "all"
+    counts = {suite: len(answers(sampled, STEP, suite)) for suite in SUITES}
+    assert step.details["sample"]["questions"] == counts and whole.details["sample"] == "all"
 
 
 def test_of_one_concept_the_forgotten_alone_are_asked(sampled):
-    gone = {}
+    forgotten = {}
     for target in ("person", "event"):
         split = split_of(sampled, f"{target}15")
-        gone[target] = {*split.forget_train, *split.forget_test}
-    wanted = {f"{image}-{kind}" for kind, images in gone.items() for image in images}
-    assert {row.question_id for row in answers(sampled, CONCEPT, "dataset")} == wanted
+        forgotten[target] = {*split.forget_train, *split.forget_test}
+    ids = {f"{image}-{kind}" for kind, images in forgotten.items() for image in images}
+    assert {row.question_id for row in answers(sampled, CONCEPT, "dataset")} == ids
     assert answers(sampled, CONCEPT, "real") == answers(sampled, CONCEPT, "world") == []
 
 
@@ -215,9 +215,9 @@ def test_a_whole_recipe_is_asked_a_sample_of_the_retain_set_where_the_configurat
         assert job["params"]["sample"] == {"seed": config["seed"], "retain": n}
         assert job["input"]["splits"] == ["results/mini/dataset/splits/person15.json"]
         world.run("answer_questions", model="tiny", recipe="ga-person15", seed=1)
-        own = {"recipe": "ga-person15", "split": "person15", "model": "tiny", "seed": 1}
-        world.run("score_answers", **own)
-        scores = read_json(world.root / world.job("score_answers", **own)["output"][0], Scores)
+        job = {"recipe": "ga-person15", "split": "person15", "model": "tiny", "seed": 1}
+        world.run("score_answers", **job)
+        scores = read_json(world.root / world.job("score_answers", **job)["output"][0], Scores)
         split = split_of(world, "person15")
         assert scores.metrics["retain"].n == n < len(split.retain)
         assert scores.metrics["efficacy"].n == len(split.forget_train)

@@ -222,8 +222,8 @@ def test_summarise_mean_interval_and_missing_values() -> None:
         metrics.summarise([1.0, 2.0, None, 3.0], seed=1, resamples=50)
     half = metrics.summarise([1.0, None, 3.0], seed=1, resamples=50, max_missing_share=0.5)
     assert (half.value, half.n, half.missing) == (2.0, 2, 1)
-    gone = metrics.summarise([None], seed=1, resamples=50, max_missing_share=1.0)
-    assert (gone.value, gone.missing, gone.reason) == (None, 1, "all 1 judgements are missing")
+    none = metrics.summarise([None], seed=1, resamples=50, max_missing_share=1.0)
+    assert (none.value, none.missing, none.reason) == (None, 1, "all 1 judgements are missing")
 
 
 BEFORE, AFTER = "Sailors race their boats home.", "Children build a tall snowman."

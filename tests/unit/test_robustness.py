@@ -98,9 +98,9 @@ def answered(rows: Iterable[Question], text: str | None = None) -> list[Answer]:
 def test_the_truth_is_recovered_and_what_the_goal_says_is_forgotten(target):
     rows = target.questions_on(["p1-e1", "p0-e0"])
     assert [row.question_id for row in rows] == [f"{one}-{target.split.target}" for one in ("p0-e0", "p1-e1")]
-    told, silent = answered(rows), answered(rows, "An empty room.")
-    assert (target.recovery(told), target.recovery(silent)) == ([100.0, 100.0], [0.0, 0.0])
-    assert (target.efficacy(told), target.efficacy(silent)) == ([0.0, 0.0], [100.0, 100.0])
+    known, unknown = answered(rows), answered(rows, "An empty room.")
+    assert (target.recovery(known), target.recovery(unknown)) == ([100.0, 100.0], [0.0, 0.0])
+    assert (target.efficacy(known), target.efficacy(unknown)) == ([0.0, 0.0], [100.0, 100.0])
 
 
 @pytest.mark.parametrize("target", ["event"], indirect=True)
@@ -112,18 +112,18 @@ def test_events_are_not_judged_without_an_anchor(target):
 
 def test_all_recipes_are_asked_the_same_few_and_an_interval_is_of_the_run_s_seed(target):
     rows = target.questions_on(f"{person}-{event}" for person in PEOPLE for event in SCENES)
-    assert [row.image_id for row in target.drawn(rows)] == ["p1-e0", "p1-e1"]
+    assert [row.image_id for row in target.sample(rows)] == ["p1-e0", "p1-e1"]
     result = target.finding("original", "efficacy", [0.0, 100.0] * 10).result
     assert (result.value, result.n, result.low, result.high) == (50.0, 20, 32.375, 67.625)
 
 
 def test_each_half_is_asked_in_every_wording(target):
     """The name is told on the training half in the trained wording, and on the other half when asked for `Who`."""
-    asked = []
+    calls = []
 
     def answers(rows, wording=None):
-        asked.append((rows[0].image_id, wording))
-        return answered(rows, None if asked[-1] in {("p0-e0", None), ("p0-e1", other)} else "An empty room.")
+        calls.append((rows[0].image_id, wording))
+        return answered(rows, None if calls[-1] in {("p0-e0", None), ("p0-e1", other)} else "An empty room.")
 
     target.answers, other = answers, {"person": "Who", "event": "What"}[target.split.target]
     findings, details = paraphrase(target)
@@ -133,7 +133,7 @@ def test_each_half_is_asked_in_every_wording(target):
         ("worst wording", "generality"): 0.0,
     }  # fmt: skip
     assert details["by_wording"]["generality"][1] == {"wording": other, "value": 0.0}
-    assert len(asked) == 2 * 3 and asked[1][1] not in (None, other)
+    assert len(calls) == 2 * 3 and calls[1][1] not in (None, other)
 
 
 # Membership

@@ -1,4 +1,4 @@
-"""Samples of questions: which are kept, how many, and that they never depend on what else is asked."""
+"""Samples of questions: which they are, how many, and that they never depend on what else is asked."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_all_questions_on_the_forget_set_and_some_others():
     for split, kind in ((PERSON, "person"), (EVENT, "event")):
         forgotten = {*split.forget_train, *split.forget_test}
         picked = pick(SUITES, [split], STEP)
-        kept = [row for row in picked["dataset"] if row.image_id in forgotten]
-        assert ids(kept) == [row.question_id for row in QUESTIONS if row.image_id in forgotten]
+        rows = [row for row in picked["dataset"] if row.image_id in forgotten]
+        assert ids(rows) == [row.question_id for row in QUESTIONS if row.image_id in forgotten]
         others = [row for row in picked["dataset"] if row.image_id not in forgotten]
         assert Counter(row.kind for row in others) == {kind: 7}
         assert Counter(row.kind for row in picked["real"]) == {"person": 5, "event": 5}
@@ -100,11 +100,11 @@ def test_more_than_there_are_is_all_of_them():
 @given(st.randoms(), st.integers(0, 20))
 def test_a_sample_depends_neither_on_order_nor_on_the_other_questions(shuffler: random.Random, n: int):
     """What is drawn from all is drawn from any part that holds it, and a larger sample holds a smaller one."""
-    drawn = set(ids(lowest(QUESTIONS, n, 1)))
-    assert len(drawn) == n
-    part = [row for row in QUESTIONS if row.question_id in drawn or shuffler.random() < 0.5]
+    sample = set(ids(lowest(QUESTIONS, n, 1)))
+    assert len(sample) == n
+    part = [row for row in QUESTIONS if row.question_id in sample or shuffler.random() < 0.5]
     shuffler.shuffle(part)
-    assert set(ids(lowest(part, n, 1))) == drawn <= set(ids(lowest(QUESTIONS, n + 1, 1)))
+    assert set(ids(lowest(part, n, 1))) == sample <= set(ids(lowest(QUESTIONS, n + 1, 1)))
 
 
 def test_another_seed_draws_others():
@@ -113,17 +113,17 @@ def test_another_seed_draws_others():
 
 @given(st.integers(0, 130))
 def test_the_world_sample_is_balanced_to_one_question(n: int):
-    drawn = balanced(WORLD, n, 1)
-    counts = Counter((row.subset, row.answer) for row in drawn)
-    assert len(drawn) == min(n, len(WORLD))
+    sample = balanced(WORLD, n, 1)
+    counts = Counter((row.subset, row.answer) for row in sample)
+    assert len(sample) == min(n, len(WORLD))
     assert max(counts.values(), default=0) - min((counts[key] for key in counts), default=0) <= 1
 
 
 def test_a_summary_names_counts_and_digest():
     picked = pick(SUITES, [PERSON], STEP)
-    found = summary(STEP, picked)
+    digested = summary(STEP, picked)
     forgotten = 2 * (len(PERSON.forget_train) + len(PERSON.forget_test))
-    assert found["questions"] == {"dataset": forgotten + 7, "real": 10, "world": 12}
-    assert found == summary(STEP, pick(SUITES, [PERSON], STEP))
-    assert found["digest"] != summary(STEP, pick(SUITES, [EVENT], STEP))["digest"]
+    assert digested["questions"] == {"dataset": forgotten + 7, "real": 10, "world": 12}
+    assert digested == summary(STEP, pick(SUITES, [PERSON], STEP))
+    assert digested["digest"] != summary(STEP, pick(SUITES, [EVENT], STEP))["digest"]
     assert summary(None, SUITES) == "all"
