@@ -46,11 +46,8 @@ rule draw_shard:
     resources:
         **IMAGES["job"],
     params:
-        pictures=GIVEN.pictures,
+        **GIVEN.sampler,
         people_per_shard=IMAGES["people_per_shard"],
-        thresholds=GIVEN.thresholds,
-        person_reference=IMAGES["person_reference"],
-        batch=GIVEN.attempts_at_once,
         max_attempts=IMAGES["max_attempts"],
         version=2,
     script:
@@ -59,8 +56,8 @@ rule draw_shard:
 
 rule settle_pictures:
     input:
-        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=GIVEN.shards),
-        scenes=expand("<results>/images/shards/{shard:03d}.npy", shard=GIVEN.shards),
+        shards=expand("<results>/images/shards/{shard}.parquet", shard=GIVEN.shards),
+        scenes=expand("<results>/images/shards/{shard}.npy", shard=GIVEN.shards),
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
         weights=GIVEN.picture_weights,
@@ -75,10 +72,7 @@ rule settle_pictures:
     resources:
         **IMAGES["job"],
     params:
-        pictures=GIVEN.pictures,
-        thresholds=GIVEN.thresholds,
-        person_reference=IMAGES["person_reference"],
-        batch=GIVEN.attempts_at_once,
+        **GIVEN.sampler,
         candidates=IMAGES["candidates"],
         decided=GIVEN.decided["rejected"],
         version=1,
@@ -89,7 +83,7 @@ rule settle_pictures:
 rule merge_manifest:
     input:
         settled="<results>/images/settled.parquet",
-        shards=expand("<results>/images/shards/{shard:03d}.parquet", shard=GIVEN.shards),
+        shards=expand("<results>/images/shards/{shard}.parquet", shard=GIVEN.shards),
     output:
         "<results>/images/manifest.parquet",
     log:

@@ -28,10 +28,7 @@ rule draw_unseen:
     resources:
         **IMAGES["job"],
     params:
-        pictures=GIVEN.pictures,
-        thresholds=GIVEN.thresholds,
-        person_reference=IMAGES["person_reference"],
-        batch=GIVEN.attempts_at_once,
+        **GIVEN.sampler,
         max_attempts=IMAGES["max_attempts"],
         n=config["robustness"]["questions"],
         seed=config["seed"],

@@ -7,7 +7,6 @@ in other company may differ in its last bits.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +20,8 @@ from PIL import Image
 from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
-from mmunlearn.weights import fingerprint
-from mmunlearn.weights.files import check_safetensors
+from mmunlearn.weights import WeightsError, fingerprint
+from mmunlearn.weights.files import check_sound, read_json, shards_of
 
 CODE_VERSION = 1  # counts changes of this package that change a picture
 STRIDE = 16  # pixels of a side that one token of the transformer covers
@@ -37,10 +36,6 @@ COMPONENTS = {  # folder of a component -> what describes it, and the stem of it
 }
 QUANTISATIONS = {"int8": "Int8WeightOnlyConfig", "fp8": "Float8WeightOnlyConfig"}
 logger = logging.getLogger(__name__)
-
-
-class FluxFolderError(ValueError):
-    """The folder holds no complete FLUX pipeline."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ class FluxGenerator(Generator):
             work: prompt embeddings go to `work/prompt_embeddings`.
 
         Raises:
-            FluxFolderError: the folder lacks something, or a file in it is cut short.
+            WeightsError: the folder lacks something, or a file in it is cut short.
             ModuleNotFoundError: quantisation is asked for without torchao.
         """
         self._options = FluxOptions(**options)
@@ -206,7 +201,7 @@ def check_folder(folder: Path) -> None:
     """See that a folder holds a whole FLUX pipeline, by names and file sizes, in milliseconds.
 
     Raises:
-        FluxFolderError: names the folder and what is missing, or the file that is cut short.
+        WeightsError: names the folder and what is missing, or the file that is cut short.
     """
     index = folder / "model_index.json"
     missing = [] if index.exists() else [index.name]
@@ -215,45 +210,25 @@ def check_folder(folder: Path) -> None:
         missing += [f"{component}/{name}" for name in files if not (folder / component / name).exists()]
     if missing:
         others = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
-        raise FluxFolderError(
+        raise WeightsError(
             f"a FLUX pipeline in diffusers format is asked for at '{folder}', but it lacks "
             f"{', '.join(missing[:4])}{others}; put the files there or set images.flux.source"
         )
-    kind = _read_json(index).get("_class_name")
+    kind = read_json(index).get("_class_name")
     if kind != "FluxPipeline":
-        raise FluxFolderError(
+        raise WeightsError(
             f"a FLUX pipeline is asked for at '{folder}', but its {index.name} describes a {kind}; put a "
             f"FluxPipeline there or set images.flux.source"
         )
     for component, (_, stem) in COMPONENTS.items():
         for name in _weight_files(folder / component, stem) if stem else []:
-            _check_whole(folder / component / name)
+            check_sound(folder / component / name)
 
 
 def _weight_files(folder: Path, stem: str) -> list[str]:
     """Names of a component's weight files: the shards that its index lists, or the only file."""
     index = folder / f"{stem}.safetensors.index.json"
-    if not index.exists():
-        return [f"{stem}.safetensors"]
-    return sorted(set(_read_json(index).get("weight_map", {}).values()))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _check_whole(path: Path) -> None:
-    try:
-        check_safetensors(path)
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, problem: str) -> FluxFolderError:
-    return FluxFolderError(f"{path} is needed, but damaged ({problem}); delete the file and fetch it again")
+    return shards_of(index) if index.exists() else [f"{stem}.safetensors"]
 
 
 def _common_size(requests: Sequence[DrawRequest]) -> int:

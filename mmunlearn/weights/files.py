@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.progress import progress
 from mmunlearn.weights.entries import Entry
@@ -25,16 +26,11 @@ def missing_files(entry: Entry, folder: Path, recorded: list[str]) -> list[str]:
     """
     files = listing(folder)
     indices = [name for name in entry.select(files) if name.endswith(".index.json")]
-    shards = [shard for index in indices for shard in _shards(folder, index)]
+    shards = [
+        (Path(index).parent / shard).as_posix() for index in indices for shard in shards_of(folder / index)
+    ]
     lacking = {name for name in [*recorded, *shards] if name not in files}
     return sorted(lacking | set(entry.unmatched(files)))
-
-
-def _shards(folder: Path, index: str) -> set[str]:
-    content = _read_json(folder / index)
-    weight_map = content.get("weight_map", {}) if isinstance(content, dict) else {}
-    parent = Path(index).parent
-    return {(parent / str(shard)).as_posix() for shard in weight_map.values()}
 
 
 def link_files(entry: Entry, source: Path, folder: Path) -> None:
@@ -75,7 +71,7 @@ def link_files(entry: Entry, source: Path, folder: Path) -> None:
         link.symlink_to(target)
 
 
-def check_sound(path: Path, origin: str) -> None:
+def check_sound(path: Path, origin: str = "") -> None:
     """Refuse a file that is visibly cut off or no such file at all.
 
     Safetensors must be as long as their header says, JSON must parse; nothing may be empty or a Git LFS pointer.
@@ -90,34 +86,32 @@ def check_sound(path: Path, origin: str) -> None:
     if head == POINTER:
         raise _unsound(path, "a Git LFS pointer (`git lfs pull` brings the file itself)", origin)
     if path.suffix == ".json":
-        _read_json(path, origin)
+        read_json(path, origin)
     elif path.suffix == ".safetensors":
         try:
-            check_safetensors(path)
-        except ValueError as error:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(length, path.stat().st_size)))
+            ends = [row["data_offsets"][1] for key, row in header.items() if key != "__metadata__"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _unsound(path, f"no whole safetensors file ({error})", origin) from error
+        promised, size = 8 + length + max(ends, default=0), path.stat().st_size
+        if size != promised:
+            raise _unsound(path, f"no whole safetensors file ({size:,} bytes, not {promised:,})", origin)
 
 
-def check_safetensors(path: Path) -> None:
-    """Compare a safetensors file's size with the one that its header promises. Raises ValueError where they differ."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, size)))
-        ends = [row["data_offsets"][1] for key, row in header.items() if key != "__metadata__"]
-        promised = 8 + length + max(ends, default=0)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"its header is not one: {error}") from error
-    if size != promised:
-        raise ValueError(f"it has {size:,} bytes instead of {promised:,}")
-
-
-def _read_json(path: Path, origin: str = "") -> object:
+def read_json(path: Path, origin: str = "") -> Any:
+    """The content of a JSON file among the weights. Raises WeightsError where it is cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise _unsound(path, f"no whole JSON file ({error})", origin) from error
+
+
+def shards_of(index: Path) -> list[str]:
+    """The files that a *.index.json lists, as it names them. Raises WeightsError as `read_json`."""
+    content = read_json(index)
+    return sorted(set(content.get("weight_map", {}).values())) if isinstance(content, dict) else []
 
 
 def _unsound(path: Path, what: str, origin: str) -> WeightsError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
-from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, split_parts
+from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, shard_id, split_parts
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import POPE_SUBSETS, digest_of
 from mmunlearn.training.methods import METHODS
@@ -87,7 +87,7 @@ class Params:
 
     @property
     def pictures(self) -> dict[str, Any]:
-        """What shapes a picture and its scores: settings of `synthesis`."""
+        """What shapes a picture and its scores: settings of `synthesis.candidate_store.PictureSettings`."""
         images = self._config["images"]
         return {
             **{key: images[key] for key in ("generator", "scorers", "size", "guidance_scales")},
@@ -97,20 +97,21 @@ class Params:
         }
 
     @property
-    def thresholds(self) -> dict[str, float]:
-        """What a valid picture passes."""
-        return {name: self._config["images"]["thresholds"][name] for name in THRESHOLDS}
-
-    @property
-    def attempts_at_once(self) -> int:
-        """Attempts at a picture that are drawn together."""
+    def sampler(self) -> dict[str, Any]:
+        """What shapes candidates, their scores and verdicts: settings of `synthesis.candidates.CandidateSampler`."""
         images = self._config["images"]
-        return 1 if images["stop_at_first_valid"] else images["candidates"]
+        return {
+            "pictures": self.pictures,
+            "thresholds": {name: images["thresholds"][name] for name in THRESHOLDS},
+            "person_reference": images["person_reference"],
+            "batch": 1 if images["stop_at_first_valid"] else images["candidates"],
+        }
 
     @property
-    def shards(self) -> range:
-        """Numbers of the blocks of people that a job draws each."""
-        return range(-(-self._config["curation"]["n_people"] // self._config["images"]["people_per_shard"]))
+    def shards(self) -> list[str]:
+        """Ids of the blocks of people that a job draws each."""
+        blocks = -(-self._config["curation"]["n_people"] // self._config["images"]["people_per_shard"])
+        return list(map(shard_id, range(blocks)))
 
     @property
     def planted_truth(self) -> str | list[str]:

@@ -39,8 +39,9 @@ def test_table_2(paper, model):
 
 
 def test_the_filters_of_section_3_a(paper):
-    assert Params(paper).thresholds == FILTERS
-    assert paper["images"]["candidates"] == Params(paper).attempts_at_once == 5
+    sampler = Params(paper).sampler
+    assert sampler["thresholds"] == FILTERS
+    assert paper["images"]["candidates"] == sampler["batch"] == 5
 
 
 def test_the_benchmark_s_size(paper):
