@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from PIL import Image
 from snakemake.utils import update_config
 
 from mmunlearn.records import Candidate, Question, read_jsonl, read_manifest, sha256_of
-from mmunlearn.weights import WeightsError
 from mmunlearn.workflow.check import prepare
 from tests.rules.mini import curate, draw_shards
 from tests.rules.standin import ROOT, World
@@ -31,27 +28,24 @@ NAMES = {
 }
 
 
-def paper_config(sources: dict[str, str], **images: Any) -> dict[str, Any]:
+def paper_config(sources: dict[str, str]) -> dict[str, Any]:
     """config.yaml, the paper's preset and the test's, merged as Snakemake merges them."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     for overlay in ("presets/paper.yaml", "tests/presets/paper-tiny.yaml"):
         update_config(config, yaml.safe_load((ROOT / overlay).read_text(encoding="utf-8")))
-    update_config(config, {"weights": {"sources": sources}, "images": images})
+    update_config(config, {"weights": {"sources": sources}})
     prepare(config)
     return config
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def paper(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("checkpoints")
-    flux = write_flux(folder / "flux")
+    flux, scorers = write_flux(folder / "flux"), write_scorers(folder / "scorers")
     teach_face(flux)
-    scorers = write_scorers(folder / "scorers")
-    return {"flux-dev": str(flux)} | {NAMES[kind]: str(path) for kind, path in scorers.items()}
-
-
-def draw_paper(world: World) -> World:
-    for name in ("flux-dev", *NAMES.values()):
+    sources = {"flux-dev": str(flux)} | {NAMES[kind]: str(path) for kind, path in scorers.items()}
+    world = World.make(tmp_path_factory.mktemp("paper") / "world", paper_config(sources))
+    for name in sources:
         world.run("fetch_weights", weights=name)
     curate(world)
     world.run("draw_references")
@@ -59,11 +53,6 @@ def draw_paper(world: World) -> World:
     for rule in ("settle_pictures", "merge_manifest", "check_images"):
         world.run(rule)
     return world
-
-
-@pytest.fixture(scope="module")
-def paper(checkpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> World:
-    return draw_paper(World.make(tmp_path_factory.mktemp("paper") / "world", paper_config(checkpoints)))
 
 
 def manifest(world: World) -> list[Candidate]:
@@ -163,24 +152,3 @@ def test_the_data_set_follows(paper, tmp_path):
     assert "FLUX" in card and "Non-Commercial" in card
     world.run("review_page", shard="001")
     assert (world.results / "review" / "pictures-001.html").stat().st_size > 10_000
-
-
-def test_missing_weights_are_named_with_where_from_and_where_to(checkpoints, tmp_path):
-    sources = {name: folder for name, folder in checkpoints.items() if name != "dino-vitb16"}
-    world = World.make(tmp_path / "world", paper_config(sources))
-    with pytest.raises(WeightsError, match=r"weights/dino-vitb16/config\.json") as caught:
-        world.run("fetch_weights", weights="dino-vitb16")
-    for words in ("facebook/dino-vitb16", "weights.download to true"):
-        assert words in str(caught.value)
-
-
-def test_a_truncated_weights_file_is_named(checkpoints, tmp_path):
-    broken = tmp_path / "broken"
-    shutil.copytree(checkpoints["dino-vitb16"], broken)
-    whole = broken / "model.safetensors"
-    whole.write_bytes(whole.read_bytes()[:-500])
-    sources = copy.copy(checkpoints) | {"dino-vitb16": str(broken)}
-    world = World.make(tmp_path / "world", paper_config(sources))
-    with pytest.raises(WeightsError, match=r"model\.safetensors"):
-        world.run("fetch_weights", weights="dino-vitb16")
-    assert not Path(world.results / "weights" / "dino-vitb16.json").exists()

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 
 from mmunlearn.weights import WeightsError, entries, fingerprint
 from mmunlearn.weights.lock import listing, lock_path
-from tests.rules.standin import run_script
 from tests.unit.hub_standin import COMMIT, FILES, REPO, TENSORS, TINY, Fetch, Hub, place
 
 TOKEN = "hf_ThisIsTheSecretOfTheTests"
@@ -355,20 +354,6 @@ def test_a_pickle_of_more_than_tensors_leaves_nothing(fetch: Fetch, resource: Ca
     with pytest.raises(WeightsError, match="more than tensors"):
         fetch()
     assert listing(path.parent) == ["weights.pth"] and not lock_path(path.parent).exists()
-
-
-def test_the_script_fetches_what_its_rule_names(fetch: Fetch, tmp_path: Path) -> None:
-    source = place(tmp_path / "source")
-    run_script(
-        "fetch_weights",
-        output=["results/weights/tiny.json"],
-        params={"folder": "weights", "version": 1},
-        config={"weights": {"download": False, "sources": {"tiny": str(source)}}},
-        wildcards={"weights": "tiny"},
-        cwd=tmp_path,
-    )
-    assert listing(tmp_path / "weights/tiny") == ["config.json", "part/model.safetensors"]
-    assert json.loads((tmp_path / "results/weights/tiny.json").read_text())["name"] == "tiny"
 
 
 def test_a_fingerprint_tells_large_files_of_one_size_apart(tmp_path: Path) -> None:

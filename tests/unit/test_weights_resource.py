@@ -16,6 +16,8 @@ from mmunlearn.weights import WeightsError, entries, entry, fingerprint, known
 from mmunlearn.weights.lock import lock_path
 from tests.unit.hub_standin import REPO, TINY, Fetch, place
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
@@ -75,27 +77,15 @@ def test_unknown_names_get_the_nearest_one() -> None:
         entry("flux-deb")
 
 
-NAMES = (
-    "flux-dev",
-    "flux-schnell",
-    "facenet-vggface2",
-    "clip-vit-l-14",
-    "dino-vitb16",
-    "musiq-spaq",
-    "laion-aesthetic",
-    "llava-1.5-7b",
-    "llama-3.2-vision-11b",
-    "llava-v1.6-7b",
-    "llava-v1.6-13b",
-    "qwen3-vl-4b",
-)
+def test_all_that_configurations_load_from_the_folder_of_weights_is_known() -> None:
+    files = [ROOT / "config.yaml", *(ROOT / "presets").glob("*.yaml")]
+    names = {
+        name for file in files for name in re.findall(r": weights/(\S+)", file.read_text(encoding="utf-8"))
+    }
+    assert len(names) > 5 and names <= set(known())
 
 
-def test_the_resource_has_the_weights_of_both_papers() -> None:
-    assert set(yaml.safe_load(entries.RESOURCE.read_text())) == set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", known())
 def test_every_entry_is_complete(name: str) -> None:
     row = entry(name)
     assert row.files and row.licence
