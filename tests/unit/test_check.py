@@ -18,7 +18,7 @@ from mmunlearn.registry import Registry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
 from mmunlearn.workflow.check import ConfigError, check, prepare
-from mmunlearn.workflow.params import Params, label
+from mmunlearn.workflow.params import Params, labels
 from mmunlearn.workflow.targets import Targets
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
@@ -95,9 +95,9 @@ def test_every_row_says_what_trains_it_and_what_it_is_asked():
 
 def test_labels_are_the_published_ones_and_others_their_own():
     names = ("finetuned", "goal", "kl+bgd", "npo")
-    assert [label(CONFIG, name) for name in names] == ["Finetune", "Goal", "KL+BGD", "NPO"]
+    assert [labels(CONFIG)[name] for name in names] == ["Finetune", "Goal", "KL+BGD", "NPO"]
     config = changed("methods", CONFIG["methods"] | {"mine": {"label": "Mine"}, "other": {}})
-    assert (label(config, "mine"), label(config, "other")) == ("Mine", "OTHER")
+    assert (labels(config)["mine"], labels(config)["other"]) == ("Mine", "OTHER")
 
 
 def test_splits_and_seeds_multiply():
