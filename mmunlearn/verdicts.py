@@ -47,6 +47,11 @@ class Verdict(Record):
 COLUMNS = tuple(Verdict.model_fields)
 
 
+def verdict_files(folder: str | None) -> list[str]:
+    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
+    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
+
+
 def text_digest(row: Record) -> str:
     """Digest of a person or an event: another one after any change of its fields."""
     return digest_of(row.model_dump(mode="json"))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from mmunlearn.records import Candidate
 
@@ -66,10 +65,10 @@ def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
 
 @dataclass(frozen=True)
 class Draw:
-    """One candidate of a cell with its scene feature (D,) and what refuses it."""
+    """One candidate of a cell with its scene feature, a float32 array (D,), and what refuses it."""
 
     candidate: Candidate
-    scene: np.ndarray
+    scene: Any
     failed: list[str]
 
 

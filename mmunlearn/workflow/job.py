@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import Run
-from mmunlearn.workflow.params import verdict_files
+from mmunlearn.verdicts import verdict_files
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake

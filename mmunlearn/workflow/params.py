@@ -15,7 +15,7 @@ from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, shard
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import POPE_SUBSETS, digest_of
 from mmunlearn.training.methods import METHODS
-from mmunlearn.verdicts import confirmed, read_verdicts, rejected
+from mmunlearn.verdicts import confirmed, read_verdicts, rejected, verdict_files
 
 Config = Mapping[str, Any]
 
@@ -30,11 +30,6 @@ SET_OPTIONS = {
     "replay": (),
 }
 """What a reference set reads of its backend's section, `dataset.<backend>`: no other set's key rebuilds it."""
-
-
-def verdict_files(folder: str | None) -> list[str]:
-    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
-    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
 
 
 def labels(config: Config) -> dict[str, str]:
