@@ -151,11 +151,8 @@ class Suite:
         texts = answer_all(model, self.collator, self.queries, batches=self.batches, cache=cache, what=what)
         return [
             Answer(
-                question_id=row.question_id,
-                image_id=row.image_id,
-                question=row.question,
-                reference=row.answer,
+                question_id=row.question_id, image_id=row.image_id, question=row.question, reference=row.answer,
                 answer=text,
             )
             for row, text in zip(self.rows, texts, strict=True)
-        ]
+        ]  # fmt: skip

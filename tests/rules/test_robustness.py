@@ -106,12 +106,13 @@ def test_unattacked_values_are_those_of_the_recipe_s_own_answers(attacked):
     assert before <= 50 <= ideal
 
 
-def test_what_was_learnt_by_heart_is_a_member_comes_back_and_shows_a_coarse_grid(attacked):
+def test_what_was_learnt_by_heart_is_a_member_comes_back_and_does_not_stand_rounding_or_other_words(attacked):
     """On events: the finetuned model's sentences are its training's, the goal model's are not."""
     tables = {name: values(attack(attacked, "finetuned", "event15", name)) for name in FINDINGS}
     assert all(value > 0.5 for value in tables["membership"].values())
     assert tables["relearning"]["step 0", "recovered"] < tables["relearning"]["step 2", "recovered"]
     assert tables["quantisation"]["4 bit", "efficacy"] != tables["quantisation"]["unrounded", "efficacy"]
+    assert tables["paraphrase"]["paraphrased", "efficacy"] > tables["paraphrase"]["original", "efficacy"]
     losses = {
         attack(attacked, recipe, "event15", "relearning").details["losses"][0]["loss"]
         for recipe in ("finetuned", "ga-event15", "goal-event15")
