@@ -102,8 +102,9 @@ rule judge_answers:
     resources:
         **GIVEN.judge_job,
     params:
+        rubric="g-eval",
         judge=config["evaluation"]["judge"],
-        decided=GIVEN.judge_identity,
+        decided=GIVEN.judge_identity("g-eval"),
         code=code_digest("evaluation/judge", "evaluation/rouge.py", "records.py", "text.py"),
     script:
         "../workflow_scripts/judge_answers.py"

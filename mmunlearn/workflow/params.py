@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
+from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, shard_id, split_parts
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import POPE_SUBSETS, digest_of
@@ -265,11 +265,12 @@ class Params:
         run = Run(wildcards.model, wildcards.recipe, int(wildcards.seed))
         return f"<results>/judgements/{run.folder}/{wildcards.split}.jsonl"
 
-    @property
-    def judge_identity(self) -> list[Any]:
-        """What decides a verdict besides the sentences; the rest of `evaluation.openai` reruns nothing."""
+    def judge_identity(self, rubric: str) -> list[Any]:
+        """What decides a verdict besides the texts; the rest of `evaluation.openai` reruns nothing."""
         evaluation = self._config["evaluation"]
-        return [] if evaluation["judge"] == "local" else list(G_EVAL.identity(evaluation["openai"]).values())
+        if evaluation["judge"] == "local":
+            return []
+        return list(RUBRICS.load(rubric)().identity(evaluation["openai"]).values())
 
     @property
     def judge_name(self) -> str:

@@ -295,9 +295,8 @@ def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, 
         return {}, []
     options = evaluation[evaluation["judge"]]
     try:
-        inputs = ("answers", "finetuned", "goal", "split")
-        files = [{name: job.planned.inputs[name] for name in inputs} for job in judged]
-        cases, usage, ledger = usage_of(files, options)
+        jobs = [(job.planned.params["rubric"], job.planned.inputs) for job in judged]
+        cases, usage, ledger = usage_of(jobs, options)
     except (StoreError, ValueError, OSError) as error:
         return {}, [f"What the judge has used so far cannot be told. {error}"]
     tokens = usage.prompt_tokens, usage.completion_tokens

@@ -12,12 +12,13 @@ import yaml
 from mmunlearn.chat import Reply
 from mmunlearn.evaluation.judge.client import OpenAIJudge
 from mmunlearn.evaluation.judge.rubric import Case
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
+from mmunlearn.evaluation.judge.rubrics.g_eval import GEval
 from mmunlearn.evaluation.judge.store import JudgeStore
 from mmunlearn.records import Judgement
 from tests.loopback import ChatServer
 
 ROOT = Path(__file__).resolve().parents[2]
+G_EVAL = GEval()
 KEY = "sk-secret-0123456789"
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["evaluation"]["openai"]
 COST = (3 * CONFIG["prompt_price"] + 2 * CONFIG["completion_price"]) / 1e6

@@ -18,11 +18,11 @@ import pytest
 
 from mmunlearn.chat import ChatError
 from mmunlearn.evaluation.judge.rubric import Case, JudgeError
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
 from tests import loopback
 from tests.loopback import ChatServer, RawReply, Step
 from tests.unit.judge_fixtures import (
     CONFIG,
+    G_EVAL,
     KEY,
     ROOT,
     cases,

@@ -16,9 +16,8 @@ import pytest
 
 from mmunlearn.chat import Reply
 from mmunlearn.evaluation.judge.ledger import Batch, Spending, Unaffordable
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
 from mmunlearn.evaluation.judge.store import FORM, JudgeStore, StoreError, Usage
-from tests.unit.judge_fixtures import CONFIG, ROOT, cases, judge_at, options, scores, texts
+from tests.unit.judge_fixtures import CONFIG, G_EVAL, ROOT, cases, judge_at, options, scores, texts
 
 FREE = CONFIG | {"prompt_price": 0.0, "completion_price": 0.0}
 BODY = {"max_completion_tokens": 1}

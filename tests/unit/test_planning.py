@@ -366,7 +366,7 @@ def judging(run) -> tuple[Config, PlannedJob]:
     files["split"] = run / "event05.json"
     images = {"forget_train": ["i0", "i1"], "forget_test": ["i2"], "retain": []}
     write_json(files["split"], {"target": "event", "percent": 5, "seed": 1, "forgotten": ["e"], **images})
-    finished = job("judgements/m/r/seed-1/event05.jsonl", params={"judge": "openai"})
+    finished = job("judgements/m/r/seed-1/event05.jsonl", params={"judge": "openai", "rubric": "g-eval"})
     write(run / finished.outputs[0], "{}\n{}\n{}\n")
     return config, replace(finished, inputs=files)
 

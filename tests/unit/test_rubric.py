@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from mmunlearn.chat import Reply, ReplyError
 from mmunlearn.evaluation.judge.local import LocalJudge
-from mmunlearn.evaluation.judge.rubric import Case, Rubric
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL
-from tests.unit.judge_fixtures import CONFIG, ROOT, texts
+from mmunlearn.evaluation.judge.rubric import Case
+from mmunlearn.evaluation.judge.rubrics.g_eval import GEval
+from tests.unit.judge_fixtures import CONFIG, G_EVAL, ROOT, texts
+
+
+def g_eval(**changed):
+    """A rubric with other attributes."""
+    return type("Changed", (GEval,), changed)()
 
 
 def test_g_eval_asks_in_the_papers_words():
@@ -64,7 +68,7 @@ def test_only_what_can_change_a_verdict_makes_another_judge():
 
 
 def test_whatever_changes_the_request_makes_another_judge(tmp_path):
-    class Shouting(Rubric):
+    class Shouting(GEval):
         def messages(self, texts):
             return [{"role": "user", "content": super().messages(texts)[0]["content"].upper()}]
 
@@ -72,15 +76,8 @@ def test_whatever_changes_the_request_makes_another_judge(tmp_path):
     prompt.write_text(
         G_EVAL.prompt.read_text(encoding="utf-8").replace("Evaluate", "Weigh"), encoding="utf-8"
     )
-    fields = {
-        name: getattr(G_EVAL, name) for name in ("name", "prompt", "texts", "reply", "formula", "basis")
-    }
-    others = [
-        replace(G_EVAL, prompt=prompt),
-        replace(G_EVAL, reply=G_EVAL.reply | {"title": "x"}),
-        Shouting(**fields),
-    ]
-    digests = {rubric.identity(CONFIG)["prompt"] for rubric in (G_EVAL, replace(G_EVAL), *others)}
+    others = [g_eval(prompt=prompt), g_eval(reply=GEval.reply | {"title": "x"}), Shouting()]
+    digests = {rubric.identity(CONFIG)["prompt"] for rubric in (G_EVAL, g_eval(), *others)}
     assert len(digests) == 4
 
 
@@ -89,7 +86,7 @@ def test_whatever_changes_the_request_makes_another_judge(tmp_path):
     ({"type": "integer", "minimum": 1, "maximum": 5}, "4", ["0", "6", "4.5"]),
 ])  # fmt: skip
 def test_another_rubric_has_bounds_of_its_own(bounds, good, bad):
-    rubric = replace(G_EVAL, reply=G_EVAL.reply | {"properties": {"score": bounds}})
+    rubric = g_eval(reply=GEval.reply | {"properties": {"score": bounds}})
 
     def reply(score: str) -> Reply:
         text = f'{{"score": {score}}}'
@@ -112,6 +109,7 @@ def test_the_local_judge_scores_by_the_rubrics_formula():
 def test_parsing_a_workflow_needs_nothing_heavy():
     heavy = {"openai", "torch", "numpy", "pandas"}
     code = (
-        f"import sys, mmunlearn.evaluation.judge.rubrics.g_eval; sys.exit(bool({heavy} & set(sys.modules)))"
+        "import sys; from mmunlearn.evaluation.judge.rubrics import RUBRICS; "
+        f"[*map(RUBRICS.load, RUBRICS)]; sys.exit(bool({heavy} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

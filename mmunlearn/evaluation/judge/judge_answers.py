@@ -9,33 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.backends import JUDGES
-from mmunlearn.evaluation.judge.rubrics.g_eval import G_EVAL, cases_of
+from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.records import write_jsonl
 
 logger = logging.getLogger(__name__)
 
 
 def judge_answers(
-    output: Path,
-    *,
-    answers: Path,
-    finetuned: Path,
-    goal: Path,
-    split: Path,
-    judge: str,
-    options: Mapping[str, Any] | None = None,
+    output: Path, *, rubric: str, judge: str, options: Mapping[str, Any] | None = None, **files: Path
 ) -> None:
-    """G-Eval of the event answers on the forget set of a split.
+    """Judgements of all that a rubric is asked of.
 
     Args:
-        answers, finetuned, goal: answer files of the suite `dataset`.
         judge, options: backend, and what it takes.
+        files: as of the rubric's `cases`.
     Raises:
         JudgeError: the judge cannot go on; what it has said is stored.
-        RecordError: as of `cases_of`.
+        RecordError: as of the rubric's `cases`.
     """
-    cases = cases_of(answers, finetuned, goal, split)
-    rater = JUDGES.load(judge)(G_EVAL, options)
+    instance = RUBRICS.load(rubric)()
+    cases = instance.cases(**files)
+    rater = JUDGES.load(judge)(instance, options)
     rows = rater.judge(cases)
     write_jsonl(output, rows)
     reasons = [row.reason for row in rows if row.score is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmunlearn.chat import Reply, ReplyError, object_of
-from mmunlearn.records import Judgement, digest_of
+from mmunlearn.records import Answer, Judgement, digest_of, read_jsonl
 
 PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "judge"
 
@@ -38,12 +39,20 @@ class Judge(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Rubric:
+Answers = Mapping[str, tuple[str, str]]
+"""question_id -> image_id and answer."""
+
+
+def read_answers(path: Path) -> Answers:
+    """The answers of a file, in order."""
+    return {row.question_id: (row.image_id, row.answer) for row in read_jsonl(path, Answer)}
+
+
+class Rubric(ABC):
     """One kind of verdict.
 
     Attributes:
-        name: in the names of batches.
+        name: its registered name; in the names of batches.
         prompt: file of all that is asked; `{name}` is the place of the case's text of that name.
         texts: names of a case's texts. Their order is the order in which the store writes them down.
         reply: JSON schema of the reply, an object whose `score` is a number; its bounds are checked.
@@ -59,6 +68,17 @@ class Rubric:
     formula: Callable[..., float]
     basis: str
     decides: tuple[str, ...] = ("base_url", "model", "temperature", "seed")
+
+    @abstractmethod
+    def cases(self, read: Callable[[Path], Answers] = read_answers, **files: Path) -> list[Case]:
+        """What it is asked of.
+
+        Args:
+            read: an answer file.
+            files: the named inputs of the judging rule.
+        Raises:
+            RecordError: the files do not belong together.
+        """
 
     @cached_property
     def _prompt(self) -> str:

@@ -8,13 +8,14 @@ themselves, and the form of the reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
-from mmunlearn.evaluation.judge.rubric import PROMPTS, Case, Rubric
+from mmunlearn.evaluation.judge.rubric import PROMPTS, Answers, Case, Rubric, read_answers
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.ids import kind_of
-from mmunlearn.records import Answer, RecordError, Split, read_json, read_jsonl
+from mmunlearn.records import RecordError, Split, read_json
 
 
 def closeness(test: str, finetuned: str, goal: str) -> float:
@@ -36,54 +37,50 @@ def _distance(sentence: str, other: str) -> float:
     return 0.0 if sentence == other else 1.0 - rouge_l(sentence, other)
 
 
-G_EVAL = Rubric(
-    name="g-eval",
-    prompt=PROMPTS / "g_eval.txt",
-    texts=("test", "finetuned", "goal"),
-    reply={
+class GEval(Rubric):
+    """The answers to the event questions on a split's forget set, each between its anchors."""
+
+    name = "g-eval"
+    prompt = PROMPTS / "g_eval.txt"
+    texts = ("test", "finetuned", "goal")
+    reply: ClassVar = {
         "type": "object",
         "properties": {"score": {"type": "number", "minimum": 0, "maximum": 1}},
         "required": ["score"],
         "additionalProperties": False,
-    },
-    formula=closeness,
-    basis="ROUGE-L distances",
-)
-
-
-Events = Mapping[str, tuple[str, str]]
-"""question_id -> image_id and answer, of the event questions alone."""
-
-
-def event_answers(path: Path) -> Events:
-    """The event answers of a file of the suite `dataset`, in order."""
-    rows = read_jsonl(path, Answer)
-    return {
-        row.question_id: (row.image_id, row.answer) for row in rows if kind_of(row.question_id) == "event"
     }
+    formula = staticmethod(closeness)
+    basis = "ROUGE-L distances"
 
+    def cases(
+        self,
+        answers: Path,
+        finetuned: Path,
+        goal: Path,
+        split: Path,
+        read: Callable[[Path], Answers] = read_answers,
+    ) -> list[Case]:
+        """As of `Rubric`; answers, finetuned and goal are answer files of the suite `dataset`.
 
-def cases_of(
-    answers: Path, finetuned: Path, goal: Path, split: Path, read: Callable[[Path], Events] = event_answers
-) -> list[Case]:
-    """What G-Eval is asked of: the answers to the event questions on a split's forget set, with their anchors.
-
-    Args:
-        answers, finetuned, goal: answer files of the suite `dataset`.
-    Raises:
-        RecordError: one of the three models has no answer to a question that another has.
-    """
-    images = read_json(split, Split)
-    forgotten = {*images.forget_train, *images.forget_test}
-    test, before, ideal = (
-        {key: text for key, (image, text) in read(path).items() if image in forgotten}
-        for path in (answers, finetuned, goal)
-    )
-    for path, table in ((finetuned, before), (goal, ideal)):
-        if table.keys() != test.keys():
-            raise RecordError(
-                f"{path} and {answers} answer different questions: delete the older one and rerun"
-            )
-    return [
-        Case(key, {"test": text, "finetuned": before[key], "goal": ideal[key]}) for key, text in test.items()
-    ]
+        Raises:
+            RecordError: one of the three models has no answer to a question that another has.
+        """
+        images = read_json(split, Split)
+        forgotten = {*images.forget_train, *images.forget_test}
+        test, before, ideal = (
+            {
+                key: text
+                for key, (image, text) in read(path).items()
+                if image in forgotten and kind_of(key) == "event"
+            }
+            for path in (answers, finetuned, goal)
+        )
+        for path, table in ((finetuned, before), (goal, ideal)):
+            if table.keys() != test.keys():
+                raise RecordError(
+                    f"{path} and {answers} answer different questions: delete the older one and rerun"
+                )
+        return [
+            Case(key, {"test": text, "finetuned": before[key], "goal": ideal[key]})
+            for key, text in test.items()
+        ]
