@@ -61,8 +61,8 @@ def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, 
     converted = {one.target: _convert(one, home, files, lock) for one in row.convert if one.source in files}
     if lock is None or lock.files != files or lock.converted != converted:
         lock = _record(row, home, lock, files, converted, (origin, address, revision))
-    hidden = {"time": None, "address": None if lock.origin == "folder" else lock.address}
-    write_json(receipt, lock.model_copy(update=hidden).model_dump(exclude={"time"}))
+    address = None if lock.origin == "folder" else lock.address
+    write_json(receipt, lock.model_copy(update={"address": address}).model_dump(exclude={"time"}))
 
 
 def _compare(row: Entry, home: Path, file: str, fact: Fact, lock: Lock | None) -> None:
