@@ -2,6 +2,7 @@
 
     concept    p017 (a person), e05 (an event): letters and digits
     image      <person>-<event>, e.g. p017-e05
+               pictures of other sets: <set>-<three digits>, of Real with the kind between, e.g. real-person-001
     question   <image>-<kind>, e.g. p017-e05-event
     candidate  <image>-a<attempt, two digits>
     split      <target><percent, two digits>, e.g. person05; `both05` is forgotten as person05 and event05
@@ -61,6 +62,11 @@ def concepts_of(image: str) -> tuple[str, str]:
     return person, event
 
 
+def set_image_id(name: str, number: int, kind: str = "") -> str:
+    """A picture of the Real, World or replay set."""
+    return "-".join(filter(None, [name, kind, f"{number:03d}"]))
+
+
 def question_id(image: str, kind: str) -> str:
     """The question of a kind on a picture."""
     return f"{image}-{kind}"
@@ -100,6 +106,12 @@ def split_parts(name: str) -> list[str]:
     return [split_id(one, percent) for one in (TARGETS if target == "both" else (target,))]
 
 
+def recipe_id(method: str, split: str, *, step: int | None = None, concept: int | None = None) -> str:
+    """The recipe of a method (or `goal`) on a split, after a step, or of one of its concepts alone."""
+    parts = [f"@{step}" if step is not None else "", f"-{concept}" if concept is not None else ""]
+    return "".join([method, "-", split, *parts])
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is made; `step` and `concept` are None but for Figures 7 and 9."""
@@ -120,9 +132,7 @@ class Recipe:
         """The recipe's id."""
         if self.target is None:
             return self.method
-        step = f"@{self.step}" if self.step is not None else ""
-        concept = f"-{self.concept}" if self.concept is not None else ""
-        return f"{self.method}-{self.split}{step}{concept}"
+        return recipe_id(self.method, self.split, step=self.step, concept=self.concept)
 
     @property
     def whole(self) -> Recipe:

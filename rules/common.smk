@@ -8,7 +8,7 @@ require_library(workflow.basedir)
 check.prepare(config)
 check.check(config)
 
-RUNS, GIVEN = targets.Targets(config), params.Params(config)
+RUNS, PARAMS = targets.Targets(config), params.Params(config)
 SUITES = params.SUITES
 WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))
 

@@ -10,7 +10,7 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 rule curate_people:
     input:
-        lists=GIVEN.shipped_texts("people"),
+        lists=PARAMS.shipped_texts("people"),
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -22,7 +22,7 @@ rule curate_people:
     params:
         what="people",
         curator=config["curation"]["backend"],
-        decided=[GIVEN.decided["texts"], GIVEN.curator("people")],
+        decided=[PARAMS.decided["texts"], PARAMS.curator("people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],
         version=2,
@@ -32,7 +32,7 @@ rule curate_people:
 
 use rule curate_people as curate_events with:
     input:
-        lists=GIVEN.shipped_texts("events"),
+        lists=PARAMS.shipped_texts("events"),
     output:
         "<results>/curation/drafts/events.jsonl",
     log:
@@ -41,7 +41,7 @@ use rule curate_people as curate_events with:
         "<benchmarks>/curate_events/all.tsv"
     params:
         what="events",
-        decided=[GIVEN.decided["texts"], GIVEN.curator("events")],
+        decided=[PARAMS.decided["texts"], PARAMS.curator("events")],
         n=config["curation"]["n_events"],
 
 
@@ -60,7 +60,7 @@ rule accept_texts:
         "../envs/curation.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        decided=GIVEN.decided["texts"],
+        decided=PARAMS.decided["texts"],
         version=1,
     script:
         "../workflow_scripts/accept_texts.py"

@@ -49,8 +49,8 @@ rule split_concepts:
 rule build_reference_set:
     input:
         events="<results>/curation/events.jsonl",
-        lists=GIVEN.set_lists,
-        weights=GIVEN.set_weights,
+        lists=PARAMS.set_lists,
+        weights=PARAMS.set_weights,
     output:
         "<results>/dataset/{set}.jsonl",
     log:
@@ -63,8 +63,8 @@ rule build_reference_set:
         **IMAGES["job"],
     params:
         source=config["dataset"]["reference_sets"],
-        options=GIVEN.set_options,
-        n=GIVEN.set_size,
+        options=PARAMS.set_options,
+        n=PARAMS.set_size,
         questions=config["dataset"]["questions"],
         answers=config["dataset"]["answers"],
         size=IMAGES["size"],
@@ -90,6 +90,6 @@ rule count_dataset:
     conda:
         "../envs/dataset.yaml"
     params:
-        code=code_digest("dataset/statistics.py", "curation/attributes.py", "records.py"),
+        code=code_digest("dataset/statistics.py"),
     script:
         "../workflow_scripts/count_dataset.py"

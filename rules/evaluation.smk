@@ -9,7 +9,7 @@ makes  <results>/answers/<model>/<recipe>/seed-<n>/<suite>.jsonl
 SUITE_FILES = {
     "questions": [f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
     "features": expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
-    "base": GIVEN.base,
+    "base": PARAMS.base,
 }
 
 
@@ -29,9 +29,9 @@ rule answer_questions:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **GIVEN.answering_job,
+        **PARAMS.answering_job,
     params:
-        spec=GIVEN.model,
+        spec=PARAMS.model,
         sample=RUNS.sample,
         max_new_tokens=config["evaluation"]["max_new_tokens"],
         version=1,
@@ -43,7 +43,7 @@ rule answer_questions:
 use rule answer_questions as answer_steps with:
     input:
         **SUITE_FILES,
-        splits=GIVEN.splits,
+        splits=PARAMS.splits,
         adapters=expand(
             "<results>/models/{{model}}/{{recipe}}@{step}/seed-{{seed}}/adapter/adapter_model.safetensors",
             step=RUNS.steps,
@@ -88,8 +88,8 @@ use rule answer_questions as answer_concepts with:
 rule judge_answers:
     input:
         answers="<results>/answers/{model}/{recipe}/seed-{seed}/dataset.jsonl",
-        finetuned=GIVEN.finetuned_answers,
-        goal=GIVEN.goal_answers,
+        finetuned=PARAMS.finetuned_answers,
+        goal=PARAMS.goal_answers,
         split="<results>/dataset/splits/{split}.json",
     output:
         "<results>/judgements/{model}/{recipe}/seed-{seed}/{split}.jsonl",
@@ -100,12 +100,12 @@ rule judge_answers:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **GIVEN.judge_job,
+        **PARAMS.judge_job,
     params:
         rubric="g-eval",
         judge=config["evaluation"]["judge"],
-        decided=GIVEN.judge_identity("g-eval"),
-        code=code_digest("evaluation/judge", "evaluation/rouge.py", "records.py", "text.py"),
+        decided=PARAMS.judge_identity("g-eval"),
+        code=code_digest("evaluation/judge"),
     script:
         "../workflow_scripts/judge_answers.py"
 
@@ -113,8 +113,8 @@ rule judge_answers:
 rule score_answers:
     input:
         answers=expand("<results>/answers/{{model}}/{{recipe}}/seed-{{seed}}/{suite}.jsonl", suite=SUITES),
-        finetuned=GIVEN.finetuned_real_answers,
-        judgements=GIVEN.judgements,
+        finetuned=PARAMS.finetuned_real_answers,
+        judgements=PARAMS.judgements,
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
         real="<results>/dataset/real.jsonl",
@@ -128,12 +128,12 @@ rule score_answers:
     conda:
         "../envs/evaluation.yaml"
     params:
-        label=GIVEN.label,
+        label=PARAMS.label,
         sample=RUNS.sample,
-        judge=GIVEN.judge_name,
+        judge=PARAMS.judge_name,
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
-        code=code_digest("evaluation", "seeds.py", "records.py", "text.py"),
+        code=code_digest("evaluation"),
     script:
         "../workflow_scripts/score_answers.py"
 

@@ -1,7 +1,6 @@
 """Export: the data set in the form of Hugging Face's `datasets`, with a data card.
 
-needs  <results>/images/manifest.parquet and its pictures, <results>/curation/, <results>/dataset/,
-       <results>/run_config.yaml
+needs  <results>/images/manifest.parquet and its pictures, <results>/curation/, <results>/dataset/
 makes  <results>/export/README.md and checksums.json, which lists all other files of that folder
 """
 
@@ -15,7 +14,6 @@ rule export_dataset:
         questions="<results>/dataset/questions.jsonl",
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
         statistics="<results>/dataset/statistics.json",
-        run_config="<results>/run_config.yaml",
     output:
         readme="<results>/export/README.md",
         checksums="<results>/export/checksums.json",
@@ -26,6 +24,8 @@ rule export_dataset:
     conda:
         "../envs/export.yaml"
     params:
-        code=code_digest("dataset/export.py", "dataset/card.py", "dataset/card.md.j2", "records.py"),
+        scale=config["scale"],
+        settings=PARAMS.public,
+        code=code_digest("dataset/export.py", "dataset/card.md.j2"),
     script:
         "../workflow_scripts/export_dataset.py"

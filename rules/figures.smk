@@ -20,7 +20,7 @@ rule plot_figure4:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting", "dataset/statistics.py", "curation/attributes.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_figure4.py"
 
@@ -39,7 +39,7 @@ rule plot_figure7:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting", "ids.py", "records.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_figure7.py"
 
@@ -81,11 +81,9 @@ rule plot_figure9:
     conda:
         "../envs/paper.yaml"
     params:
-        method=GIVEN.labels[config["figures"]["concept_method"]],
+        method=PARAMS.labels[config["figures"]["concept_method"]],
         percent=config["figures"]["percent"],
-        code=code_digest(
-            "reporting", "evaluation/names.py", "evaluation/rouge.py", "ids.py", "records.py", "text.py"
-        ),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_figure9.py"
 
@@ -105,6 +103,6 @@ rule plot_figure10:
         "../envs/paper.yaml"
     params:
         percent=config["figures"]["percent"],
-        code=code_digest("reporting", "records.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_figure10.py"

@@ -10,7 +10,7 @@ Candidates and their features lie in work/, which a retry or a changed threshold
 rule draw_references:
     input:
         prompts="<results>/curation/prompts.jsonl",
-        weights=GIVEN.picture_weights,
+        weights=PARAMS.picture_weights,
     output:
         "<results>/images/references.npz",
     log:
@@ -22,7 +22,7 @@ rule draw_references:
     resources:
         **IMAGES["job"],
     params:
-        pictures=GIVEN.pictures,
+        pictures=PARAMS.pictures,
         references_per_event=IMAGES["references_per_event"],
         version=2,
     script:
@@ -33,7 +33,7 @@ rule draw_shard:
     input:
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
-        weights=GIVEN.picture_weights,
+        weights=PARAMS.picture_weights,
     output:
         candidates="<results>/images/shards/{shard}.parquet",
         scenes="<results>/images/shards/{shard}.npy",
@@ -46,7 +46,7 @@ rule draw_shard:
     resources:
         **IMAGES["job"],
     params:
-        **GIVEN.sampler,
+        **PARAMS.sampler,
         people_per_shard=IMAGES["people_per_shard"],
         max_attempts=IMAGES["max_attempts"],
         version=2,
@@ -56,11 +56,11 @@ rule draw_shard:
 
 rule settle_pictures:
     input:
-        shards=expand("<results>/images/shards/{shard}.parquet", shard=GIVEN.shards),
-        scenes=expand("<results>/images/shards/{shard}.npy", shard=GIVEN.shards),
+        shards=expand("<results>/images/shards/{shard}.parquet", shard=PARAMS.shards),
+        scenes=expand("<results>/images/shards/{shard}.npy", shard=PARAMS.shards),
         prompts="<results>/curation/prompts.jsonl",
         references="<results>/images/references.npz",
-        weights=GIVEN.picture_weights,
+        weights=PARAMS.picture_weights,
     output:
         "<results>/images/settled.parquet",
     log:
@@ -72,9 +72,9 @@ rule settle_pictures:
     resources:
         **IMAGES["job"],
     params:
-        **GIVEN.sampler,
+        **PARAMS.sampler,
         candidates=IMAGES["candidates"],
-        decided=GIVEN.decided["rejected"],
+        decided=PARAMS.decided["rejected"],
         version=1,
     script:
         "../workflow_scripts/settle_pictures.py"
@@ -83,7 +83,7 @@ rule settle_pictures:
 rule merge_manifest:
     input:
         settled="<results>/images/settled.parquet",
-        shards=expand("<results>/images/shards/{shard}.parquet", shard=GIVEN.shards),
+        shards=expand("<results>/images/shards/{shard}.parquet", shard=PARAMS.shards),
     output:
         "<results>/images/manifest.parquet",
     log:
@@ -94,7 +94,7 @@ rule merge_manifest:
         "../envs/images.yaml"
     params:
         reviewers=REVIEW["reviewers"],
-        decided=GIVEN.decided["confirmed"],
+        decided=PARAMS.decided["confirmed"],
         version=2,
     script:
         "../workflow_scripts/merge_manifest.py"
@@ -103,7 +103,7 @@ rule merge_manifest:
 rule check_images:
     input:
         manifest="<results>/images/manifest.parquet",
-        truth=GIVEN.planted_truth,
+        truth=PARAMS.planted_truth,
     output:
         "<results>/images/filters.json",
     log:
@@ -114,6 +114,6 @@ rule check_images:
         "../envs/images.yaml"
     params:
         min_accepted_share=IMAGES["min_accepted_share"],
-        code=code_digest("reporting/filter_statistics.py", "synthesis/policy.py", "records.py"),
+        code=code_digest("reporting/filter_statistics.py"),
     script:
         "../workflow_scripts/check_images.py"

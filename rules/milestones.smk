@@ -67,7 +67,7 @@ rule robustness:
 
 rule review:
     input:
-        expand("<results>/review/pictures-{shard}.html", shard=GIVEN.shards),
+        expand("<results>/review/pictures-{shard}.html", shard=PARAMS.shards),
         "<results>/review/sample.html",
         "<results>/review/texts.html",
         "<results>/review/agreement.html",

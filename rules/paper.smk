@@ -16,7 +16,7 @@ rule write_run_config:
     conda:
         "../envs/paper.yaml"
     params:
-        config=config,
+        decided=PARAMS.recorded,
     script:
         "../workflow_scripts/write_run_config.py"
 
@@ -40,7 +40,7 @@ rule make_table3:
     params:
         table="table3",
         ceiling_seed=config["ceiling_seed"],
-        code=code_digest("reporting", "records.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/make_table3.py"
 
@@ -84,10 +84,11 @@ rule write_report:
     conda:
         "../envs/paper.yaml"
     params:
+        settings=PARAMS.report,
         benchmarks=f"benchmarks/{config['scale']}",
-        labels=GIVEN.labels,
+        labels=PARAMS.labels,
         sample_people=config["report"]["sample_people"],
         sample_events=config["report"]["sample_events"],
-        code=code_digest("reporting", "records.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/write_report.py"

@@ -20,7 +20,7 @@ rule write_truth:
     params:
         seed=config["seed"],
         defect_rate=IMAGES["pocket"]["defect_rate"],
-        code=code_digest("pocket/defects.py", "records.py"),
+        code=code_digest("pocket/defects.py"),
     script:
         "../workflow_scripts/write_truth.py"
 

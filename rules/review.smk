@@ -8,7 +8,7 @@ The pages work from the file system: pictures are shown at full size where a pag
 it was mailed. People hand in the CSV files that the pages save.
 """
 
-REVIEW_CODE = code_digest("review", "records.py", "reporting/page_pictures.py", "synthesis/policy.py")
+REVIEW_CODE = code_digest("review")
 
 
 rule review_texts:
@@ -44,7 +44,7 @@ rule review_page:
         "../envs/review.yaml"
     params:
         people_per_shard=IMAGES["people_per_shard"],
-        shards=len(GIVEN.shards),
+        shards=len(PARAMS.shards),
         code=REVIEW_CODE,
     script:
         "../workflow_scripts/review_page.py"
@@ -75,7 +75,7 @@ rule compare_filters:
     input:
         manifest="<results>/images/manifest.parquet",
         verdicts=params.verdict_files(REVIEW["verdicts"]),
-        truth=GIVEN.planted_truth,
+        truth=PARAMS.planted_truth,
     output:
         csv=report("<results>/tables/filter_agreement.csv", category="Tables"),
         md="<results>/tables/filter_agreement.md",

@@ -16,7 +16,7 @@ rule draw_unseen:
         references="<results>/images/references.npz",
         questions="<results>/dataset/questions.jsonl",
         split="<results>/dataset/splits/{split}.json",
-        weights=GIVEN.picture_weights,
+        weights=PARAMS.picture_weights,
     output:
         "<results>/robustness/unseen/{split}.parquet",
     log:
@@ -28,7 +28,7 @@ rule draw_unseen:
     resources:
         **IMAGES["job"],
     params:
-        **GIVEN.sampler,
+        **PARAMS.sampler,
         max_attempts=IMAGES["max_attempts"],
         n=config["robustness"]["questions"],
         seed=config["seed"],
@@ -40,7 +40,7 @@ rule draw_unseen:
 use rule encode_images as encode_unseen with:
     input:
         pictures="<results>/robustness/unseen/{split}.parquet",
-        base=GIVEN.base,
+        base=PARAMS.base,
     output:
         "<results>/robustness/unseen/{model}/{split}.safetensors",
     log:
@@ -55,12 +55,12 @@ rule attack_model:
         features="<results>/features/{model}/dataset.safetensors",
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
-        finetuned=GIVEN.finetuned_answers,
-        goal=GIVEN.goal_answers,
+        finetuned=PARAMS.finetuned_answers,
+        goal=PARAMS.goal_answers,
         unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
         paraphrases=config["robustness"]["paraphrases"],
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        base=GIVEN.base,
+        base=PARAMS.base,
     output:
         relearning="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/relearning.json",
         quantisation="<results>/robustness/{model}/{recipe}/seed-{seed}/{split}/quantisation.json",
@@ -75,10 +75,10 @@ rule attack_model:
     resources:
         **TRAINING["job"],
     params:
-        spec=GIVEN.model,
-        label=GIVEN.label,
-        settings=GIVEN.attack_settings,
-        attacks=GIVEN.attacks,
+        spec=PARAMS.model,
+        label=PARAMS.label,
+        settings=PARAMS.attack_settings,
+        attacks=PARAMS.attacks,
         version=1,
     script:
         "../workflow_scripts/attack_model.py"
@@ -97,7 +97,7 @@ rule make_robustness:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting", "records.py"),
+        code=code_digest("reporting"),
     script:
         "../workflow_scripts/make_robustness.py"
 

@@ -12,8 +12,8 @@ steps.jsonl grows while a job runs: tail -f shows it.
 
 rule encode_images:
     input:
-        pictures=GIVEN.suite_pictures,
-        base=GIVEN.base,
+        pictures=PARAMS.suite_pictures,
+        base=PARAMS.base,
     output:
         "<results>/features/{model}/{suite}.safetensors",
     log:
@@ -23,9 +23,9 @@ rule encode_images:
     conda:
         "../envs/training.yaml"
     resources:
-        **GIVEN.answering_job,
+        **PARAMS.answering_job,
     params:
-        spec=GIVEN.model,
+        spec=PARAMS.model,
         version=1,
     script:
         "../workflow_scripts/encode_images.py"
@@ -36,8 +36,8 @@ rule train_finetuned:
         questions="<results>/dataset/questions.jsonl",
         replay="<results>/dataset/replay.jsonl",
         features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
-        splits=GIVEN.splits,
-        base=GIVEN.base,
+        splits=PARAMS.splits,
+        base=PARAMS.base,
     output:
         training="<results>/models/{model}/{recipe}/seed-{seed}/training.json",
         steps="<results>/models/{model}/{recipe}/seed-{seed}/steps.jsonl",
@@ -54,10 +54,10 @@ rule train_finetuned:
     resources:
         **TRAINING["job"],
     params:
-        spec=GIVEN.model,
+        spec=PARAMS.model,
         lora=TRAINING["lora"],
-        lora_targets=GIVEN.lora_targets,
-        loop=GIVEN.finetuning,
+        lora_targets=PARAMS.lora_targets,
+        loop=PARAMS.finetuning,
         epochs=TRAINING["finetune"]["epochs"],
         precision=TRAINING["precision"],
         version=2,
@@ -78,10 +78,10 @@ rule train_unlearned:
     input:
         questions="<results>/dataset/questions.jsonl",
         features=["<results>/features/{model}/dataset.safetensors"],
-        splits=GIVEN.splits,
+        splits=PARAMS.splits,
         refusals=TRAINING["unlearn"]["refusals"],
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
-        base=GIVEN.base,
+        base=PARAMS.base,
     output:
         training="<results>/models/{model}/{recipe}/seed-{seed}/training.json",
         steps="<results>/models/{model}/{recipe}/seed-{seed}/steps.jsonl",
@@ -98,12 +98,12 @@ rule train_unlearned:
     resources:
         **TRAINING["job"],
     params:
-        spec=GIVEN.model,
-        options=GIVEN.method_options,
-        loop=GIVEN.unlearning,
-        max_steps=GIVEN.max_steps,
+        spec=PARAMS.model,
+        options=PARAMS.method_options,
+        loop=PARAMS.unlearning,
+        max_steps=PARAMS.max_steps,
         epochs=TRAINING["unlearn"]["epochs"],
-        stopping=GIVEN.stopping,
+        stopping=PARAMS.stopping,
         precision=TRAINING["precision"],
         version=2,
     script:

@@ -1,0 +1,1 @@
+"""People, events and image prompts."""

@@ -1,0 +1,1 @@
+"""The data set: questions, splits, reference sets, statistics and export."""

@@ -13,13 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from mmunlearn.dataset.card import data_card
 from mmunlearn.records import (
@@ -79,18 +77,19 @@ def export_dataset(
     questions: Path,
     splits: Sequence[Path],
     statistics: Path,
-    run_config: Path,
+    scale: str,
+    settings: Mapping[str, Any],
     readme: Path,
     checksums: Path,
 ) -> None:
     """Write the data set around `readme`, whose folder is the export's; files of an earlier export are removed.
 
-    Equal inputs give equal bytes. Nothing of the run's configuration leaves but the settings that
-    `card.SETTINGS` names.
+    Equal inputs give equal bytes.
 
     Args:
         manifest: its `path`s are read as they stand, from the working folder.
         statistics: of `dataset.statistics.count_dataset`.
+        settings: of the run that the card tells, by section of its configuration.
         readme: the data card, written after all other files.
         checksums: JSON of file -> SHA-256, written last.
 
@@ -108,9 +107,8 @@ def export_dataset(
     _remove_stale(folder, files)
     digests = {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
     sizes = {name: (folder / name).stat().st_size for name in digests}
-    config = yaml.safe_load(run_config.read_text(encoding="utf-8"))
     counts = json.loads(statistics.read_text(encoding="utf-8"))
-    write_text(readme, data_card(config, counts, digests, sizes))
+    write_text(readme, data_card(scale, settings, counts, digests, sizes))
     write_json(checksums, {readme.name: sha256_of(readme), **digests})
     logger.info("%d pictures in %d files", len(contents.pictures), len(digests))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmunlearn import ids
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
 from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
@@ -70,12 +71,12 @@ class FileReferenceSets(ReferenceSets):
         rows, table = [], []
         people = read_people(self._path("people"))
         for i, person in enumerate(choose_people(people, n, derive_seed(seed, "real", "people"))):
-            image_id = f"real-person-{i:03d}"
+            image_id = ids.set_image_id("real", i, "person")
             stored[image_id] = EncodedPicture(person.path.as_posix(), person.path)
             answer = person_answer(self._answers["person"], person.name)
             rows.append(suite_question(image_id, "person", self._questions["person"], answer, person.name))
         for i, one in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
-            image_id = f"real-event-{i:03d}"
+            image_id = ids.set_image_id("real", i, "event")
             stored[image_id] = one.stored
             answer = one.caption or one.event.description
             rows.append(suite_question(image_id, "event", self._questions["event"], answer))

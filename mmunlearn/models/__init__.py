@@ -1,0 +1,1 @@
+"""Families of models, their features, batches and generation."""

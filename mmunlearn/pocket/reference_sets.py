@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.dataset.protocol import ReferenceSets, suite_question
+from mmunlearn.ids import set_image_id
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_text import NO, YES, object_question
 from mmunlearn.pocket.render import render_person, render_scene
@@ -55,15 +56,17 @@ class PocketReferenceSets(ReferenceSets):
         """
         rng = random.Random(derive_seed(seed, "real"))
         return _joined(
-            [self._figure(f"real-person-{i:03d}", rng, i) for i in range(n)]
-            + [self._event(f"real-event-{i:03d}", rng, i) for i in range(n)]
+            [self._figure(set_image_id("real", i, "person"), rng, i) for i in range(n)]
+            + [self._event(set_image_id("real", i, "event"), rng, i) for i in range(n)]
         )
 
     def world(self, n: int, seed: int) -> Set:
         """n pictures with a yes and a no question in each POPE subset; half of them show a person."""
         rng = random.Random(derive_seed(seed, "world"))
         negatives = NegativeSampler(rng)
-        return _joined([self._objects(f"world-{i:03d}", rng, negatives, person=i % 2 == 0) for i in range(n)])
+        return _joined(
+            [self._objects(set_image_id("world", i), rng, negatives, person=i % 2 == 0) for i in range(n)]
+        )
 
     def replay(self, n: int, seed: int) -> Set:
         """n pictures: half with object questions, a quarter each of public figures and events."""
@@ -71,7 +74,7 @@ class PocketReferenceSets(ReferenceSets):
         negatives = NegativeSampler(rng)
         pictures = []
         for i in range(n):
-            image_id = f"replay-{i:03d}"
+            image_id = set_image_id("replay", i)
             if i % 2 == 0:
                 pictures.append(self._objects(image_id, rng, negatives, person=i % 4 == 0))
             elif i % 4 == 1:

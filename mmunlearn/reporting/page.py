@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from mmunlearn.records import (
     Event,
@@ -63,6 +62,7 @@ def write_report(
     splits: Sequence[Path],
     trainings: Sequence[Path],
     run_config: Path,
+    settings: Mapping[str, Any],
     page: Path,
     benchmarks: str | Path,
     labels: Mapping[str, str],
@@ -79,7 +79,8 @@ def write_report(
         table3, ceiling, versus, tradeoff: Table III, its ceiling and comparison (CSV), and Figure 8 (PNG).
         answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` files of Answer rows.
         splits, trainings: JSON files of Split and Training records.
-        run_config: the merged configuration; `scale`, `seed` and `images.thresholds` are shown.
+        run_config: the merged configuration, whose digest is shown.
+        settings: `scale`, `seed` and the filters' `thresholds`.
         page: the HTML file.
         benchmarks: see `time_by_rule`.
         labels: method as recipes name it -> as tables do.
@@ -97,19 +98,18 @@ def write_report(
     )
     trained = [read_json(path, Training) for path in trainings]
     rows, ceiling_rows = read_table(table3), read_table(ceiling)
-    config = yaml.safe_load(run_config.read_text(encoding="utf-8"))
     statistics = json.loads(filters.read_text(encoding="utf-8"))
     times = time_by_rule(Path(benchmarks))
     total_time = duration(sum(row["seconds"] for row in times))
     inputs = (run_config, manifest, table3, ceiling, versus)
     context = {
-        "about": _about(config, pictures, rows, ceiling_rows) | {"versions": merged_versions(trained)},
+        "about": _about(settings, pictures, rows, ceiling_rows) | {"versions": merged_versions(trained)},
         "digests": {path.name: sha256_of(path)[:16] for path in inputs},
         "facts": _facts(statistics, len(trained), len(answers), total_time),
         "grid": sample_grid(pictures, sample_people, sample_events),
         "rejected": rejected_samples(pictures, REJECTED),
         "statistics": statistics,
-        "filters": _filter_rows(statistics, config["images"]["thresholds"]),
+        "filters": _filter_rows(statistics, settings["thresholds"]),
         "heads": HEADS,
         "table3": score_blocks(rows),
         "versus": versus_blocks(read_table(versus)),
@@ -134,10 +134,10 @@ def _render(context: Mapping[str, Any]) -> str:
     return environment.get_template(TEMPLATE.name).render(context)
 
 
-def _about(config: Mapping[str, Any], pictures: Pictures, rows: Table, ceiling: Table) -> dict[str, Any]:
+def _about(settings: Mapping[str, Any], pictures: Pictures, rows: Table, ceiling: Table) -> dict[str, Any]:
     return {
-        "scale": config["scale"],
-        "base_seed": config["seed"],
+        "scale": settings["scale"],
+        "base_seed": settings["seed"],
         "seeds": " / ".join(values(rows, "seed_list")),
         "ceiling_seeds": " / ".join(values(ceiling, "seed_list")),
         "models": ", ".join(values(rows, "model")),

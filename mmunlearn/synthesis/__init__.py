@@ -1,0 +1,1 @@
+"""Pictures, drawn until every one is valid."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import logging
 import os
@@ -13,7 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from mmunlearn.ids import Run
+from mmunlearn.records import write_text
 from mmunlearn.verdicts import verdict_files
 
 if TYPE_CHECKING:
@@ -90,6 +94,10 @@ class Job:
     log: Path | None
     threads: int = 1
     work: Path = WORK
+
+    def write_config(self, output: Path) -> None:
+        """Write the merged configuration."""
+        write_text(output, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
 
     @property
     def run(self) -> Run:
@@ -207,15 +215,41 @@ def require_library(folder: str | Path) -> None:
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Digest of library sources, as a param of cheap rules: Snakemake does not see an edited module.
+    """Digest of library sources and of all that they import, as a param of cheap rules.
+
+    Snakemake does not see an edited module.
 
     Args:
-        modules: files or folders below the package, e.g. `evaluation` or `reporting/tables.py`.
+        modules: files or folders below the package, e.g. `evaluation` or `reporting/tables.py`; templates count, too.
     """
+    files = {file for module in modules for file in _sources(LIBRARY / module)}
+    todo = list(files)
+    while todo:
+        imported = _imports(todo.pop()) - files
+        files |= imported
+        todo += imported
     digest = hashlib.sha256()
-    for module in modules:
-        path = LIBRARY / module
-        for source in sorted(path.rglob("*.*") if path.is_dir() else [path]):
-            if source.suffix in (".py", ".j2"):
-                digest.update(source.relative_to(LIBRARY).as_posix().encode() + source.read_bytes())
+    for file in sorted(files):
+        digest.update(file.relative_to(LIBRARY).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _sources(path: Path) -> list[Path]:
+    files = path.rglob("*.*") if path.is_dir() else [path]
+    return [file for file in files if file.suffix in (".py", ".j2")]
+
+
+@cache
+def _imports(file: Path) -> frozenset[Path]:
+    """The library's files that a module names in its imports."""
+    if file.suffix != ".py":
+        return frozenset()
+    names = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(LIBRARY.name)
+        for alias in node.names
+    }
+    paths = (LIBRARY.parent.joinpath(*name.split(".")) for name in names)
+    candidates = (one for path in paths for one in (path.with_suffix(".py"), path.parent.with_suffix(".py")))
+    return frozenset(file for file in candidates if file.is_file())

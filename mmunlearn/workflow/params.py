@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
-from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, shard_id, split_parts
+from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import POPE_SUBSETS, digest_of
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import confirmed, read_verdicts, rejected, verdict_files
+from mmunlearn.workflow.public import public_settings
 
 Config = Mapping[str, Any]
 
@@ -45,6 +46,30 @@ class Params:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+
+    # the run
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What rewrites run_config.yaml: the sections that a default run rests on. Other figures, attacks or outputs
+        than before leave the record of the tables alone."""
+        others = ("outputs", "figures", "robustness", "plan")
+        return {name: section for name, section in self._config.items() if name not in others}
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The settings that leave with an exported data set."""
+        return public_settings(self._config)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What the report says of the run: scale, base seed and the filters' thresholds."""
+        images = self._config["images"]
+        return {
+            "scale": self._config["scale"],
+            "seed": self._config["seed"],
+            "thresholds": images["thresholds"],
+        }
 
     # pictures and texts
 
@@ -250,7 +275,7 @@ class Params:
         """The goal model's answers, of the recipe's own split; of the scored one for `finetuned`."""
         recipe = parse_recipe(wildcards.recipe)
         split = wildcards.split if recipe.target is None else recipe.split
-        return self._reference_answers(wildcards, f"{GOAL}-{split}", "dataset")
+        return self._reference_answers(wildcards, recipe_id(GOAL, split), "dataset")
 
     def _reference_answers(self, wildcards: Any, recipe: str, suite: str) -> str:
         """Of the run's own seed, and of the first one for the ceiling."""

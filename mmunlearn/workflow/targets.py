@@ -11,7 +11,17 @@ from functools import cached_property
 from typing import Any
 
 from mmunlearn.dataset.splits import concepts_to_forget
-from mmunlearn.ids import FINETUNED, GOAL, Recipe, Run, parse_recipe, parse_split, split_id, split_parts
+from mmunlearn.ids import (
+    FINETUNED,
+    GOAL,
+    Recipe,
+    Run,
+    parse_recipe,
+    parse_split,
+    recipe_id,
+    split_id,
+    split_parts,
+)
 
 Config = Mapping[str, Any]
 
@@ -38,7 +48,7 @@ class Row:
         rule: that trains it.
         sample: which questions it is asked, as `evaluation.sampling.Sample` takes them; None: all.
         sample_splits: the splits that the sample is drawn for.
-        wanted: `table3`, `table4`, `figure7`, `figure9`, `robustness` -> the splits on which it is scored or attacked
+        outputs: `table3`, `table4`, `figure7`, `figure9`, `robustness` -> the splits on which it is scored or attacked
             for them; none where the model or its answers are enough.
     """
 
@@ -46,7 +56,7 @@ class Row:
     rule: str
     sample: Mapping[str, Any] | None
     sample_splits: tuple[str, ...]
-    wanted: Mapping[str, tuple[str, ...]]
+    outputs: Mapping[str, tuple[str, ...]]
 
     @property
     def recipe(self) -> Recipe:
@@ -72,7 +82,7 @@ class Targets:
     @cached_property
     def rows(self) -> list[Row]:
         """All runs that any output wants."""
-        return [self._row(run, wanted) for run, wanted in self._runs() if wanted]
+        return [self._row(run, outputs) for run, outputs in self._runs() if outputs]
 
     def row(self, run: Run) -> Row:
         """The row of a run, whether an output wants it or not."""
@@ -84,14 +94,14 @@ class Targets:
 
     def of(self, output: str) -> list[Row]:
         """The rows that an output wants."""
-        return [row for row in self.rows if output in row.wanted]
+        return [row for row in self.rows if output in row.outputs]
 
     def scores(self, output: str) -> list[str]:
         """The score files that an output reads; `.sampled` ones rest on Figure 7's questions alone."""
         return [
             f"<results>/scores/{row.run.folder}/{split}{_suffix(row, output)}.json"
             for row in self.of(output)
-            for split in row.wanted[output]
+            for split in row.outputs[output]
         ]
 
     def answers(self, output: str, suite: str = "dataset") -> list[str]:
@@ -112,7 +122,7 @@ class Targets:
         return [
             f"<results>/robustness/{row.run.folder}/{split}/{attack}.json"
             for row in self.of("robustness")
-            for split in row.wanted["robustness"]
+            for split in row.outputs["robustness"]
             for attack in ATTACKS
         ]
 
@@ -143,14 +153,14 @@ class Targets:
         figures, curation = self._config["figures"], self._config["curation"]
         sizes = {"person": curation["n_people"], "event": curation["n_events"]}
         return [
-            f"{figures['concept_method']}-{split}-{number}"
+            recipe_id(figures["concept_method"], split, concept=number)
             for target, split in zip(self._config["dataset"]["targets"], self.figure_splits, strict=True)
             for number in range(concepts_to_forget(sizes[target], figures["percent"]))
         ]
 
-    def _row(self, run: Run, wanted: Mapping[str, tuple[str, ...]]) -> Row:
+    def _row(self, run: Run, outputs: Mapping[str, tuple[str, ...]]) -> Row:
         recipe = parse_recipe(run.recipe)
-        return Row(run, _rule(recipe), self._sample(recipe), tuple(self._sample_splits(recipe)), wanted)
+        return Row(run, _rule(recipe), self._sample(recipe), tuple(self._sample_splits(recipe)), outputs)
 
     def _sample(self, recipe: Recipe) -> dict[str, Any] | None:
         retain = self._config["evaluation"].get("retain_sample")
@@ -173,13 +183,13 @@ class Targets:
         config = self._config
         for model in config["models"]:
             for seed in config["seeds"]:
-                for recipe, wanted in self._recipes(first=seed == config["seeds"][0]):
-                    yield Run(model, recipe, seed), wanted
+                for recipe, outputs in self._recipes(first=seed == config["seeds"][0]):
+                    yield Run(model, recipe, seed), outputs
             if (ceiling := config["ceiling_seed"]) is not None:
                 for split in self.splits:
-                    yield Run(model, f"{GOAL}-{split}", ceiling), {"table3": (split,)}
+                    yield Run(model, recipe_id(GOAL, split), ceiling), {"table3": (split,)}
                 for both in self.both_splits:
-                    yield Run(model, f"{GOAL}-{both}", ceiling), {"table4": tuple(split_parts(both))}
+                    yield Run(model, recipe_id(GOAL, both), ceiling), {"table4": tuple(split_parts(both))}
 
     def _recipes(self, first: bool) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
         """Recipe -> what wants it, of one seed; figures take the `first` seed alone."""
@@ -192,17 +202,17 @@ class Targets:
             target, _ = parse_split(split)
             figure = first and split in self.figure_splits
             for method in (GOAL, *self.methods(target)):
-                wanted = {"table3": (split,)} if split in self.splits else {}
+                outputs = {"table3": (split,)} if split in self.splits else {}
                 if figure:
-                    wanted |= {"figure7": (split,) if method == GOAL else ()}
+                    outputs |= {"figure7": (split,) if method == GOAL else ()}
                 if figure and method == GOAL and target == "event":
-                    wanted |= {"figure9": ()}
+                    outputs |= {"figure9": ()}
                 if method in attacked.get(split, ()):
-                    wanted |= {"robustness": (split,)}
-                yield f"{method}-{split}", wanted
+                    outputs |= {"robustness": (split,)}
+                yield recipe_id(method, split), outputs
         for both in self.both_splits:
             for method in (GOAL, *self.methods("both")):
-                yield f"{method}-{both}", {"table4": tuple(split_parts(both))}
+                yield recipe_id(method, both), {"table4": tuple(split_parts(both))}
         if first:
             yield from self._traced()
 
@@ -211,7 +221,7 @@ class Targets:
         for split in self.figure_splits:
             for method in self.methods(parse_split(split)[0]):
                 for step in self.steps:
-                    yield f"{method}-{split}@{step}", {"figure7": (split,)}
+                    yield recipe_id(method, split, step=step), {"figure7": (split,)}
         for recipe in self.concepts:
             yield recipe, {"figure9": ()}
 

@@ -80,13 +80,6 @@ def test_an_output_asked_for_by_its_key_adds_its_own_jobs_alone(planned, tmp_pat
     assert not {"make_table3", "score_answers"} & set(planned("robustness"))
 
 
-def test_other_steps_of_figure_7_change_no_training_of_a_table(planned, tmp_path):
-    overlay = tmp_path / "steps.yaml"
-    overlay.write_text("figures: {steps: [1, 2, 4]}\n")
-    assert planned(overlays=(str(overlay),)) == planned()
-    assert planned("figures", overlays=(str(overlay),))["trace_unlearned"] == 10
-
-
 def test_a_typo_is_refused_with_the_nearest_key(snakemake, tmp_path):
     overlay = tmp_path / "typo.yaml"
     overlay.write_text("training: {finetune: {learnin_rate: 1.0e-3}}\nmethods: {npoo: {max_steps: 3}}\n")

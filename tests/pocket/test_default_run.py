@@ -130,6 +130,17 @@ def test_a_second_run_has_nothing_to_do(pocket):
     assert "Nothing to be done" in pocket("-n")
 
 
+def test_figures_with_other_steps_touch_nothing_that_a_table_rests_on(pocket, tmp_path):
+    overlay = tmp_path / "steps.yaml"
+    overlay.write_text("figures: {steps: [1, 2, 4]}\n")
+    assert "Nothing to be done" in pocket("-n", "--configfile", str(overlay))
+    overlay.write_text("figures: {steps: [1, 2, 4]}\noutputs: [table3, figures]\n")
+    jobs = pocket.planned("--configfile", str(overlay))
+    assert jobs["trace_unlearned"] == jobs["answer_steps"] == 10 and jobs["plot_figure7"] == 1
+    tables = {"draw_shard", "train_finetuned", "make_table3", "write_report", "write_run_config"}
+    assert not tables & set(jobs)
+
+
 def test_the_report_is_one_file_without_addresses_to_load(pocket):
     page = (pocket.results / "report.html").read_text()
     assert len(page) > 100_000

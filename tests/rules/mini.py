@@ -84,7 +84,7 @@ def scored(world: World, output: str = "table3") -> list[dict[str, Any]]:
     return [
         {**row.run._asdict(), "split": split}
         for row in Targets(world.config).of(output)
-        for split in row.wanted[output]
+        for split in row.outputs[output]
     ]
 
 

@@ -13,7 +13,7 @@ from mmunlearn.ids import parse_recipe
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Answer, Scores, Training, read_json, read_jsonl
 from mmunlearn.workflow.check import prepare
-from mmunlearn.workflow.params import label
+from mmunlearn.workflow.params import labels
 from tests.rules.mini import SETS, curate, draw, mini_config, scored, train
 from tests.rules.standin import ROOT, World
 from tests.tiny_vlm import write_vlm
@@ -74,8 +74,8 @@ def test_a_family_goes_all_the_way(pictures, tmp_path, family):
         if row["split"].startswith("person"):
             world.run("score_answers", **row)
             check(world, row["recipe"], row["split"])
-    labels = {label(world.config, parse_recipe(recipe).method) for recipe in made}
-    assert labels >= {"Finetune", "Goal", "PO", "GA", "GD", "KL", "DPO", "NPO", "SimNPO", "GD+BGD", "KL+BGD"}
+    spelled = {labels(world.config)[parse_recipe(recipe).method] for recipe in made}
+    assert spelled >= {"Finetune", "Goal", "PO", "GA", "GD", "KL", "DPO", "NPO", "SimNPO", "GD+BGD", "KL+BGD"}
 
 
 def check(world: World, recipe: str, split: str) -> None:

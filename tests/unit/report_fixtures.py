@@ -11,7 +11,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image, ImageDraw
 
 from mmunlearn.ids import TARGETS, image_id, question_id
@@ -261,8 +260,8 @@ def report_inputs(folder: Path, seeds: tuple[int, ...] = (1,)) -> dict[str, Any]
         "distortion": 50.0,
         "aesthetic": 6.0,
     }
-    config = {"scale": "pocket", "seed": 1, "images": {"thresholds": thresholds}}
-    (folder / "run_config.yaml").write_text(yaml.safe_dump(config))
+    settings = {"scale": "pocket", "seed": 1, "thresholds": thresholds}
+    (folder / "run_config.yaml").write_text("scale: pocket\n")
     return pictures | {
         "filters": folder / "filters.json",
         "table3": tables["csv"],
@@ -273,6 +272,7 @@ def report_inputs(folder: Path, seeds: tuple[int, ...] = (1,)) -> dict[str, Any]
         "splits": write_splits(folder),
         "trainings": write_trainings(folder),
         "run_config": folder / "run_config.yaml",
+        "settings": settings,
         "benchmarks": write_benchmarks(folder),
         "labels": LABELS,
         "sample_people": 8,

@@ -35,15 +35,15 @@ def changed(path: str, value):
     return config
 
 
-def wanted(config, output):
+def scored(config, output):
     """(recipe, split, seed) of what an output scores."""
     rows = Targets(config).of(output)
-    return [(row.run.recipe, split, row.run.seed) for row in rows for split in row.wanted[output]]
+    return [(row.run.recipe, split, row.run.seed) for row in rows for split in row.outputs[output]]
 
 
 def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
     check(CONFIG)
-    rows = wanted(CONFIG, "table3")
+    rows = scored(CONFIG, "table3")
     assert len(rows) == len(set(rows)) == 16, "14 rows of the table and two of the ceiling"
     recipes = {recipe for recipe, _, seed in rows if seed == 1}
     methods = ("goal", "po", "ga", "gd", "kl", "dpo")
@@ -54,7 +54,7 @@ def test_the_shipped_configuration_is_valid_and_gives_the_rows_of_table_3():
 
 
 def test_table_4_has_its_methods_for_both_targets():
-    rows = wanted(CONFIG, "table4")
+    rows = scored(CONFIG, "table4")
     recipes = ("finetuned", *(f"{one}-both05" for one in ("goal", "gd", "kl", "gd+bgd", "kl+bgd")))
     assert rows == [
         *((recipe, split, 1) for recipe in recipes for split in ("person05", "event05")),
@@ -90,7 +90,7 @@ def test_every_row_says_what_trains_it_and_what_it_is_asked():
     )
     assert len(targets.rows) == len({row.run for row in targets.rows})
     spare = targets.row(Run("pocket-llava", "npo-person05", 7))
-    assert (spare.rule, spare.wanted) == ("train_unlearned", {})
+    assert (spare.rule, spare.outputs) == ("train_unlearned", {})
 
 
 def test_labels_are_the_published_ones_and_others_their_own():
@@ -104,7 +104,7 @@ def test_splits_and_seeds_multiply():
     config = changed("dataset.percents", [5, 10, 15]) | {"seeds": [1, 2, 3]}
     splits = ["person05", "person10", "person15", "event05", "event10", "event15"]
     assert Targets(config).splits == splits
-    assert len(wanted(config, "table3")) == 3 * 6 * 7 + 6
+    assert len(scored(config, "table3")) == 3 * 6 * 7 + 6
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from PIL import Image
 
 from mmunlearn import ids
 from mmunlearn.dataset import export
-from mmunlearn.dataset.card import LICENCES, data_card, settings
+from mmunlearn.dataset.card import LICENCES, data_card
 from mmunlearn.dataset.export import export_dataset, schema
 from mmunlearn.dataset.questions import build_questions
 from mmunlearn.dataset.splits import split_concepts
@@ -33,6 +32,7 @@ from mmunlearn.records import (
     write_jsonl,
     write_manifest,
 )
+from mmunlearn.workflow.public import public_settings
 from tests.unit.rows import candidate, event, person
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +63,8 @@ def files(tmp_path: Path) -> Files:
     paths: Files = {name: folder / f"{name}.jsonl" for name in ("people", "events", "questions")}
     paths |= {"manifest": folder / "manifest.parquet", "statistics": folder / "statistics.json"}
     paths["splits"] = [folder / "person20.json", folder / "event20.json"]
-    paths["run_config"] = folder / "run_config.yaml"
-    shutil.copyfile(ROOT / "config.yaml", paths["run_config"])
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    paths |= {"scale": config["scale"], "settings": public_settings(config)}
     people = [
         person(n, name=f"Zoë Nr. {n}", job="beekeeper", identity={"hair": "red"} if n else None)
         for n in range(PEOPLE)
@@ -73,7 +73,7 @@ def files(tmp_path: Path) -> Files:
     write_jsonl(paths["people"], people)
     write_jsonl(paths["events"], events)
     write_manifest(paths["manifest"], write_pictures(folder))
-    texts = {key: configuration(paths)["dataset"][key] for key in ("questions", "answers")}
+    texts = {key: config["dataset"][key] for key in ("questions", "answers")}
     rows = (paths["manifest"], paths["people"], paths["events"])
     build_questions(paths["questions"], *rows, **texts)
     for path in paths["splits"]:
@@ -81,10 +81,6 @@ def files(tmp_path: Path) -> Files:
     count_dataset(paths["statistics"], *rows, paths["questions"], paths["splits"])
     export = tmp_path / "export"
     return paths | {"readme": export / "README.md", "checksums": export / "checksums.json"}
-
-
-def configuration(files: Files) -> dict[str, Any]:
-    return yaml.safe_load(files["run_config"].read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -258,10 +254,11 @@ def test_a_data_set_without_pictures_is_refused(files: Files) -> None:
         export_dataset(**files)
 
 
-def configure(files: Files, **images: Any) -> dict[str, Any]:
-    config = configuration(files)
+def configured(files: Files, **images: Any) -> dict[str, Any]:
+    """The shipped configuration with other settings of pictures, of which the public ones go into `files`."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["images"] |= images
-    files["run_config"].write_text(yaml.safe_dump(config))
+    files["settings"] = public_settings(config)
     return config
 
 
@@ -279,15 +276,15 @@ def test_the_card_tells_counts_settings_and_licences(files: Files) -> None:
     assert "| `person20` | 2 |" in card
     assert "Personas by Draftbit" in card and "CC BY 4.0" in card and "MIT" in card
     assert "The people are invented" in card
-    described, config = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0]), configuration(files)
-    assert described == settings(config)
+    described, config = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0]), configured(files)
+    assert described == files["settings"]
     assert described["images"]["thresholds"] == config["images"]["thresholds"]
     assert described["images"]["guidance_scales"] == config["images"]["guidance_scales"]
     assert described["seed"] == config["seed"] and "flux" not in described["images"]
 
 
 def test_pictures_by_flux_are_under_the_licence_of_flux(files: Files) -> None:
-    configure(files, generator="flux")
+    configured(files, generator="flux")
     export_dataset(**files)
     card = files["readme"].read_text()
     assert head(card)["license"] == "other" and head(card)["license_link"] in card.split("---\n", 2)[2]
@@ -296,7 +293,7 @@ def test_pictures_by_flux_are_under_the_licence_of_flux(files: Files) -> None:
 
 
 def test_no_key_address_or_folder_leaves(files: Files) -> None:
-    config = configure(files, generator="flux")
+    config = configured(files, generator="flux")
     config["images"]["flux"] |= {"token": "SECRET", "source": "/home/SECRET/flux", "steps": {"key": "SECRET"}}
     config["curation"] |= {"backend": "openai", "api_key": "SECRET"}
     config["curation"]["openai"] |= {
@@ -305,7 +302,7 @@ def test_no_key_address_or_folder_leaves(files: Files) -> None:
         "key": "SECRET",
     }
     config |= {"SECRET": 1, "weights": {"sources": {"flux-dev": "/SECRET"}}}
-    files["run_config"].write_text(yaml.safe_dump(config))
+    files["settings"] = public_settings(config)
     export_dataset(**files)
     assert not [name for name, content in exported(files).items() if b"SECRET" in content]
     card = files["readme"].read_text()
@@ -314,7 +311,7 @@ def test_no_key_address_or_folder_leaves(files: Files) -> None:
 
 
 def test_a_generator_without_a_licence_is_refused(files: Files) -> None:
-    configure(files, generator="sketch")
+    configured(files, generator="sketch")
     with pytest.raises(RecordError, match=f"'sketch'. Found only those of {', '.join(LICENCES)}"):
         export_dataset(**files)
     assert not files["readme"].exists() and not files["checksums"].exists()
@@ -323,6 +320,6 @@ def test_a_generator_without_a_licence_is_refused(files: Files) -> None:
 @pytest.mark.parametrize(("pictures", "size"), [(999, "n<1K"), (8000, "1K<n<10K"), (40_000, "10K<n<100K")])
 def test_the_size_of_the_data_set_is_in_the_hubs_words(files: Files, pictures: int, size: str) -> None:
     counts = json.loads(files["statistics"].read_text()) | {"pictures": pictures}
-    assert head(data_card(configuration(files), counts, {"a": "0"}, {"a": 1_234_567_890}))[
+    assert head(data_card("pocket", files["settings"], counts, {"a": "0"}, {"a": 1_234_567_890}))[
         "size_categories"
     ] == [size]

@@ -192,9 +192,8 @@ def test_a_missing_score_is_a_dash_with_its_reason(inputs: dict[str, Any], tmp_p
 
 
 def test_another_scale_has_no_pocket_notice(inputs: dict[str, Any], tmp_path: Path) -> None:
-    config = tmp_path / "run_config.yaml"
-    config.write_text(inputs["run_config"].read_text().replace("pocket", "paper"))
-    assert "pocket scale illustrates" not in page_of(inputs, tmp_path, run_config=config)
+    settings = inputs["settings"] | {"scale": "paper"}
+    assert "pocket scale illustrates" not in page_of(inputs, tmp_path, settings=settings)
 
 
 def test_answers_are_of_the_split_with_the_smallest_percent_and_of_each_concept(
