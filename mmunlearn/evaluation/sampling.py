@@ -25,7 +25,7 @@ class Sample:
         seed: of the lots.
         retain: on retained pictures, of the kind that the split's target is; besides all questions on forgotten ones.
         real: of each kind.
-        world: of all, alike from POPE's subsets and from their answers yes and no.
+        world: of all, as many from each of POPE's subsets, and of their answers yes and no.
         one_kind: on forgotten pictures, only the split's kind is asked: the name of a forgotten person, the sentence
             of a forgotten event.
     """

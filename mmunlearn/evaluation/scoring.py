@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.evaluation import metrics, sampling
-from mmunlearn.evaluation.sampling import Sample
+from mmunlearn.evaluation.sampling import Sample, Suites
 from mmunlearn.ids import Run, concepts_of, kind_of
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
@@ -28,7 +28,6 @@ from mmunlearn.records import (
 )
 from mmunlearn.seeds import derive_seed
 
-Suites = Mapping[str, Sequence[Answer]]
 logger = logging.getLogger(__name__)
 
 
