@@ -11,22 +11,9 @@ from mmunlearn.ids import Run
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.provenance import versions
 from mmunlearn.records import Attack, sha256_of, write_json
-from mmunlearn.robustness.membership import infer_membership
-from mmunlearn.robustness.paraphrase import paraphrase
-from mmunlearn.robustness.quantisation import quantise
-from mmunlearn.robustness.relearning import relearn
+from mmunlearn.robustness import ATTACKS
 from mmunlearn.robustness.target import GenerationSettings, TargetModel
 
-FILES = ("adapter", "questions", "split", "people", "features")
-"""What every attack reads."""
-ATTACKS = {
-    "relearning": (relearn, FILES),
-    "membership": (infer_membership, (*FILES, "unseen")),
-    "paraphrase": (paraphrase, (*FILES, "finetuned", "goal", "paraphrases")),
-    "quantisation": (quantise, (*FILES, "finetuned", "goal")),
-}
-"""Name -> its function and the files it rests on, in the order of a job: training comes before the base is loaded to
-be asked, rounding, which leaves another model behind, last."""
 logger = logging.getLogger(__name__)
 
 
@@ -59,11 +46,13 @@ def attack_model(
         run, ModelSpec(**spec), files, GenerationSettings(**settings, batch=batch), work, version
     )
     digests = {name: sha256_of(path) for name, path in files.items()}
-    for name, (attack, needed) in ATTACKS.items():
-        findings, details = attack(target, **attacks[name])
+    for name in ATTACKS:
+        method = ATTACKS.load(name)
+        findings, details = method.attack(target, **attacks[name])
         record = Attack(
             **run._asdict(), method=label, target=target.split.target, percent=target.split.percent, attack=name,
-            findings=findings, details=details, digests={key: digests[key] for key in needed}, versions=versions(),
+            findings=findings, details=details, digests={key: digests[key] for key in method.reads},
+            versions=versions(),
         )  # fmt: skip
         write_json(outputs[name], record)
         logger.info(

@@ -27,6 +27,7 @@ from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.records import Finding, Metric, Question
+from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel, no_finding
 
 SCORES = ("loss", "zlib", "min-k", "min-k++")
@@ -145,3 +146,10 @@ def auc_interval(
     picks = rng.integers(len(table), size=(resamples, len(table)))
     low, high = np.percentile([table[np.ix_(pick, pick)].mean() for pick in picks], [2.5, 97.5])
     return round(float(low), 4), round(float(high), 4)
+
+
+class Membership(AttackMethod):
+    """The attack of this file."""
+
+    reads = (*READS, "unseen")
+    attack = staticmethod(infer_membership)

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from mmunlearn.records import Finding, RecordError
+from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel
 
 
@@ -53,3 +54,10 @@ def read_paraphrases(path: Path) -> Mapping[str, list[str]]:
                 f"{path} is asked for questions of kind {kind}, but holds none; give a list of texts as `{kind}:`"
             )
     return content
+
+
+class Paraphrase(AttackMethod):
+    """The attack of this file."""
+
+    reads = (*READS, "finetuned", "goal", "paraphrases")
+    attack = staticmethod(paraphrase)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mmunlearn.records import Finding
+from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel
 
 
@@ -86,3 +87,10 @@ def _on_grid(part: Tensor, top: int) -> Tensor:
         scale > 0, part / scale.where(scale > 0, torch.ones_like(scale)), torch.zeros_like(part)
     )
     return steps.round().clamp(-top, top) * scale
+
+
+class Quantisation(AttackMethod):
+    """The attack of this file."""
+
+    reads = (*READS, "finetuned", "goal")
+    attack = staticmethod(quantise)

@@ -19,6 +19,7 @@ from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Finding, Question, Split
+from mmunlearn.robustness.base import AttackMethod
 from mmunlearn.robustness.target import TargetModel
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.methods.finetune import Finetune
@@ -155,3 +156,9 @@ def from_every_concept(rows: Sequence[Question], split: Split, n: int, seed: int
             f"be left to ask; set it to 1 to {len(turns) - 1}"
         )
     return turns[:n]
+
+
+class Relearning(AttackMethod):
+    """The attack of this file."""
+
+    attack = staticmethod(relearn)

@@ -22,6 +22,7 @@ from mmunlearn.ids import (
     split_id,
     split_parts,
 )
+from mmunlearn.robustness import ATTACKS
 
 Config = Mapping[str, Any]
 
@@ -32,7 +33,6 @@ OUTPUTS = {
     "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
 }
 """What the targets of these names make; configuration `outputs` lists those of the default run."""
-ATTACKS = ("relearning", "quantisation", "membership", "paraphrase")
 
 
 def outputs(names: Iterable[str]) -> list[str]:

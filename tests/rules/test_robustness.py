@@ -7,7 +7,8 @@ import csv
 import pytest
 
 from mmunlearn.records import Answer, Attack, read_json, read_jsonl, read_manifest, sha256_of
-from mmunlearn.robustness.attack import ATTACKS
+from mmunlearn.registry import Registry
+from mmunlearn.robustness import ATTACKS
 from tests.rules.mini import scored, split_of
 
 FINDINGS = {
@@ -150,6 +151,9 @@ def test_made_again_they_are_the_same_bytes_whatever_was_attacked_before(attacke
     paths = [world.root / path for path in world.job("attack_model", **JOB)["output"].values()]
     before = [path.read_text() for path in paths]
     order = ["paraphrase", "membership", "relearning", "quantisation"]
-    monkeypatch.setattr("mmunlearn.robustness.attack.ATTACKS", {name: ATTACKS[name] for name in order})
+    others = Registry(
+        "attack", "mmunlearn.robustness.base:AttackMethod", {name: ATTACKS[name] for name in order}
+    )
+    monkeypatch.setattr("mmunlearn.robustness.attack.ATTACKS", others)
     world.run("attack_model", **JOB)
     assert [path.read_text() for path in paths] == before
