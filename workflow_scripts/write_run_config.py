@@ -1,6 +1,7 @@
 """The merged configuration of this run."""
 
 from mmunlearn.workflow.job import job
+from mmunlearn.workflow.run_config import write_run_config
 
 with job(snakemake) as it:
-    it.write_config(it.output[0])
+    write_run_config(it.output[0], it.config)

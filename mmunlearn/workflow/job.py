@@ -14,10 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mmunlearn.ids import Run
-from mmunlearn.records import write_text
 from mmunlearn.verdicts import verdict_files
 
 if TYPE_CHECKING:
@@ -94,10 +91,6 @@ class Job:
     log: Path | None
     threads: int = 1
     work: Path = WORK
-
-    def write_config(self, output: Path) -> None:
-        """Write the merged configuration."""
-        write_text(output, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
 
     @property
     def run(self) -> Run:
