@@ -12,11 +12,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmunlearn import backends
+from mmunlearn import backends, robustness
+from mmunlearn.evaluation.judge import rubrics
+from mmunlearn.models import families
+from mmunlearn.registry import Registry
+from mmunlearn.training import methods
 
 ROOT = Path(__file__).parents[2]
 ENVS = {path.name: path for path in sorted((ROOT / "envs").glob("*.yaml"))}
 RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+
+REGISTRIES = {
+    name: value
+    for module in (backends, families, methods, robustness, rubrics)
+    for name, value in vars(module).items()
+    if isinstance(value, Registry)
+}
 
 # Needed by a library that we import, not by us.
 INDIRECT = {
@@ -81,7 +92,7 @@ def module_file(name: str) -> Path | None:
 
 
 def names_imported(path: Path) -> set[str]:
-    """Modules that a file names in imports (also inside functions), and those of the `backends` that it loads."""
+    """Modules that a file names in imports (also inside functions), and those of the registries that it loads from."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -89,7 +100,7 @@ def names_imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Attribute) and node.attr == "load" and isinstance(node.value, ast.Name):
-            names |= {entry.path.split(":")[0] for entry in vars(backends).get(node.value.id, {}).values()}
+            names |= {entry.path.split(":")[0] for entry in REGISTRIES.get(node.value.id, {}).values()}
     return names
 
 
