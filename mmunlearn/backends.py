@@ -1,4 +1,4 @@
-"""What can stand in for another, by name; imported only when it is looked up, so that no phase imports `pocket`."""
+"""Registries of backends: curators, generators, scorers, reference sets and judges; no phase imports `pocket`."""
 
 from __future__ import annotations
 

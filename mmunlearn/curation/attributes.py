@@ -1,4 +1,4 @@
-"""Who the people of the benchmark are, before they have a name: random, balanced combinations of attributes.
+"""Attributes of the fictitious people (age, gender, job, region): random, balanced combinations.
 
 PEBench (section III-A) combines job, birthplace, age and gender at random and balances them (section III-B,
 Figure 4). It gives counts only: 17 categories with 75 occupations, 7 continents with 55 regions. The lists, and the

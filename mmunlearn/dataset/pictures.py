@@ -1,4 +1,4 @@
-"""Pictures that others have taken: opened one at a time, when they are asked for."""
+"""A mapping from image id to a picture file of somebody else's, opened when it is read."""
 
 from __future__ import annotations
 

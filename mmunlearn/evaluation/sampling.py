@@ -1,4 +1,4 @@
-"""Which questions a recipe is asked, where all of them would cost more than the answers tell.
+"""Samples of questions: which ones a model is asked where not all are.
 
 Every question draws its own lot from its id, so that a sample depends neither on the order of the questions nor on
 which others there are: models asked at different times are asked the same.

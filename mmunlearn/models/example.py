@@ -1,4 +1,4 @@
-"""What a batch is made of; importable without torch."""
+"""An example: a picture with its questions and answers; importable without torch."""
 
 from __future__ import annotations
 

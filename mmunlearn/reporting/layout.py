@@ -1,4 +1,4 @@
-"""What the tables are made of: names in the paper's order, and CSV files with text cells.
+"""Names of metrics and methods in the paper's order, and tables as CSV files with text cells.
 
 A table is a list of dictionaries from column to text, exactly as in its CSV file, so that every later step
 (comparison, figure, page) sees the numbers that a reader sees. An empty cell is a missing value.

@@ -1,4 +1,4 @@
-"""Do the automatic filters refuse what people refuse? The comparison on a sample, and against planted defects.
+"""Agreement of the automatic filters with people, on a sample, and with planted defects.
 
 PEBench, section III-B: on 10% of the samples, 98% of what people found to be of low quality was flagged by the
 filters, too. A rater is one reviewer, all of them together, or the planted truth; what the rater rejects is the

@@ -1,4 +1,4 @@
-"""What an attack is."""
+"""The base class of attacks."""
 
 from __future__ import annotations
 

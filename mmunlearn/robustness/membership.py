@@ -1,4 +1,4 @@
-"""Can one tell from likelihoods which pictures were forgotten?
+"""Attack by membership inference: can one tell from likelihoods which pictures were forgotten?
 
 Members are forget_train pictures; for each, the non-member is another picture of the same person at the same event,
 drawn by the same policy from further seeds (`unseen`), which no model has trained on. Question and answer are the same

@@ -1,4 +1,4 @@
-"""Is the truth forgotten, or only the wording that was unlearned?
+"""Attack by paraphrases: is the truth forgotten, or only the wording that was unlearned?
 
 Training and unlearning use one question a kind. Here the same pictures are asked about in other words.
 """

@@ -1,4 +1,4 @@
-"""Does rounding the weights bring the forgotten back?
+"""Attack by quantisation: does rounding the weights bring the forgotten back?
 
 Unlearning moves weights little; a coarse grid can round the difference away (arXiv 2410.16454). The adapter is merged
 into the language model's linear layers, whose weights are then rounded to a symmetric absmax grid: 8 bits with one

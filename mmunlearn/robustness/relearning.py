@@ -1,4 +1,4 @@
-"""How fast does the forgotten come back?
+"""Attack by relearning: how fast does finetuning on a few samples bring the forgotten back?
 
 Plain finetuning on a few forget samples; the questions are on the other forget samples, which this training never
 shows. A model that has truly forgotten learns as slowly as the goal model, which has never known.

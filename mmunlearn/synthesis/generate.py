@@ -1,4 +1,4 @@
-"""What a picture generator is, and what it is asked for."""
+"""The base class of picture generators, and the request for one picture."""
 
 from __future__ import annotations
 

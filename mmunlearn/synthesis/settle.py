@@ -1,4 +1,4 @@
-"""What can only be judged when all shards are drawn: pairs of scenes, and what people say of the pictures.
+"""Settling pictures once all shards are drawn: pairs of scenes, and what reviewers say of the pictures.
 
 First the pairs of every event, whatever people say. Then the rejections in the order in which they were made, each
 against the pictures that the other cells have at that moment: so a further rejection never changes another cell.

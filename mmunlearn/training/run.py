@@ -1,4 +1,4 @@
-"""Descriptions of training runs: what their rules give, and all that follows from it."""
+"""The description of a training run: its files and settings, and the plan and identity that follow from them."""
 
 from __future__ import annotations
 

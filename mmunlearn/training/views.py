@@ -1,4 +1,4 @@
-"""What a method sees of a (micro-)batch: sets of questions, each with its logits.
+"""Views: the sets of questions of a (micro-)batch that a method's loss looks at, each with its logits.
 
 `forget`: the questions to forget with their true answers; `forget_person`, `forget_event`: the same apart, for
 methods that weigh them; `refusal`: the questions of `forget` in the same order, answered by refusals; `retain`:

@@ -1,4 +1,4 @@
-"""Published weights are pickles; scorers read safetensors. Rule fetch_weights turns one into the other."""
+"""Conversion of published weights, which are pickles, to safetensors."""
 
 from __future__ import annotations
 

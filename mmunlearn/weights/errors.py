@@ -1,4 +1,4 @@
-"""What is wrong with weights, in words."""
+"""The error of missing or wrong weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules pass on: leaf values and input functions, so that a key that a job does not use never reruns it.
+"""Leaf values and input functions for rules, so that a key that a job does not use never reruns it.
 
 Imported by the Snakefile: nothing heavy here.
 """

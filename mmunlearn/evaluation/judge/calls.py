@@ -1,4 +1,4 @@
-"""Cases on their way to the endpoint by one call each, several at a time."""
+"""Judging by live calls: one call a case, several at a time."""
 
 from __future__ import annotations
 

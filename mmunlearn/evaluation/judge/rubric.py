@@ -1,4 +1,4 @@
-"""What a judge is asked (a rubric), what of (cases), and what every judge promises."""
+"""The base classes of rubrics (what is asked) and judges (who answers), and the cases that they judge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an unlearning method is."""
+"""The base class of unlearning methods."""
 
 from __future__ import annotations
 
