@@ -9,6 +9,14 @@ makes  <results>/features/<model>/<suite>.safetensors
 steps.jsonl grows while a job runs: tail -f shows it.
 """
 
+RUN = "<results>/models/{model}/{recipe}/seed-{seed}"
+RUN_FILES = {
+    "training": f"{RUN}/training.json",
+    "steps": f"{RUN}/steps.jsonl",
+    "adapter": f"{RUN}/adapter/adapter_model.safetensors",
+    "adapter_config": f"{RUN}/adapter/adapter_config.json",
+}
+
 
 rule encode_images:
     input:
@@ -39,10 +47,7 @@ rule train_finetuned:
         splits=PARAMS.splits,
         base=PARAMS.base,
     output:
-        training="<results>/models/{model}/{recipe}/seed-{seed}/training.json",
-        steps="<results>/models/{model}/{recipe}/seed-{seed}/steps.jsonl",
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        adapter_config="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_config.json",
+        **RUN_FILES,
     log:
         "<logs>/train_finetuned/{model}/{recipe}/seed-{seed}.log",
     benchmark:
@@ -83,10 +88,7 @@ rule train_unlearned:
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,
     output:
-        training="<results>/models/{model}/{recipe}/seed-{seed}/training.json",
-        steps="<results>/models/{model}/{recipe}/seed-{seed}/steps.jsonl",
-        adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
-        adapter_config="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_config.json",
+        **RUN_FILES,
     log:
         "<logs>/train_unlearned/{model}/{recipe}/seed-{seed}.log",
     benchmark:

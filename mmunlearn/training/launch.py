@@ -131,7 +131,7 @@ def plain_call(
 def read_call(path: Path) -> tuple[Callable[..., object], TrainingRun, dict[str, Any]]:
     """Function, run and further arguments that `launch` has written."""
     call = json.loads(path.read_text(encoding="utf-8"))
-    function, cls = _found(call["function"]), _found(call["class"])
+    function, cls = _named(call["function"]), _named(call["class"])
     types = get_type_hints(function)
     arguments = {
         name: TypeAdapter(types[name]).validate_python(value) for name, value in call["arguments"].items()
@@ -143,7 +143,7 @@ def _path(named: Any) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-def _found(path: str) -> Any:
+def _named(path: str) -> Any:
     module, name = path.split(":")
     return getattr(import_module(module), name)
 
