@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def test_an_adapter_that_lies_there_twice_is_asked_once(sampled, tmp_path):
     """As where a training ended before the last of Figure 7's steps."""
     world = sampled.copy(tmp_path / "world")
     adopt(world, "ga-event15@1", "ga-event15")
+    for name in files(world):
+        (world.root / name).unlink()
     world.run("answer_steps", **STEPS)
     for suite in SUITES:
         first, second = (answer_file(world, recipe, suite).read_bytes() for recipe in ("ga-event15@1", STEP))
@@ -155,6 +158,10 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
     other = sampled.results / "models" / "tiny" / "goal-person15" / "seed-1" / "adapter"
     variants = [named(), named(adapter=other), named(output="b"), named(batch=5), named(attention="eager")]
     assert named() == variants[0] and len(set(variants)) == len(variants)
+    for file in (sampled.root / job["input"]["features"][0], Path(spec.source, "model.safetensors")):
+        before = named()
+        os.utime(file, (1, 1))
+        assert named() != before, "written anew"
 
 
 def test_after_k_steps_a_sample_is_asked_and_answered_alike(sampled):
