@@ -88,10 +88,6 @@ def test_every_model_answers_every_question_in_order(answered):
         assert all(line in log for line in ("dataset: 30 answers", "real: 4 answers", "world: 18 answers"))
 
 
-def test_a_model_answers_with_its_own_adapter(answered):
-    assert answers(answered, "finetuned", "dataset") != answers(answered, "goal-person15", "dataset")
-
-
 def test_answers_do_not_depend_on_the_batch(answered, tmp_path, monkeypatch):
     world, sizes = answered.copy(tmp_path / "world"), []
     generate = LlavaForConditionalGeneration.generate
