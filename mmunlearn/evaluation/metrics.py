@@ -80,10 +80,11 @@ def summarise(
     if not present:
         reason = f"all {missing} judgements are missing" if missing else "no question of this kind was asked"
         return Metric(value=None, n=0, missing=missing, reason=reason)
-    labels = ["" for _ in present] if strata is None else list(strata)
+    labels = ["" for _ in values] if strata is None else strata
+    judged = [pair for pair in zip(values, labels, strict=True) if pair[0] is not None]
     groups = [
-        np.array([value for value, label in zip(present, labels, strict=True) if label == name])
-        for name in sorted(set(labels))
+        np.array([value for value, label in judged if label == name])
+        for name in sorted({label for _, label in judged})
     ]
     rng = np.random.default_rng(seed)
     means = np.mean([_resampled_means(group, resamples, rng) for group in groups], axis=0)

@@ -212,6 +212,17 @@ def test_questions_are_resampled_within_their_stratum() -> None:
     assert (metric.low, metric.value, metric.high) == (50.0, 50.0, 50.0)
 
 
+def test_a_missing_value_leaves_its_stratum_to_the_others() -> None:
+    """a: 100; b: (0 + 100) / 2; the missing one is b's, in whatever place it stands."""
+    values, strata = [100.0, None, 0.0, 100.0], ["a", "b", "b", "b"]
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        metric = metrics.summarise(
+            [values[at] for at in order], strata=[strata[at] for at in order],
+            seed=1, resamples=9, max_missing_share=0.25,
+        )  # fmt: skip
+        assert (metric.value, metric.n, metric.missing) == (75.0, 3, 1)
+
+
 def test_summarise_mean_interval_and_missing_values() -> None:
     metric = metrics.summarise([0.0, 100.0] * 20, seed=1, resamples=500)
     assert metric.value == 50.0 and metric.n == 40
