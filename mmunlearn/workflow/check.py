@@ -6,6 +6,7 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -28,16 +29,32 @@ class ConfigError(ValueError):
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), fill in the
-    percents that follow from others, and let paths that begin with weights/ lie in `weights.folder`."""
+    """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), fill in what
+    a model's row leaves to the schema's defaults and the percents that follow from others, and let paths that begin
+    with weights/ lie in `weights.folder`."""
     for section in ("models", "methods"):
         if isinstance(config.get(section), dict):
             config[section] = {name: row for name, row in config[section].items() if row is not None}
+    _fill_models(config.get("models"))
     _fill_percents(config)
     folder = (config.get("weights") or {}).get("folder")
     if isinstance(folder, str):
         for section in ("images", "dataset", "models"):
             config[section] = _moved(config.get(section), folder.rstrip("/"))
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """What resources/config.schema.yaml says."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def _fill_models(models: Any) -> None:
+    keys = schema()["properties"]["models"]["additionalProperties"]["properties"]
+    defaults = {key: one["default"] for key, one in keys.items() if "default" in one}
+    for name, row in models.items() if isinstance(models, dict) else ():
+        if isinstance(row, dict):
+            models[name] = row | {key: value for key, value in defaults.items() if key not in row}
 
 
 def _fill_percents(config: dict[str, Any]) -> None:
@@ -64,7 +81,7 @@ def check(config: Mapping[str, Any]) -> None:
     """
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    validator = Draft202012Validator(schema())
     errors = sorted(validator.iter_errors(dict(config)), key=lambda error: list(map(str, error.path)))
     unknown = dict(_unknown_methods(config))
     problems = [*unknown.values()] + [

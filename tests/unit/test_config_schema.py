@@ -54,6 +54,7 @@ def test_every_object_is_closed_complete_and_described(where: str, schema: Schem
     if where != "methods.*":  # the options of a method are its class's to know
         assert schema["additionalProperties"] is False
     optional = {"path", "label"} if where == "methods.*" else set()
+    optional |= {name for name, child in schema["properties"].items() if "default" in child}
     assert set(schema["required"]) == set(schema["properties"]) - optional
     silent = [name for name, child in schema["properties"].items() if not child.get("description")]
     assert not silent, f"no description: {silent}"
@@ -71,6 +72,13 @@ def test_a_preset_is_valid_over_the_config_file(preset: Path) -> None:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_has_results_of_its_own(preset: Path) -> None:
     assert load(preset)["scale"] == preset.stem
+
+
+def test_a_model_s_row_needs_family_and_source_alone() -> None:
+    config = merged({"models": {"mine": {"family": "other", "source": "resources/pocket/llava"}}})
+    check(config)
+    row = config["models"]["mine"]
+    assert row == config["models"]["pocket-llava"] | {"family": "other"}
 
 
 @pytest.mark.parametrize(
