@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -13,14 +14,23 @@ UNSPACED = (
 """Scripts without reliable spaces between words, as part of a regular expression's character class: Thai, Lao,
 Burmese, Khmer, kana, Han and Hangul."""
 
-_SAME = {ord(one): "'" for one in "\u2018\u2019\u02bb\u02bc\u00b4\u0060\uff07"} | {
-    ord(stroke): plain for stroke, plain in zip("øłđħı", "oldhi", strict=True)
+_SAME = {ord(one): "'" for one in "\u2018\u2019\u201a\u201b\u02bb\u02bc\u00b4\u0060\uff07"}
+_SAME |= {ord(one): '"' for one in "\u201c\u201d\u201e\u201f\u00ab\u00bb"}
+_SAME |= {
+    ord(letter): plain
+    for letter, plain in zip(
+        "øłđħıæœþðŧŋ", ("o", "l", "d", "h", "i", "ae", "oe", "th", "d", "t", "n"), strict=True
+    )
 }
 _LETTER_PARTS = (7, 8, 9)  # combining classes of nukta, kana voicing and virama: they make another letter
+_HYPHENS = "-\u058a\u05be\u2010\u2011\ufe63\uff0d"
+_BETWEEN = re.compile(r"[\s_\-–.,·・‧•]+")
+_CAPITALS = re.compile(r"(?<![^\W\d_])(?:[A-Z]{2}|[B-DF-HJ-NP-TV-XZ]{3})(?![^\W_])")
 
 
 def fold(text: str) -> str:
-    """Case, accents, widths, kinds of hyphens and apostrophes and runs of white space folded away.
+    """Case, accents, ligatures, widths, digits of any script, kinds of hyphens, dashes, apostrophes and quotation
+    marks and runs of white space folded away.
 
     'JOSÉ\\nDíaz' equals 'jose diaz', and 'O’Neil‑Søby' equals "o'neil-soby". Letters of other scripts stay what
     they are; characters without a shape, such as soft hyphens, are dropped. Folding twice changes nothing more.
@@ -33,10 +43,23 @@ def fold(text: str) -> str:
 def _plain(letter: str) -> str:
     kind = unicodedata.category(letter)
     if kind == "Pd":
-        return "-"
+        return "-" if letter in _HYPHENS else "–"
+    if kind == "Nd":
+        return str(unicodedata.decimal(letter))
     if kind == "Cf":
         return ""
     return "" if unicodedata.combining(letter) not in (0, *_LETTER_PARTS) else letter
+
+
+def name_words(name: str) -> list[str]:
+    """The folded words of a name, by which two names are the same: 'A.B. Lund-Ek Jr.' has a, b, lund, ek and jr.
+
+    Blanks, hyphens, points, commas and middle dots part words. Each initial is a word, also those of 'AB Lund', unless
+    the whole name is in capitals.
+    """
+    if name != name.upper():
+        name = _CAPITALS.sub(lambda match: " ".join(match[0]), name)
+    return [word for word in _BETWEEN.split(fold(name)) if word.strip("*")]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

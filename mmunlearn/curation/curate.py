@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mmunlearn.backends import CURATORS
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
-from mmunlearn.text import fold
+from mmunlearn.text import fold, name_words
 from mmunlearn.verdicts import read_verdicts, rejected
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def check_people(people: Sequence[Person]) -> None:
         RecordError: names the person and says what to do; also where an id occurs twice or holds a hyphen.
     """
     _require_ids("person_id", [person.person_id for person in people])
-    _require_unique("name", [fold(person.name) for person in people])
+    _require_unique("name", [" ".join(name_words(person.name)) for person in people])
     for index, person in enumerate(people):
         others = [other.name for other in (*people[:index], *people[index + 1 :])]
         if problem := name_problem(person.name, others):
@@ -92,15 +92,15 @@ def check_events(events: Sequence[Event]) -> None:
 def name_problem(name: str, others: Sequence[str]) -> str | None:
     """What is wrong with a name beside the `others`, and what to do; None where nothing is.
 
-    Compared as `text.fold` makes them equal. A name needs two words, must not be one of the others, part of one
+    Compared as `text.name_words` makes them equal. A name needs two words, must not be one of the others, part of one
     or contain one, and neither it nor any run of its words may be an entity of MLUBench, whose questions the
     same models answer.
     """
-    folded, words = fold(name), fold(name).split()
+    folded, words = " ".join(name_words(name)), fold(name).split()
     if len(words) < 2:
         return f"the name '{name}' must have two words or more: give a first name and a family name"
     for other in others:
-        taken = fold(other)
+        taken = " ".join(name_words(other))
         if folded == taken:
             return f"the name '{name}' must be unique, but another person has it: rename one of the two"
         if folded in taken:

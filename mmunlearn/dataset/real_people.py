@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mmunlearn.records import RecordError
-from mmunlearn.text import fold
+from mmunlearn.text import name_words
 
 MANIFEST = "manifest.csv"
 
@@ -43,7 +43,7 @@ def read_people(folder: Path) -> list[RealPerson]:
     spelling: dict[str, str] = {}
     for line, row in _rows(path):
         name, picture = " ".join((row["name"] or "").split()), folder / (row["file"] or "").strip()
-        if not fold(name):
+        if not name_words(name):
             raise RecordError(f"{path}, line {line}: a name is needed, found none: add it or remove the line")
         if not picture.is_file():
             raise RecordError(
@@ -52,7 +52,7 @@ def read_people(folder: Path) -> list[RealPerson]:
             )
         if picture in people:
             raise RecordError(f"{path}, line {line}: {row['file']} is listed a second time: keep one line")
-        people[picture] = RealPerson(spelling.setdefault(fold(name), name), picture)
+        people[picture] = RealPerson(spelling.setdefault(" ".join(name_words(name)), name), picture)
     return [people[picture] for picture in sorted(people)]
 
 
