@@ -46,8 +46,9 @@ class FileReferenceSets(ReferenceSets):
     ) -> None:
         """`options` are the keys of `dataset.files`; a set reads its own only:
 
-        real: `people` (folder with manifest.csv), `events` (folder of images or Parquet of LAION rows), `clip`
-        (weights folder of the retrieving CLIP), `quick_gelu`, `device` (auto, cuda or cpu);
+        real: `people` (folder with manifest.csv), `events` (folder of images or Parquet of LAION rows),
+        `real_reference` (description or caption), `clip` (weights folder of the retrieving CLIP), `quick_gelu`,
+        `device` (auto, cuda or cpu);
         world: `pope`, `coco` (folders).
 
         Args:
@@ -63,8 +64,9 @@ class FileReferenceSets(ReferenceSets):
         """n pictures of public figures and n retrieved by the events' descriptions.
 
         `subset` of a person question holds the figure's name. The paper names no reference answer to a retrieved
-        picture: it is the picture's own caption, or the event's description where it has none. The table
-        retrieval.csv beside the pictures says which picture was retrieved for which event.
+        picture: it is the answer to the event that it was retrieved for, as in the data set; or, by
+        `real_reference: caption`, the picture's own caption where it has one. The table retrieval.csv beside the
+        pictures says which picture was retrieved for which event.
         """
         self._require("real", "people", "events", "clip")
         stored: dict[str, EncodedPicture] = {}
@@ -78,8 +80,7 @@ class FileReferenceSets(ReferenceSets):
         for i, one in enumerate(self._retrieved(n, derive_seed(seed, "real", "events"))):
             image_id = ids.set_image_id("real", i, "event")
             stored[image_id] = one.stored
-            answer = one.caption or one.event.description
-            rows.append(suite_question(image_id, "event", self._questions["event"], answer))
+            rows.append(suite_question(image_id, "event", self._questions["event"], self._reference(one)))
             match = {"event_id": one.event.event_id, "cosine": f"{one.cosine:.6f}", "source": one.source}
             table.append({"image_id": image_id, **match})
         return Pictures(stored, self._size, {"retrieval.csv": table}), rows
@@ -128,6 +129,12 @@ class FileReferenceSets(ReferenceSets):
             sum(bool(one.caption) for one in matches),
         )  # fmt: skip
         return matches
+
+    def _reference(self, one: Retrieved) -> str:
+        """What an answer to a retrieved picture is compared with."""
+        if one.caption and self._options.get("real_reference") == "caption":
+            return one.caption
+        return self._answers["event"].format(**one.event.model_dump())
 
     def _option(self, key: str) -> Any:
         if self._options.get(key) is None:

@@ -26,7 +26,7 @@ THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "di
 STOPPING = ("window", "forget_bound", "refusal_bound")
 SUITES = ("dataset", "real", "world")
 SET_OPTIONS = {
-    "real": ("people", "events", "clip", "quick_gelu"),
+    "real": ("people", "events", "real_reference", "clip", "quick_gelu"),
     "world": ("pope", "coco"),
     "replay": (),
 }

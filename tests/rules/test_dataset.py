@@ -119,7 +119,7 @@ def test_the_sets_of_files_come_from_local_folders(curated, tmp_path, monkeypatc
     write_jsonl(world.results / "curation" / "events.jsonl", events)
     read = {name: world.job("build_reference_set", set=name) for name in SETS}
     assert {name: sorted(job["params"]["options"]) for name, job in read.items()} == {
-        "real": ["clip", "events", "people", "quick_gelu"], "world": ["coco", "pope"], "replay": [],
+        "real": ["clip", "events", "people", "quick_gelu", "real_reference"], "world": ["coco", "pope"], "replay": [],
     }  # fmt: skip
     lists = {name: [Path(path).name for path in job["input"]["lists"]] for name, job in read.items()}
     assert lists["real"] == ["manifest.csv"] and len(lists["world"]) == 3 and lists["replay"] == []

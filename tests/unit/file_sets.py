@@ -98,7 +98,7 @@ def write_collection(folder: Path) -> Path:
 
 def options(folder: Path) -> dict:
     paths = {key: str(folder / key) for key in ("people", "events", "clip", "pope", "coco")}
-    return paths | {"quick_gelu": True, "device": "cpu"}
+    return paths | {"real_reference": "description", "quick_gelu": True, "device": "cpu"}
 
 
 def sets(folder: Path, answers=ANSWERS, **changed):
