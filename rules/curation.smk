@@ -25,7 +25,7 @@ rule curate_people:
         decided=[PARAMS.decided["texts"], PARAMS.curator("people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],
-        version=2,
+        version=3,
     script:
         "../workflow_scripts/curate_people.py"
 

@@ -18,14 +18,17 @@ import yaml
 from mmunlearn.records import Record
 from mmunlearn.seeds import derive_seed
 
-GENDERS = ("woman", "man")
+GENDERS = ("Female", "Male")
 AGE_BANDS = ((18, 29), (30, 44), (45, 59), (60, 79))
 """First and last age of each band; people are spread evenly over the bands."""
 _FOLDER = Path(__file__).resolve().parents[2] / "resources" / "curation"
 
 
 class Attributes(Record):
-    """What is drawn for a person; name and appearance are written for it. `gender` is "woman" or "man"."""
+    """What is drawn for a person; name and appearance are written for it.
+
+    `gender` and `birthplace` are worded as in Figure 9 of the paper: "24-year-old Female from Nairobi, Kenya".
+    """
 
     job: str
     job_category: str
@@ -80,7 +83,7 @@ def categories() -> dict[str, str]:
 
 
 def continents() -> dict[str, str]:
-    """The continent of each of the 55 regions."""
+    """The continent of each of the 55 regions, which stand by a place in them: `Kumasi, Ghana`."""
     return _group_of("regions")
 
 

@@ -93,8 +93,8 @@ def statistics(
 def by_group(values: Iterable[str], groups: Mapping[str, str]) -> dict[str, int]:
     """Counts by group, the most frequent first; `other` counts the values without one.
 
-    A value's group is that of the whole text or else of what follows its last comma (`Lagos, Nigeria`), without
-    regard to case. Where most values have none, the groups say nothing: the values are counted as written.
+    A value's group is that of the whole text or else of what follows its last comma, without regard to
+    case. Where most values have none, the groups say nothing: the values are counted as written.
     """
     values = list(values)
     known = {value.casefold(): group for value, group in groups.items()}

@@ -16,9 +16,9 @@ def person(number: int, **changes: Any) -> Person:
     fields = {
         "name": f"Name {number}",
         "age": 30 + number,
-        "gender": "woman",
+        "gender": "Female",
         "job": "baker",
-        "birthplace": "Oslo",
+        "birthplace": "Oslo, Norway",
     }
     return Person(
         person_id=ids.person_id(number), **{**fields, "appearance": "Red hair and a scar."} | changes

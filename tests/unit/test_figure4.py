@@ -114,7 +114,7 @@ def test_what_is_all_different_gets_no_bars(tmp_path: Path, plot: Plot) -> None:
 def test_ages_are_stacked_by_gender(
     tmp_path: Path, plot: Plot, ages: list[int], labels: list[str], bins: str, expected: list[int]
 ) -> None:
-    people = write_people(tmp_path, 6, age=ages, gender=["woman", "man"])
+    people = write_people(tmp_path, 6, age=ages, gender=["Female", "Male"])
     panels = plot(people, write_events(tmp_path, "A regatta."))
     tops: dict[float, float] = {}
     for bar in panels["(c)"].patches:
@@ -126,7 +126,7 @@ def test_ages_are_stacked_by_gender(
 
 
 def test_genders_differ_in_hatching_and_in_grey(tmp_path: Path, plot: Plot) -> None:
-    people = write_people(tmp_path, gender=["man", "nonbinary", "woman"])
+    people = write_people(tmp_path, gender=["Female", "Male", "nonbinary"])
     panels = plot(people, write_events(tmp_path, "A regatta."))
     styles = {(bar.get_facecolor(), bar.get_hatch()) for bar in panels["(d)"].patches}
     assert len(styles) == 3

@@ -159,9 +159,9 @@ def test_the_benchmark_is_complete_and_plausible(people: list[dict], events: lis
     assert [row["person_id"] for row in people] == [f"p{i:03d}" for i in range(40)]
     assert [row["event_id"] for row in events] == [f"e{i:02d}" for i in range(20)]
     assert len({row["job"] for row in people}) == 40
-    assert sum(row["gender"] == "woman" for row in people) == 20
+    assert sum(row["gender"] == "Female" for row in people) == 20
     assert all(19 <= row["age"] <= 80 for row in people)
-    assert all(row["gender"] == "man" or not row["identity"]["facial_hair"] for row in people)
+    assert all(row["gender"] == "Male" or not row["identity"]["facial_hair"] for row in people)
     for first, second in itertools.combinations(benchmark_identities(), 2):
         assert distance(first, second) >= 2
     for first, second in itertools.combinations(benchmark_scenes(), 2):

@@ -56,6 +56,23 @@ def test_people_have_the_sampled_attributes(people):
     assert [person.model_dump(include=fields) for person in people] == drawn
 
 
+@pytest.mark.parametrize("world", ["pebench", "pocket"])
+def test_gender_and_birthplace_are_worded_as_in_figure_9(world):
+    """ "a Master's Student 24-year-old Female from Nairobi, Kenya"."""
+    for person in read_jsonl(ROOT / "resources" / world / "people.jsonl", Person):
+        assert person.gender in ("Female", "Male")
+        assert re.fullmatch(r"[^,]*\w, [^,]*\w", person.birthplace), person
+
+
+def test_the_prompt_is_the_paper_s(people, events):
+    who = people[0]
+    assert make_prompt(who, events[0]).prompt == (
+        "A photo of a mathematics teacher 79-year-old Female from Dunedin, New Zealand, named Maureen Kilgarriff, with "
+        f"{who.appearance}.: {events[0].description} Generate this photo with the Person ID: p000 and with file name "
+        "IMG_6105.CR2."
+    )
+
+
 def test_names_are_told_apart_by_any_word(people):
     """Stricter than the check: no first and no last name is used twice, so that a partial answer is decided."""
     names = [fold(person.name).split() for person in people]
@@ -74,7 +91,7 @@ def test_appearances_fit_the_prompt(people, events):
         assert not set(fold(person.name).split()) & set(fold(person.appearance).split()), person.person_id
         assert person.appearance == person.appearance.strip().rstrip(".,;")
         assert not person.appearance.startswith("with ")
-        wrong = {"woman": {"he", "his", "him"}, "man": {"she", "her", "hers"}}[person.gender]
+        wrong = {"Female": {"he", "his", "him"}, "Male": {"she", "her", "hers"}}[person.gender]
         assert not wrong & set(spoken), person.person_id
     assert ".. " not in make_prompt(people[0], events[0]).prompt
 

@@ -33,8 +33,8 @@ def parts() -> dict[str, Any]:
     return {
         "candidates": rows,
         "people": [
-            person(0, age=34, job="beekeeper", birthplace="Lagos"),
-            person(1, age=52, gender="man", job="nurse", birthplace="Kerala"),
+            person(0, age=34, job="beekeeper", birthplace="Lagos, Nigeria"),
+            person(1, age=52, gender="Male", job="nurse", birthplace="Kochi, India"),
         ],
         "events": [event(0), event(1)],
         "questions": [
@@ -66,11 +66,11 @@ def test_all_is_counted() -> None:
         "questions": {"event": 3, "person": 3},
         "splits": {"person50": {"forgotten": 1, "forget_train": 1, "forget_test": 1, "retain": 1}},
         "ages": {"30-39": 1, "40-49": 0, "50-59": 1},
-        "genders": {"man": 1, "woman": 1},
+        "genders": {"Female": 1, "Male": 1},
         "professions": falling([job["beekeeper"], job["nurse"]]),
-        "regions": falling([place["Lagos"], place["Kerala"]]),
+        "regions": falling([place["Lagos, Nigeria"], place["Kochi, India"]]),
         "jobs": {"beekeeper": 1, "nurse": 1},
-        "birthplaces": {"Kerala": 1, "Lagos": 1},
+        "birthplaces": {"Kochi, India": 1, "Lagos, Nigeria": 1},
     }
 
 
