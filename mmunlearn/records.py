@@ -1,7 +1,8 @@
 """Typed rows of every artefact: one class a file format, strict reading, atomic writing.
 
-Reading refuses unknown and missing fields and names the file and the line; writing goes through a temporary
-file in the same folder and one rename, so that a killed job never leaves half a file behind.
+Reading refuses unknown, missing and repeated fields, values of another type (an age of "42", a score of true), numbers
+out of range and rows that come twice, and names the file and the line; writing goes through a temporary file in the
+same folder and one rename, so that a killed job never leaves half a file behind.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmunlearn.files import SHOWN, RecordError, listed, read_text, shown
 
 Target = Literal["person", "event"]
 Defect = Literal["identity", "scene", "blur", "noise", "cutoff"]
@@ -24,19 +27,32 @@ DEFECTS: tuple[Defect, ...] = get_args(Defect)
 """Planted defects: another face, another event's scene, a blurred, a noisy and a badly cropped picture."""
 
 
-class RecordError(ValueError):
-    """A file does not hold the rows that its name promises."""
+class RowsError(RecordError):
+    """Some lines of a file are no rows: `problems`, a sentence each; `rows` are the others, by line."""
+
+    def __init__(self, path: str | Path, kind: str, problems: list[str], rows: dict[int, Any]) -> None:
+        super().__init__(
+            f"Asked for rows of {kind}. Found {path}, {listed(problems)}. Correct them, or run the rule that wrote "
+            f"the file again (--forcerun)."
+        )
+        self.problems, self.rows = problems, rows
 
 
 class Record(BaseModel):
-    """Base of all rows: immutable, no unknown fields."""
+    """Base of all rows: immutable, no unknown fields. `key` names the fields that no two rows of a file share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    key: ClassVar[tuple[str, ...]] = ()
+
+
+Count = Annotated[int, Field(ge=0)]
+Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
 class Person(Record):
     """A fictitious person. `identity` is what the pocket renderer draws; None where a text model draws."""
 
+    key = ("person_id",)
     person_id: str
     name: str
     age: int
@@ -50,6 +66,7 @@ class Person(Record):
 class Event(Record):
     """An event scene. `description` is the answer to the event question; `scene` is what pocket draws."""
 
+    key = ("event_id",)
     event_id: str
     theme: str
     description: str
@@ -59,6 +76,7 @@ class Event(Record):
 class Prompt(Record):
     """One cell of people x events: what the generator is asked for."""
 
+    key = ("image_id",)
     image_id: str
     person_id: str
     event_id: str
@@ -76,6 +94,7 @@ class Candidate(Record):
     accepted picture of its event.
     """
 
+    key = ("image_id", "attempt")
     image_id: str
     person_id: str
     event_id: str
@@ -100,7 +119,8 @@ class Candidate(Record):
 class Truth(Record):
     """The defect that was planted in a candidate; empty for a clean one. Further columns are allowed."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    key = ("image_id", "attempt")
+    model_config = ConfigDict(extra="ignore")
 
     image_id: str
     attempt: int
@@ -110,6 +130,7 @@ class Truth(Record):
 class Question(Record):
     """A question on a picture of the data set and its answer."""
 
+    key = ("question_id",)
     question_id: str
     image_id: str
     kind: Literal["person", "event"]
@@ -124,6 +145,7 @@ class SuiteQuestion(Record):
     of a person question, else empty.
     """
 
+    key = ("question_id",)
     question_id: str
     image_id: str
     kind: Literal["person", "event", "object"]
@@ -149,6 +171,7 @@ class Split(Record):
 class Answer(Record):
     """What a model said to one question."""
 
+    key = ("question_id",)
     question_id: str
     image_id: str
     question: str
@@ -159,8 +182,9 @@ class Answer(Record):
 class Judgement(Record):
     """G-Eval of one answer in [0, 1]; None with a reason where no verdict could be had (never 0 by failure)."""
 
+    key = ("question_id",)
     question_id: str
-    score: float | None
+    score: Annotated[float, Field(ge=0, le=1)] | None
     reason: str
 
 
@@ -170,11 +194,11 @@ class Metric(Record):
     `value` is None where there is no data; `reason` says why.
     """
 
-    value: float | None
-    n: int
-    low: float | None = None
-    high: float | None = None
-    missing: int = 0
+    value: Percentage | None
+    n: Count
+    low: Percentage | None = None
+    high: Percentage | None = None
+    missing: Count = 0
     reason: str = ""
 
 
@@ -274,34 +298,83 @@ def write_jsonl(path: str | Path, rows: Iterable[Record]) -> None:
     write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
 
 
-def read_jsonl(path: str | Path, kind: type[Row]) -> list[Row]:
-    """Read and validate every line.
+def read_rows(path: str | Path, kind: type[Row]) -> dict[int, Row]:
+    """The rows of a file of JSON lines, by line.
 
     Raises:
-        RecordError: a line is not JSON or not a `kind`; names the file, the line and the field.
+        RowsError: lines are not JSON or not a `kind`, or two rows share their `key`; names the file and every such
+            line with its field.
     """
-    rows = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            rows.append(_parse(kind, line, f"{path}, line {number}"))
+    rows: dict[int, Row] = {}
+    problems: list[str] = []
+    seen: dict[tuple, int] = {}
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _parse(kind, line)
+        except ValueError as error:
+            problems.append(f"line {number}{_named(kind, line)}: {error}")
+            continue
+        key = tuple(getattr(row, field) for field in kind.key)
+        first = seen.setdefault(key, number) if key else number
+        if first != number:
+            same = ", ".join(f"{field} {value!r}" for field, value in zip(kind.key, key, strict=True))
+            problems.append(f"line {number}: {same} a second time, after line {first}")
+        rows[number] = row
+    if problems:
+        raise RowsError(path, kind.__name__, problems, rows)
     return rows
 
 
+def read_jsonl(path: str | Path, kind: type[Row]) -> list[Row]:
+    """The rows of a file of JSON lines. Raises RowsError as `read_rows` does."""
+    return list(read_rows(path, kind).values())
+
+
 def read_json(path: str | Path, kind: type[Row]) -> Row:
-    """Read and validate one record. Raises RecordError as `read_jsonl` does."""
-    return _parse(kind, Path(path).read_text(encoding="utf-8"), str(path))
-
-
-def _parse(kind: type[Row], text: str, where: str) -> Row:
+    """Read and validate one record. Raises RecordError: names the file and the field."""
     try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'line'}: {e['msg']}" for e in error.errors()[:3]
-        )
+        return _parse(kind, read_text(path))
+    except ValueError as error:
         raise RecordError(
-            f"{where} is not a {kind.__name__} ({problems}). Delete the file and rerun to make it again."
+            f"{path} is not a {kind.__name__} ({error}). Correct it, or run the rule that wrote it again (--forcerun)."
         ) from error
+
+
+def _parse(kind: type[Row], text: str) -> Row:
+    """A row of JSON text. Raises ValueError: names the fields, what they hold and what they should."""
+    try:
+        json.loads(text, object_pairs_hook=_distinct)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    try:
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_problem, error.errors()[:SHOWN]))) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field '{twice}' is there twice")
+    return dict(pairs)
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(map(str, error["loc"])) or "line"
+    found = "" if error["type"] in ("missing", "json_invalid") else f", found {shown(error['input'])}"
+    return f"{place}: {error['msg']}{found}"
+
+
+def _named(kind: type[Record], line: str) -> str:
+    """Which row a line is about, where it says so: ` (p003)`."""
+    try:
+        row = json.loads(line)
+        return f" ({', '.join(str(row[field]) for field in kind.key)})" if kind.key else ""
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def write_manifest(path: str | Path, rows: Iterable[Candidate]) -> None:
@@ -323,9 +396,11 @@ def read_manifest(path: str | Path) -> list[Candidate]:
     import pyarrow.parquet as pq
 
     try:
-        return [Candidate.model_validate(row) for row in pq.read_table(path).to_pylist()]
+        return [Candidate.model_validate(row, strict=True) for row in pq.read_table(path).to_pylist()]
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not an image manifest ({error}). Delete it and rerun.") from error
+        raise RecordError(
+            f"{path} is not an image manifest ({error}). Run rule merge_manifest again (--forcerun merge_manifest)."
+        ) from error
 
 
 def sha256_of(path: str | Path) -> str:

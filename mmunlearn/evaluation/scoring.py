@@ -10,13 +10,12 @@ from typing import Any
 
 from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.sampling import Sample, Suites
+from mmunlearn.evaluation.score_inputs import read_judgements, read_names, read_real, read_suites
 from mmunlearn.ids import Run, concepts_of, kind_of
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
     Answer,
-    Judgement,
     Metric,
-    Person,
     RecordError,
     Scores,
     Split,
@@ -58,9 +57,9 @@ def score_answers(
         sample: settings of `Sample`: which questions the scores rest on; None for all.
     """
     parts = read_json(split, Split)
-    suites: Suites = {path.stem: read_jsonl(path, Answer) for path in answers}
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
     sizes = None if sample is None else Sample(**sample)
+    suites: Suites = read_suites(answers, parts, questions, sizes)
     if sizes is not None:
         suites = of_the_sample(suites, parts, questions, sizes)
     summarise = partial(
@@ -70,10 +69,11 @@ def score_answers(
         max_missing_share=max_missing_share,
     )
     if parts.target == "person":
-        values = person_values(suites, parts, people_names(people), figure_names(questions["real"]))
+        values = person_values(suites, parts, read_names(people, parts), figure_names(questions["real"]))
     else:
-        verdicts = {row.question_id: row.score for row in read_jsonl(_required(judgements), Judgement)}
-        values = event_values(suites, parts, people_names(people), verdicts, read_jsonl(finetuned, Answer))
+        verdicts = read_judgements(_required(judgements), parts)
+        before = read_real(finetuned, questions["real"], suites["real"])
+        values = event_values(suites, parts, read_names(people, parts), verdicts, before)
     table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
     subsets = {row.question_id: row.subset for row in questions["world"]}
     hits, pope = metrics.pope_accuracy(suites["world"], subsets)
@@ -157,11 +157,6 @@ def event_values(
 def _on(rows: Sequence[Answer], images: Sequence[str], *, event: bool) -> list[Answer]:
     ids = set(images)
     return [row for row in rows if row.image_id in ids and (kind_of(row.question_id) == "event") == event]
-
-
-def people_names(path: Path) -> dict[str, str]:
-    """person_id -> full name."""
-    return {row.person_id: row.name for row in read_jsonl(path, Person)}
 
 
 def figure_names(rows: Sequence[SuiteQuestion]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from peft import PeftModel
 from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.answers import Suite
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
-from mmunlearn.evaluation.scoring import people_names
+from mmunlearn.evaluation.score_inputs import read_names
 from mmunlearn.ids import Run, concepts_of
 from mmunlearn.models.base import Base
 from mmunlearn.models.feature_file import FeatureTable
@@ -88,7 +88,7 @@ class TargetModel:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        return people_names(self.files["people"])
+        return read_names(self.files["people"], self.split)
 
     def questions_on(self, images: Iterable[str]) -> list[Question]:
         """All questions of the split's kind on these pictures, in order."""
@@ -119,7 +119,8 @@ class TargetModel:
         for name, table in self._anchors.items():
             if absent := [row.question_id for row in answers if row.question_id not in table]:
                 raise RecordError(
-                    f"{self.files[name]} is asked for the answer to {absent[0]}, but it has none; delete it and rerun"
+                    f"{self.files[name]} is asked for the answer to {absent[0]}, but it has none: run the rule that "
+                    f"wrote it again (--forcerun answer_questions)"
                 )
         return [
             100.0 * closeness(row.answer, *(table[row.question_id] for table in self._anchors.values()))

@@ -60,6 +60,10 @@ def recipe_of(method: str, target: str, percent: int = 5) -> str:
     return "finetuned" if method == "Finetune" else f"{method.lower()}-{target}{percent:02d}"
 
 
+def _metric(value: float) -> Metric:
+    return Metric(value=value, n=40, low=max(value - 2, 0), high=min(value + 3, 100))
+
+
 def write_score(
     folder: Path, method: str, target: str, seed: int = 1, percent: int = 5, *, model: str = MODEL,
     recipe: str = "", **changed: Metric | float | None,
@@ -69,7 +73,7 @@ def write_score(
     levels, noise = random.Random(f"{method} {target} {percent}"), random.Random(f"{method} {target} {seed}")
     values = {name: levels.uniform(5, 95) + noise.uniform(-2, 2) for name in names}
     metrics = {
-        name: value if isinstance(value, Metric) else Metric(value=value, n=40, low=value - 2, high=value + 3)
+        name: value if isinstance(value, Metric) else _metric(value)
         for name, value in (values | changed).items()
         if value is not None
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mmunlearn.records import (
     Answer,
     Judgement,
     Person,
+    RecordError,
     Scores,
     read_json,
     read_jsonl,
@@ -62,7 +64,8 @@ def score(
     output, judgements = world / recipe / f"{split}.json", []
     if split.startswith("event"):
         judgements = world / recipe / "judgements.jsonl"
-        write_jsonl(judgements, ideal(world / recipe / "dataset.jsonl"))
+        if not judgements.exists():
+            write_jsonl(judgements, ideal(world / recipe / "dataset.jsonl"))
     score_answers(
         output, Run("tiny", recipe, seed), answers=[world / recipe / f"{suite}.jsonl" for suite in SUITES],
         finetuned=world / "finetuned" / "real.jsonl", split=world / f"{split}.json",
@@ -75,9 +78,11 @@ def score(
 
 def ideal(answers: Path) -> list[Judgement]:
     """What a judge says whose goal model is `forgetful`."""
+    forgotten = {*EVENT.forget_train, *EVENT.forget_test}
     return [
         Judgement(question_id=row.question_id, score=float(row.answer == "Nobody knows."), reason="")
         for row in read_jsonl(answers, Answer)
+        if row.image_id in forgotten and row.question_id.endswith("-event")
     ]
 
 
@@ -184,3 +189,85 @@ def test_a_sample_is_the_same_for_every_model(world):
     assert scores[0].metrics["efficacy"].n == len(PERSON.forget_train)
     first, second = (one.details["sample"] for one in scores)
     assert first == second and (first["questions"]["real"], first["questions"]["world"]) == (6, 6)
+
+
+TRAIN, TEST = EVENT.forget_train[0], EVENT.forget_test[0]
+
+
+def changed(line: int, **fields):
+    """The file's rows with fields of one line replaced; a row of `None` goes."""
+
+    def change(rows: list[dict]) -> list[dict]:
+        return [row | fields if number == line else row for number, row in enumerate(rows, start=1)]
+
+    return change
+
+
+HOSTILE = [
+    ("judgements", changed(2, score=1.5), r"judgements\.jsonl, line 2 \(.*-event\): score: .*found 1\.5"),
+    ("judgements", changed(2, score=-0.1), r"line 2 .*score: .*found -0\.1"),
+    ("judgements", changed(2, score=float("nan")), r"line 2 .*score: .*finite number"),
+    ("judgements", changed(2, score=float("inf")), r"line 2 .*score: "),
+    ("judgements", changed(2, score=True), r"line 2 .*score: .*found True"),
+    ("judgements", changed(2, score="0.5"), r"line 2 .*score: .*found '0\.5'"),
+    ("judgements", lambda rows: [*rows, rows[0]], r"question_id '.*' a second time, after line 1"),
+    (
+        "judgements",
+        lambda rows: rows[1:],
+        rf"judgements of split event15.*no row of {TRAIN}-event.*judge_answers",
+    ),
+    ("judgements", lambda rows: [], r"no row of .*no row of"),
+    ("judgements", changed(1, question_id="p9-e9-event"), r"line 1: 'p9-e9-event' is no event question"),
+    ("judgements", changed(1, question_id=f"{TRAIN}-person"), r"line 1: .* is no event question"),
+    ("dataset", lambda rows: [*rows, rows[4]], r"dataset\.jsonl, .*a second time, after line 5"),
+    (
+        "dataset",
+        lambda rows: rows[:-1],
+        r"questions of split event15.*no row of p7-e5-event.*answer_questions",
+    ),
+    ("dataset", changed(3, question_id="p0-e99-event"), r"line 3: there is no question 'p0-e99-event'"),
+    ("dataset", changed(3, image_id="p7-e5"), r"line 3: p0-e1-person is about picture p0-e1, not 'p7-e5'"),
+    ("dataset", changed(3, answer=None), r"line 3 \(p0-e1-person\): answer: .*found None"),
+    ("real", lambda rows: rows[2:], r"real\.jsonl.*no row of real-0-person; no row of real-0-event"),
+    ("real", changed(1, reference="Eve"), r"line 1: the reference of real-0-person is 'A\.', not 'Eve'"),
+    ("world", changed(1, question_id="world-0-x"), r"world\.jsonl.*line 1: there is no question 'world-0-x'"),
+    ("world", lambda rows: rows + rows[:1], r"world\.jsonl, .*a second time, after line 1"),
+    ("people", lambda rows: rows[1:], r"people\.jsonl .*people of split event15.*Found no p0"),
+    ("finetuned", lambda rows: rows[:1] + rows[2:], r"finetuned/real\.jsonl .*no row of real-0-event"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), HOSTILE)
+def test_rows_that_would_change_a_number_are_named(world, name, change, message):
+    """Out of range, twice, missing, of another question, picture or reference: never a KeyError or another number."""
+    for recipe in ("finetuned", "ga-event15"):
+        answer(world, recipe)
+    write_jsonl(world / "ga-event15" / "judgements.jsonl", ideal(world / "ga-event15" / "dataset.jsonl"))
+    paths = {"people": world / "people.jsonl", "finetuned": world / "finetuned" / "real.jsonl"}
+    path = paths.get(name, world / "ga-event15" / f"{name}.jsonl")
+    rows = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(RecordError, match=message):
+        score(world, "ga-event15", "event15")
+
+
+@pytest.mark.parametrize("missing", ["retain", "real", "world", "forget"])
+def test_an_answer_of_the_sample_that_is_missing_is_named(world, missing):
+    """Another would take its place, and models would be compared on other questions."""
+    answer(world, "finetuned")
+    rows = pick(SUITES, [EVENT], STEP)
+    suite = missing if missing in rows else "dataset"
+    of = {*EVENT.retain} if missing == "retain" else {*EVENT.forget_train} if missing == "forget" else None
+    lost = next(row for row in rows[suite] if of is None or row.image_id in of)
+    answer(world, "step", rows | {suite: [row for row in rows[suite] if row != lost]})
+    with pytest.raises(RecordError, match=f"no row of {lost.question_id}"):
+        score(world, "step", "event15", STEP)
+
+
+def test_answers_to_another_split_are_no_scores(world):
+    """The pictures of a smaller data set."""
+    answer(world, "finetuned")
+    smaller = EVENT.model_copy(update={"retain": EVENT.retain[1:]})
+    write_json(world / "event15.json", smaller)
+    with pytest.raises(RecordError, match=rf"there is no question '{EVENT.retain[0]}-person'"):
+        score(world, "finetuned", "event15")

@@ -77,8 +77,10 @@ class GEval(Rubric):
         )
         for path, table in ((finetuned, before), (goal, ideal)):
             if table.keys() != test.keys():
+                odd = sorted(table.keys() ^ test.keys())
                 raise RecordError(
-                    f"{path} and {answers} answer different questions: delete the older one and rerun"
+                    f"Asked {path} and {answers} for answers to the same event questions. Found {len(odd)} that one of "
+                    f"them lacks ({odd[0]}). Run the rule that wrote the older one again (--forcerun answer_questions)."
                 )
         return [
             Case(key, {"test": text, "finetuned": before[key], "goal": ideal[key]})

@@ -1,0 +1,88 @@
+"""Files that somebody else wrote: their text, their place below a folder, and what a message says of them."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+from typing import Any
+
+SHOWN = 20  # problems in a message
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+class RecordError(ValueError):
+    """A file does not hold what its name promises."""
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; line ends as they are.
+
+    Raises:
+        RecordError: it is in another encoding, which is named: UTF-16, UTF-32, or Latin-1 and its like.
+    """
+    return decode(Path(path).read_bytes(), path)
+
+
+def decode(data: bytes, name: str | Path) -> str:
+    """As `read_text`, of bytes; `name` is what errors call them."""
+    found = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None)
+    try:
+        text = data.decode("utf-8-sig")
+        if found is None and "\0" not in text:
+            return text
+        found = found or "UTF-16 without a byte order mark, or no text at all"
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        latin = f"byte 0x{byte:02x} in line {line}, as in Latin-1 or Windows-1252"
+        found = found or ("UTF-16 without a byte order mark, or no text" if b"\0" in data else latin)
+    raise RecordError(f"Asked {name} for text in UTF-8. Found {found}. Save it again as UTF-8.")
+
+
+def inside(folder: Path, name: str, where: str) -> Path:
+    """The file of a list's `name`, a path relative to the list's `folder`; `where` is its place in the list.
+
+    Raises:
+        RecordError: the path is empty, absolute, goes up (`..`), is written with backslashes, or leads out of the
+            folder by a link.
+    """
+    problem = _misplaced(folder, name)
+    if problem:
+        raise RecordError(
+            f"Asked {where} for a file below {folder}, by a path relative to it with / between folders. "
+            f"Found {shown(name)}, which {problem}. Put the file itself there and correct the path."
+        )
+    return folder / name
+
+
+def _misplaced(folder: Path, name: str) -> str | None:
+    parts = re.split(r"[/\\]", name)
+    if not name.strip() or "\0" in name:
+        return "is no path"
+    if not parts[0] or re.match("[A-Za-z]:", name):
+        return "is absolute"
+    if ".." in parts:
+        return "leads upwards"
+    if "\\" in name:
+        return "has backslashes"
+    try:
+        return None if (folder / name).resolve().is_relative_to(folder.resolve()) else "is a link out of it"
+    except (OSError, RuntimeError) as error:  # a circle of links
+        return f"cannot be followed ({error})"
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it, in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(problems: list[str]) -> str:
+    """Problems as one clause: the first SHOWN of them, and how many more there are."""
+    more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    return "; ".join(problems[:SHOWN]) + more
