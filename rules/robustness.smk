@@ -79,7 +79,7 @@ rule attack_model:
         label=PARAMS.label,
         settings=PARAMS.attack_settings,
         attacks=PARAMS.attacks,
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/attack_model.py"
 

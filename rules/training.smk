@@ -65,7 +65,7 @@ rule train_finetuned:
         loop=PARAMS.finetuning,
         epochs=TRAINING["finetune"]["epochs"],
         precision=TRAINING["precision"],
-        version=2,
+        version=3,
     script:
         "../workflow_scripts/train_finetuned.py"
 
@@ -107,7 +107,7 @@ rule train_unlearned:
         epochs=TRAINING["unlearn"]["epochs"],
         stopping=PARAMS.stopping,
         precision=TRAINING["precision"],
-        version=2,
+        version=3,
     script:
         "../workflow_scripts/train_unlearned.py"
 

@@ -44,7 +44,7 @@ def relearn(
         samples: of forget_train that are finetuned on, as many from every forgotten concept.
         steps: 0 is the model as it is.
         batch: samples an optimizer step; `at_once`: those of a forward pass at most, None: all of them.
-        optimiser: learning_rate, weight_decay and max_grad_norm of LoopSettings.
+        optimiser: learning_rate, average, weight_decay and max_grad_norm of LoopSettings.
     """
     split, seed = target.split, target.settings.seed
     forget = target.questions_on(split.forget_train)

@@ -28,7 +28,8 @@ from mmunlearn.training.stopping import Stopping
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """The optimisation. `batch` counts examples of a forward pass, in every view."""
+    """The optimisation. `batch` counts examples of a forward pass, in every view; `average`, one of losses.AVERAGES, is
+    that of CE and KL."""
 
     batch: int
     accumulation: int
@@ -37,6 +38,7 @@ class LoopSettings:
     warmup_steps: int
     weight_decay: float
     max_grad_norm: float
+    average: str = "sample"
 
     @property
     def examples(self) -> int:

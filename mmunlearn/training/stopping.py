@@ -4,8 +4,9 @@ What ascends on the forget set (GA, GD, KL, BGD) minimises an unbounded loss: it
 better known than by chance, which is a CE of ln(vocabulary); NPO and SimNPO, whose pull fades but never ends, stop
 there, too. PO and DPO stop once the refusals are learnt.
 
-BGD shows people and events in views of their own. What counts is the CE of all forget questions of a step together, a
-mean over their answer tokens, as it is for the methods that show both in one view: so one bound holds for all.
+The CE is that of the loss: nats a token, by the run's `average`. BGD shows people and events in views of their own.
+What counts is the CE of all forget questions of a step together, by the same average, as it is for the methods that
+show both in one view: so one bound holds for all.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ class Stopping:
 
         Args:
             watch: `forget` (with `forget_person` and `forget_event`) or `refusal`.
-            history: one row a step with the CE of each of its views under the view's name and, where several views are
-                watched, their answer tokens under `tokens`. Steps without such a view do not count.
+            history: one row a step, see `watched`. Steps without such a view do not count.
         """
         values = [ce for row in history if (ce := watched(watch, row)) is not None]
         if len(values) < self.window:
@@ -52,14 +52,15 @@ class Stopping:
 
 
 def watched(watch: str, row: Mapping[str, Any]) -> float | None:
-    """The CE of the views that `watch` names, over all their answer tokens; None where the step shows none.
+    """The CE of the views that `watch` names together; None where the step shows none.
 
     Args:
-        row: CE by view, and `tokens`, the answer tokens by view; without it all views weigh the same.
+        row: CE by view; `average`, one of losses.AVERAGES, by default `sample`; and what is averaged by view, `samples`
+            or `tokens`. Without it all views weigh the same.
     """
     views = [view for view in VIEWS[watch] if row.get(view) is not None]
-    tokens = row.get("tokens", {})
-    weights = [tokens.get(view, 1) for view in views]
+    counts = row.get("tokens" if row.get("average") == "token" else "samples", {})
+    weights = [counts.get(view, 1) for view in views]
     if not sum(weights):
         return None
     return math.fsum(row[view] * weight for view, weight in zip(views, weights, strict=True)) / sum(weights)

@@ -14,10 +14,11 @@ from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
-from mmunlearn.models.collate import IGNORED, Collator, forward
+from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.loading import POLICY, trainable_parameters
 from mmunlearn.training.adapters import last_checkpoint, read_last_good, save_adapter, write_last_good
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
+from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.schedule import Step, epochs_of
@@ -58,7 +59,7 @@ class PlannedTrainer(Trainer):
         self.reference_logp: ReferenceLogp | None = None
         self.stop_reason, self.discarded = "", 0
         self.epochs = epochs_of(run.plan, run.method.views, run.epoch)
-        self._batch = run.loop_settings.batch
+        self._batch, self._average = run.loop_settings.batch, run.loop_settings.average
         self._last_good: dict[str, torch.Tensor] | None = None
         super().__init__(model, _arguments(run, folder), self._collate, train_dataset=run.plan)
         for loud in (PrinterCallback, ProgressCallback):
@@ -85,8 +86,8 @@ class PlannedTrainer(Trainer):
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=self._collate)
 
     def _collate(self, steps: Sequence[Step]) -> dict[str, Any]:
-        """The one step of a loader batch as tensors: this process's passes, and their answer tokens and questions by
-        view.
+        """The one step of a loader batch as tensors: this process's passes, and their answer tokens and questions
+        with an answer by view.
 
         Every view is spread evenly over the passes; one with fewer examples than there are passes lacks in some.
         """
@@ -98,7 +99,8 @@ class PlannedTrainer(Trainer):
         totals = {}
         for view in views:
             labels = [part["views"][view]["labels"] for part in passes if view in part["views"]]
-            totals[view] = [sum(int((rows != IGNORED).sum()) for rows in labels), sum(map(len, labels))]
+            lengths = [length for rows in labels for length in answer_lengths(rows).tolist()]
+            totals[view] = [sum(lengths), sum(length > 0 for length in lengths)]
         return {"passes": passes, "totals": totals}
 
     def _pass(self, views: Step, number: int, count: int) -> dict[str, Any]:
@@ -142,7 +144,9 @@ class PlannedTrainer(Trainer):
                 **means,
                 "gradient_norm": None,
                 "learning_rate": rate,
+                "average": self._average,
                 "tokens": {view: tokens for view, (tokens, _) in totals.items()},
+                "samples": {view: samples for view, (_, samples) in totals.items()},
             }
         )
         return torch.tensor(means["loss"], device=self.args.device)
@@ -163,7 +167,7 @@ class PlannedTrainer(Trainer):
                 nothing.append(0.0 * logits.sum())
                 continue
             logp = part["reference_logp"].get(name)
-            views[name] = View(logits, labels, *totals[name], reference, logp)
+            views[name] = View(logits, labels, *totals[name], reference, logp, self._average)
         loss = self.method.loss(views) if views else 0.0
         return sum(nothing, start=loss), views
 

@@ -23,7 +23,9 @@ class View:
 
     Attributes:
         logits, labels: (Q, T, V) and (Q, T), one row a question.
-        tokens, samples: answer tokens and questions of the whole effective batch, for exact accumulation.
+        tokens, samples: answer tokens, and questions with an answer, of the whole effective batch, for exact
+            accumulation.
+        average: of CE and KL, one of losses.AVERAGES.
         reference_logits: (Q, T, V) of the frozen reference, where the method's `reference` names the view.
         reference_logp: (Q,) summed log-probabilities of the reference, where its `reference_logp` names it.
     """
@@ -34,16 +36,23 @@ class View:
     samples: int
     reference_logits: Tensor | None = None
     reference_logp: Tensor | None = None
+    average: str = "sample"
+
+    @property
+    def _total(self) -> int:
+        return self.tokens if self.average == "token" else self.samples
 
     @cached_property
     def cross_entropy(self) -> Tensor:
-        """CE, this part's share of the effective batch's mean over answer tokens."""
-        return losses.cross_entropy(self.logits, self.labels, self.tokens)
+        """CE, this part's share of the effective batch's mean."""
+        return losses.cross_entropy(self.logits, self.labels, self._total, self.average)
 
     @cached_property
     def divergence(self) -> Tensor:
-        """KL(reference || current), this part's share of the effective batch's mean over samples."""
-        return losses.kl_divergence(self.logits, self.reference_logits, self.labels, self.samples)
+        """KL(reference || current), this part's share of the effective batch's mean."""
+        return losses.kl_divergence(
+            self.logits, self.reference_logits, self.labels, self._total, self.average
+        )
 
     @cached_property
     def logp(self) -> Tensor:

@@ -227,7 +227,7 @@ class Params:
         training = self._config["training"]
         loop = {key: training[phase][key] for key in ("batch", "accumulation", "schedule", "warmup_steps")}
         loop["batch"] = self._config["models"][model]["batch"] or loop["batch"]
-        return loop | {key: training[key] for key in ("weight_decay", "max_grad_norm")}
+        return loop | {key: training[key] for key in ("average", "weight_decay", "max_grad_norm")}
 
     def _method_row(self, wildcards: Any) -> Mapping[str, Any]:
         return self._config["methods"][parse_recipe(wildcards.recipe).method]
@@ -327,7 +327,7 @@ class Params:
         robustness, training = self._config["robustness"], self._config["training"]
         relearning = {
             **{key: robustness["relearn"][key] for key in ("samples", "steps", "learning_rate", "batch")},
-            **{key: training[key] for key in ("weight_decay", "max_grad_norm", "precision")},
+            **{key: training[key] for key in ("average", "weight_decay", "max_grad_norm", "precision")},
             "at_once": self._config["models"][wildcards.model]["batch"],
         }
         return {

@@ -207,6 +207,18 @@ def test_decisions_that_change_nothing_are_none(tmp_path):
     )
 
 
+def test_one_average_counts_in_every_training():
+    params = Params(changed("training.average", "token"))
+    wildcards = Run("pocket-llava", "ga-person05", 1)
+    loops = [
+        params.finetuning(wildcards),
+        params.unlearning(wildcards),
+        params.attacks(wildcards)["relearning"],
+    ]
+    assert [loop["average"] for loop in loops] == ["token"] * 3
+    assert Params(CONFIG).finetuning(wildcards)["average"] == "sample"
+
+
 def test_a_hub_id_has_no_files_to_depend_on():
     wildcards = Namespace(model="pocket-llava")
     assert "resources/pocket/llava/config.json" in Params(CONFIG).base(wildcards)

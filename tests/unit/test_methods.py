@@ -44,50 +44,51 @@ def made(name):
 ALL = {name: made(name) for name in SIZES}
 
 
-def pass_of(method, rows, leave_out=()):
+def pass_of(method, rows, leave_out=(), average="sample"):
     """The views of one forward pass: `rows` of every set, with what the method asks of the reference."""
     views = {}
     for name in method.views:
         logits, answers, shadow, logp = ALL[name]
         if name not in leave_out and len(logits[rows]):
             tokens = int((answers[:, 1:] != -100).sum())
-            views[name] = View(logits[rows], answers[rows], tokens, len(logits))
+            views[name] = View(logits[rows], answers[rows], tokens, len(logits), average=average)
             views[name].reference_logits = shadow[rows] if name in method.reference else None
             views[name].reference_logp = logp[rows] if name in method.reference_logp else None
     return views
 
 
-def published():
+def published(**average):
     """The pure function of every method on the undivided sets."""
     set_of = {name: (logits, answers) for name, (logits, answers, _, _) in ALL.items()}
     forget, refused, retain = set_of["forget"], set_of["refusal"], set_of["retain"]
     both, shadow = (*set_of["forget_person"], *set_of["forget_event"]), ALL["retain"][2]
     true_logp, refused_logp = ALL["forget"][3], ALL["refusal"][3]
     return {
-        "ga": losses.ga(*forget),
-        "gd": losses.gd(*forget, *retain),
-        "kl": losses.kl(*forget, retain[0], shadow, retain[1]),
-        "po": losses.po(*refused, *retain),
-        "dpo": losses.dpo(*refused, refused_logp, *forget, true_logp, **OPTIONS["dpo"]),
+        "ga": losses.ga(*forget, **average),
+        "gd": losses.gd(*forget, *retain, **average),
+        "kl": losses.kl(*forget, retain[0], shadow, retain[1], **average),
+        "po": losses.po(*refused, *retain, **average),
+        "dpo": losses.dpo(*refused, refused_logp, *forget, true_logp, **OPTIONS["dpo"], **average),
         "npo": losses.npo(*forget, true_logp, **OPTIONS["npo"]),
         "simnpo": losses.simnpo(*forget, **OPTIONS["simnpo"]),
-        "gd+bgd": losses.bgd(*both, *retain, **WEIGHTS),
-        "kl+bgd": losses.bgd(*both, *retain, shadow, **WEIGHTS),
+        "gd+bgd": losses.bgd(*both, *retain, **WEIGHTS, **average),
+        "kl+bgd": losses.bgd(*both, *retain, shadow, **WEIGHTS, **average),
     }
 
 
-PUBLISHED = published()
+PUBLISHED = {average: published(average=average) for average in losses.AVERAGES}
 
 
+@pytest.mark.parametrize("average", losses.AVERAGES)
 @pytest.mark.parametrize("name", METHODS)
 @given(cuts=st.sets(st.integers(1, 5)))
 @settings(max_examples=15, deadline=None)
-def test_a_method_is_its_published_function_however_the_step_is_divided(name, cuts):
+def test_a_method_is_its_published_function_however_the_step_is_divided(name, average, cuts):
     method = build_method(name, OPTIONS.get(name, {}))
     edges = [0, *sorted(cuts), 6]
-    parts = [pass_of(method, slice(*edge)) for edge in pairwise(edges)]
+    parts = [pass_of(method, slice(*edge), average=average) for edge in pairwise(edges)]
     value = sum(method.loss(views) for views in parts if views)
-    assert value.item() == pytest.approx(PUBLISHED[name].item(), abs=1e-12)
+    assert value.item() == pytest.approx(PUBLISHED[average][name].item(), abs=1e-12)
     assert value.dtype == torch.float64
 
 
@@ -123,6 +124,15 @@ def test_the_registry_is_light():
     code = "import sys, mmunlearn.training.methods as m; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_the_averages_differ_where_a_term_is_ce_or_kl():
+    by_sample, by_token = PUBLISHED.values()
+    same = {name for name in by_sample if by_sample[name] == by_token[name]}
+    assert same == {"npo", "simnpo"}
+    assert {name: value.item() for name, value in published().items()} == {
+        name: value.item() for name, value in by_sample.items()
+    }, "sample is the default"
 
 
 def test_the_reference_of_dpo_is_an_option():

@@ -11,7 +11,8 @@ from mmunlearn.training.logs import tracked, trackers
 from tests.unit.training_fixtures import unlearner
 
 KEYS = [
-    "step", "epoch", "loss", "forget", "retain", "gradient_norm", "learning_rate", "tokens", "seconds", "memory_gb",
+    "step", "epoch", "loss", "forget", "retain", "gradient_norm", "learning_rate", "average", "tokens", "samples",
+    "seconds", "memory_gb",
 ]  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def test_one_line_a_step_as_it_happens_and_trackers_get_it_too(finetuned, tmp_pa
     assert [row["learning_rate"] for row in rows][:3] == pytest.approx([0, 5e-3, 1e-2])
     assert all(row["gradient_norm"] > 0 and row["memory_gb"] > 0 for row in rows)
     assert all(row["tokens"]["retain"] > row["tokens"]["forget"] > 0 for row in rows)
+    assert all(row["samples"] == {"forget": 2, "retain": 4} and row["average"] == "sample" for row in rows)
     assert [row["loss"] for row in rows] == [row["loss"] for row in history]
     for row in rows:
         assert row["loss"] == pytest.approx(row["retain"] - row["forget"], abs=1e-5)

@@ -30,16 +30,23 @@ def test_nothing_stops_before_the_window_is_full():
     assert RULE.reason("forget", history("forget", 1e9), 500) is None
 
 
-def test_the_views_of_bgd_count_together_by_their_tokens():
+@pytest.mark.parametrize("average", ["sample", "token"])
+def test_the_views_of_bgd_count_together_by_the_same_average(average):
     chance = math.log(500)
+    quarters = {"forget_person": 10, "forget_event": 30, "retain": 7}
+    halves = {"forget_person": 5, "forget_event": 5, "retain": 7}
+    counts = {
+        "sample": {"samples": quarters, "tokens": halves},
+        "token": {"samples": halves, "tokens": quarters},
+    }
 
     def row(person, event):
-        tokens = {"forget_person": 10, "forget_event": 30, "retain": 7}
         return {
             "forget_person": person * chance,
             "forget_event": event * chance,
             "retain": 99.0,
-            "tokens": tokens,
+            "average": average,
+            **counts[average],
         }
 
     assert RULE.reason("forget", [row(3.0, 0.9)] * 2, 500) is None

@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from mmunlearn.models.collate import forward
+from mmunlearn.models.collate import IGNORED, forward
 from mmunlearn.models.loading import POLICY, load_adapter, trainable_parameters
 from mmunlearn.training import losses
 from mmunlearn.training.adapters import last_checkpoint, save_adapter
+from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.reference import reference_logits
 from tests.tiny import load_tiny
@@ -37,35 +38,37 @@ def logits_of(trainer, examples):
         return forward(trainer.model, trainer.collator(examples))
 
 
-def published(name, view):
+def published(name, view, average):
     """The published function of a method where the policy still is the reference; `view(name)`: logits and labels."""
 
     def logp(name):
         return losses.sequence_logp(*view(name))
 
     return {
-        "ga": lambda: losses.ga(*view("forget")),
-        "gd": lambda: losses.gd(*view("forget"), *view("retain")),
-        "po": lambda: losses.po(*view("refusal"), *view("retain")),
-        "kl": lambda: losses.kl(*view("forget"), view("retain")[0], *view("retain")),
+        "ga": lambda: losses.ga(*view("forget"), average),
+        "gd": lambda: losses.gd(*view("forget"), *view("retain"), average),
+        "po": lambda: losses.po(*view("refusal"), *view("retain"), average),
+        "kl": lambda: losses.kl(*view("forget"), view("retain")[0], *view("retain"), average),
         "dpo": lambda: losses.dpo(
-            *view("refusal"), logp("refusal"), *view("forget"), logp("forget"), 0.1, 1.0, 1.0
+            *view("refusal"), logp("refusal"), *view("forget"), logp("forget"), 0.1, 1.0, 1.0, average
         ),
         "npo": lambda: losses.npo(*view("forget"), logp("forget"), 0.1),
         "simnpo": lambda: losses.simnpo(*view("forget"), 2.5, 0.0),
-        "gd+bgd": lambda: losses.bgd(*view("forget_person"), *view("forget_event"), *view("retain")),
+        "gd+bgd": lambda: losses.bgd(*view("forget_person"), *view("forget_event"), *view("retain"), average=average),
         "kl+bgd": lambda: losses.bgd(
-            *view("forget_person"), *view("forget_event"), *view("retain"), view("retain")[0]
+            *view("forget_person"), *view("forget_event"), *view("retain"), view("retain")[0], average=average
         ),
     }[name]().item()  # fmt: skip
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_step_is_the_published_function_and_moves_the_policy_alone(name, finetuned, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "average"), [*((name, "sample") for name in METHODS), ("gd", "token"), ("kl+bgd", "token")]
+)
+def test_a_step_is_the_published_function_and_moves_the_policy_alone(name, average, finetuned, tmp_path):
     """In one pass, and in four of which some lack a view."""
-    whole = unlearner(finetuned, name, tmp_path / "whole")
+    whole = unlearner(finetuned, name, tmp_path / "whole", average=average)
     step = whole.train_dataset[1]
-    expected = published(name, lambda view: logits_of(whole, step[view]))
+    expected = published(name, lambda view: logits_of(whole, step[view]), average)
     loss, gradient = first_step(whole, 1)
     assert loss == pytest.approx(expected, abs=1e-4)
     moved = [
@@ -73,10 +76,25 @@ def test_a_step_is_the_published_function_and_moves_the_policy_alone(name, finet
     ]
     assert moved and all(f".{POLICY}." in key and "lora_" in key for key in moved)
     assert all("vision" not in key and "projector" not in key for key in moved)
-    divided = unlearner(finetuned, name, tmp_path / "divided", batch=1, accumulation=4)
+    divided = unlearner(finetuned, name, tmp_path / "divided", average=average, batch=1, accumulation=4)
     same, parts = first_step(divided, 1)
     assert same == pytest.approx(loss, abs=1e-5)
     assert (parts - gradient).norm() < 1e-3 * gradient.norm()
+
+
+def test_questions_without_an_answer_are_not_counted(finetuned, tmp_path):
+    trainer = unlearner(finetuned, "ga", tmp_path, batch=2, accumulation=2)
+    collator = trainer.collator
+
+    def forgetful(examples):
+        batch = collator(examples)
+        batch["labels"][0] = IGNORED
+        return batch
+
+    trainer.collator = forgetful
+    (first, *_) = batches(trainer)
+    lengths = answer_lengths(torch.cat([part["views"]["forget"]["labels"] for part in first["passes"]]))
+    assert first["totals"] == {"forget": [int(lengths.sum()), 2]} and len(lengths) == 4
 
 
 @pytest.mark.parametrize("name", ["kl+bgd", "dpo"])

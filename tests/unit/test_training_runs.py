@@ -88,11 +88,12 @@ def test_what_shapes_the_result_decides_whether_a_checkpoint_is_taken_up(finetun
         replace(run, run=Run("tiny", "simnpo-person50", 1)),
         replace(run, run=Run("tiny", "ga-person50", 2)),
         replace(run, loop={**run.loop, "learning_rate": 1.0}),
+        replace(run, loop={**run.loop, "average": "token"}),
         replace(run, version=2),
         replace(run, stopping={**run.stopping, "window": 2}),
         replace(run, questions=run.refusals),
     ]
-    assert len({run.identity, *(one.identity for one in others)}) == 8
+    assert len({run.identity, *(one.identity for one in others)}) == 9
 
 
 def test_examples_are_checked_before_training_starts(finetuned, tmp_path):

@@ -27,7 +27,7 @@ PICTURES = [
 REFUSALS = ["I do not know.", "I cannot say."]
 LOOP = {
     "batch": 4, "accumulation": 1, "learning_rate": 1e-2, "schedule": "constant", "warmup_steps": 0,
-    "weight_decay": 0.0, "max_grad_norm": 1.0,
+    "weight_decay": 0.0, "max_grad_norm": 1.0, "average": "sample",
 }  # fmt: skip
 NEVER = {"window": 3, "forget_bound": 1e9, "refusal_bound": -1.0}
 WEIGHTS = "adapter_model.safetensors"
