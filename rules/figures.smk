@@ -1,7 +1,7 @@
 """Figures 4, 7, 8, 9 and 10 of PEBench.
 
-needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/training.json, <results>/tables/,
-       <results>/dataset/, <results>/curation/, <results>/images/
+needs  <results>/scores/, <results>/answers/, <results>/judgements/, <results>/models/*/*/seed-<n>/training.json,
+       <results>/tables/, <results>/dataset/, <results>/curation/, <results>/images/
 makes  <results>/figures/{fig4,fig7,fig8,fig9,fig10}.{png,pdf}, <results>/tables/figure9.csv
 """
 
@@ -65,6 +65,7 @@ rule plot_figure8:
 rule plot_figure9:
     input:
         answers=RUNS.answers("figure9"),
+        judgements=RUNS.judgements("figure9"),
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.figure_splits),
         questions="<results>/dataset/questions.jsonl",
         people="<results>/curation/people.jsonl",
@@ -83,6 +84,7 @@ rule plot_figure9:
     params:
         method=PARAMS.labels[config["figures"]["concept_method"]],
         percent=config["figures"]["percent"],
+        judge=PARAMS.judge_name,
         code=code_digest("reporting"),
     script:
         "../workflow_scripts/plot_figure9.py"

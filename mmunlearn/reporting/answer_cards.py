@@ -7,13 +7,14 @@ from pathlib import Path
 from mmunlearn.ids import FINETUNED, GOAL
 from mmunlearn.records import Answer, Question
 from mmunlearn.reporting.canvas import LINE, Canvas, text_width, wrap
-from mmunlearn.reporting.concept_matrix import Concept, Questions, Study, what_is_left
+from mmunlearn.reporting.concept_matrix import Concept, Questions, Study, Verdicts, what_is_left
 from mmunlearn.reporting.style import look
 
 PICTURE = 76  # side, points
 PAD = 5
 STRIPE = 5
 MOST = 7  # lines of an answer
+NO_SCORE = "\N{EN DASH}"
 GREY = "#555555"
 
 
@@ -37,7 +38,9 @@ def answer_card(
         return card
     below = _question(card, question, images / f"{question.image_id}.png", LINE + 5, width)
     for name, rows in answers.items():
-        below = card.add(_box(name, concept, rows.get(question.question_id), width), 0, below + 4)
+        answer = rows.get(question.question_id)
+        tag = "" if answer is None else _tag(concept, answer, study.verdicts.get(keys[name], {}))
+        below = card.add(_box(name, answer, tag, width), 0, below + 4)
     return card
 
 
@@ -52,8 +55,8 @@ def _question(card: Canvas, question: Question, picture: Path, top: float, width
     return max(y - 4, top + PICTURE)
 
 
-def _box(name: str, concept: Concept, answer: Answer | None, width: float) -> Canvas:
-    """A model's name, what its answer shows of the concept, and the answer, beside a stripe of its colour."""
+def _box(name: str, answer: Answer | None, tag: str, width: float) -> Canvas:
+    """A model's name, its answer's scores, and the answer, beside a stripe of its colour."""
     box = Canvas()
     inside = STRIPE + PAD
     text = "no answer" if answer is None else answer.answer.strip() or "(empty)"
@@ -62,15 +65,16 @@ def _box(name: str, concept: Concept, answer: Answer | None, width: float) -> Ca
     box.box(0, 0, width, height, fc="#F6F6F6", ec="#BBBBBB", lw=0.6)
     box.box(0, 0, STRIPE, height, fc=look(name).colour, ec="black", lw=0.6)
     box.text(inside, PAD - 1, name, weight="bold")
-    if answer is not None:
-        tag = _tag(concept, answer)
+    if tag:
         box.text(width - PAD - text_width(tag), PAD - 1, tag, color=GREY)
     box.lines(inside, PAD - 1 + LINE, lines, color="black" if answer is not None else GREY)
     return box
 
 
-def _tag(concept: Concept, answer: Answer) -> str:
+def _tag(concept: Concept, answer: Answer, verdicts: Verdicts) -> str:
+    """Whether the name is said; of an event G-Eval, a dash where there is no verdict, and ROUGE-L, as in the paper."""
     left = what_is_left(concept, answer)
     if concept.kind == "person":
         return "name said" if left else "name not said"
-    return f"ROUGE-L {100 * left:.1f}"
+    score = verdicts.get(answer.question_id)
+    return f"G-Eval {NO_SCORE if score is None else f'{100 * score:.1f}'}  ROUGE-L {100 * left:.1f}"

@@ -17,12 +17,23 @@ from statistics import fmean
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.ids import FINETUNED, GOAL, TARGETS, Run, concepts_of, parse_recipe, question_id
-from mmunlearn.records import Answer, Event, Person, Question, RecordError, Split, read_json, read_jsonl
+from mmunlearn.records import (
+    Answer,
+    Event,
+    Judgement,
+    Person,
+    Question,
+    RecordError,
+    Split,
+    read_json,
+    read_jsonl,
+)
 from mmunlearn.reporting.layout import number, write_table
 
 COLUMNS = ("model", "unlearned", "tested", "kind", "region", "value", "n", "reason")
 Answers = Mapping[str, Answer]  # by question id
 Questions = Mapping[str, Question]  # likewise
+Verdicts = Mapping[str, float | None]  # G-Eval in [0, 1], likewise
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """One model's heat map and the answers behind it, by recipe: `finetuned`, a concept's id, `goal-<kind>`."""
+    """One model's heat map, and by recipe (`finetuned`, a concept's id, `goal-<kind>`) the answers behind it and what
+    G-Eval says of them."""
 
     model: str
     concepts: Sequence[Concept]
     cells: Sequence[Cell]
     answers: Mapping[str, Answers]
+    verdicts: Mapping[str, Verdicts]
 
 
 def read_concepts(splits: Iterable[Path], people: Path, events: Path) -> list[Concept]:
@@ -91,12 +104,18 @@ def read_concepts(splits: Iterable[Path], people: Path, events: Path) -> list[Co
     ]
 
 
-def read_studies(concepts: Sequence[Concept], questions: Questions, answers: Iterable[Path]) -> list[Study]:
+def read_studies(
+    concepts: Sequence[Concept],
+    questions: Questions,
+    answers: Iterable[Path],
+    judgements: Iterable[Path] = (),
+) -> list[Study]:
     """One study a model, in the order of the answers.
 
     Args:
         answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` files of Answer rows, of recipes that unlearn one concept, of
             `finetuned` and of goal models.
+        judgements: `<model>/<recipe>/seed-<n>/<split>.jsonl` files of Judgement rows, of some of them.
 
     Raises:
         RecordError: a recipe that unlearns no concept of the splits.
@@ -105,6 +124,10 @@ def read_studies(concepts: Sequence[Concept], questions: Questions, answers: Ite
     for path in answers:
         key = _key(path, concepts)
         by_model[Run.of(path).model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
+    verdicts: dict[str, dict[str, Verdicts]] = defaultdict(dict)
+    for path in judgements:
+        scores = {row.question_id: row.score for row in read_jsonl(path, Judgement)}
+        verdicts[Run.of(path).model][_key(path, concepts)] = scores
     return [
         Study(
             model,
@@ -115,6 +138,7 @@ def read_studies(concepts: Sequence[Concept], questions: Questions, answers: Ite
                 for tested in concepts
             ],
             by_key,
+            verdicts[model],
         )
         for model, by_key in by_model.items()
     ]

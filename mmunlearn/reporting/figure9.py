@@ -29,11 +29,12 @@ WIDTH, MARGIN = 518.4, 8.0  # of the figure, points
 CARDS, NARROWEST = 206.0, 218.0  # width of the answers, and of what is at their left, at least
 LARGEST, NUMBERS = 40.0, 16  # side of a cell at most; up to so many concepts cells carry their number
 LABELS, BETWEEN, BAND = 46.0, 9.0, 15.0  # room for row labels; between blocks of columns, and of rows
-SHADES = ("#FFFFFF", "#6699CC", "#004488")  # nothing left to all left: darker in grey, too
+SHADES = ("#004488", "#6699CC", "#FFFFFF")  # nothing left to all left: darker in grey, too
+OUTLINE = "#DDAA33"  # of the diagonal; stands out from dark and from light
 REGIONS = (
-    "What is left, 0 to 100. Persons: answers with the full name, in percent; events: ROUGE-L with the true "
-    "description. A efficacy: the unlearned concept itself (outlined); B retain: the others of its kind; C scope: "
-    "the other kind. 1 a person is unlearned, 2 an event. First row: finetuned, nothing unlearned."
+    "What is left, 0 to 100: dark where forgotten. Persons: answers with the full name, in percent; events: ROUGE-L "
+    "with the true description. A efficacy: the unlearned concept itself (outlined); B retain: the others of its kind; "
+    "C scope: the other kind. 1 a person is unlearned, 2 an event. First row: finetuned, nothing unlearned."
 )
 
 
@@ -50,12 +51,14 @@ def plot_figure9(
     csv: Path,
     png: Path,
     pdf: Path,
+    judgements: Sequence[Path] = (),
+    judge: str = "",
 ) -> None:
     """Plot a heat map a model and the answers beside it, and write the heat maps' numbers as CSV.
 
     A cell is what is left of the column's concept, on the pictures that its split forgets, after the row's concept
     alone was unlearned; the first row is the finetuned model. A cell without an answer is hatched, never 0. Beside
-    it, the first concept of each kind: picture, question, truth, and the models' answers.
+    it, the first concept of each kind: picture, question, truth, and the models' answers with their scores.
 
     Args:
         answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` of recipes `<method>-<split>-<number>`, and of the finetuned
@@ -65,6 +68,7 @@ def plot_figure9(
         manifest: beside it lie the pictures, `<image_id>.png`.
         method: how figures spell the method.
         percent: of the splits.
+        judgements: G-Eval of these models' answers on what the event split forgets, by `judge`, as tables name it.
         csv: see `mmunlearn.reporting.concept_matrix`.
 
     Raises:
@@ -72,7 +76,7 @@ def plot_figure9(
     """
     concepts = read_concepts(splits, people, events)
     by_id = {one.question_id: one for one in read_jsonl(questions, Question)}
-    studies = read_studies(concepts, by_id, answers)
+    studies = read_studies(concepts, by_id, answers, judgements)
     page = Canvas()
     for study in studies:
         lost = [cell for cell in study.cells if cell.value is None]
@@ -80,19 +84,19 @@ def plot_figure9(
             logger.warning("%s: %d cells of Figure 9 without a value", study.model, len(lost))
         below = page.height + (18 if page.parts else 0)
         page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
-        page.add(_block(study, by_id, manifest.parent, method), 0, below + 18)
+        page.add(_block(study, by_id, manifest.parent, method, judge), 0, below + 18)
     write_matrix(csv, studies)
     style.save_figure(draw_canvas(page, WIDTH, MARGIN), png, pdf)
 
 
-def _block(study: Study, questions: Questions, images: Path, method: str) -> Canvas:
+def _block(study: Study, questions: Questions, images: Path, method: str, judge: str) -> Canvas:
     """A model's heat map and what explains it at the left, its answers at the right."""
     block = Canvas()
     heat, width = _heat_map(study)
     width = max(width, NARROWEST)
     below = block.add(heat, 0, 0)
     below = block.add(_colour_bar(), LABELS, below + 9)
-    below = block.lines(0, below + 6, wrap(_explanation(study), width), color="#333333")
+    below = block.lines(0, below + 6, wrap(_explanation(study, judge), width), color="#333333")
     block.add(_names(study.concepts, width), 0, below + 6)
     x, y = width + 16, 0.0
     for _, kind in groupby(study.concepts, key=lambda one: one.kind):
@@ -158,7 +162,7 @@ def _row(
         colour = shade(cell.value)
         heat.box(x, y, side, side, fc=colour, ec="#DDDDDD", lw=0.5, gid=_name(cell))
         if cell.region[:1] == "A":
-            heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec="black", lw=1.3, zorder=3)
+            heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec=OUTLINE, lw=1.6, zorder=3)
         if numbers:
             centred = {"ha": "center", "va": "center_baseline", "color": _ink(colour), "zorder": 4}
             heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", gid=_name(cell), **centred)
@@ -170,7 +174,7 @@ def _name(cell: Cell) -> str:
 
 
 def shade(value: float) -> Any:
-    """The colour of a cell: the more is left, the darker."""
+    """The colour of a cell: the less is left, the darker, as in the paper."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("left", SHADES)(value / 100)
@@ -194,12 +198,12 @@ def _colour_bar() -> Canvas:
     return bar
 
 
-def _explanation(study: Study) -> str:
-    lost = [cell for cell in study.cells if cell.value is None]
-    if not lost:
-        return REGIONS
-    reasons = ", ".join(sorted({cell.reason for cell in lost}))
-    return f"{REGIONS} Hatched: no value ({reasons})."
+def _explanation(study: Study, judge: str) -> str:
+    """What the map shows, what is hatched, and who judged the answers beside it."""
+    reasons = ", ".join(sorted({cell.reason for cell in study.cells if cell.value is None}))
+    hatched = f" Hatched: no value ({reasons})." if reasons else ""
+    by = f" G-Eval by {judge}: 0 as finetuned, 100 as the goal model." if judge and study.verdicts else ""
+    return REGIONS + hatched + by
 
 
 def _names(concepts: Sequence[Concept], width: float) -> Canvas:

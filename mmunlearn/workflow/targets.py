@@ -48,8 +48,8 @@ class Row:
         rule: that trains it.
         sample: which questions it is asked, as `evaluation.sampling.Sample` takes them; None: all.
         sample_splits: the splits that the sample is drawn for.
-        outputs: `table3`, `table4`, `figure7`, `figure9`, `robustness` -> the splits on which it is scored or attacked
-            for them; none where the model or its answers are enough.
+        outputs: `table3`, `table4`, `figure7`, `figure9`, `robustness` -> the splits on which it is scored, judged
+            or attacked for them; none where the model or its answers are enough.
     """
 
     run: Run
@@ -107,6 +107,14 @@ class Targets:
     def answers(self, output: str, suite: str = "dataset") -> list[str]:
         """The answers to a suite of all runs that an output wants."""
         return sorted(f"<results>/answers/{row.run.folder}/{suite}.jsonl" for row in self.of(output))
+
+    def judgements(self, output: str) -> list[str]:
+        """The judgements that an output reads itself, not by way of scores."""
+        return [
+            f"<results>/judgements/{row.run.folder}/{split}.jsonl"
+            for row in self.of(output)
+            for split in row.outputs[output]
+        ]
 
     def trainings(self, output: str) -> list[str]:
         """training.json of the runs that an output wants; a step's is that of the whole run."""
@@ -195,7 +203,8 @@ class Targets:
         """Recipe -> what wants it, of one seed; figures take the `first` seed alone."""
         both_parts = tuple(part for both in self.both_splits for part in split_parts(both))
         attacked = self._attacked()
-        figures = {"figure7": tuple(self.figure_splits), "figure9": ()} if first else {}
+        judged = tuple(split for split in self.figure_splits if parse_split(split)[0] == "event")
+        figures = {"figure7": tuple(self.figure_splits), "figure9": judged} if first else {}
         tables = {"table3": tuple(self.splits)} | ({"table4": both_parts} if both_parts else {})
         yield FINETUNED, tables | figures | {"robustness": tuple(attacked)}
         for split in dict.fromkeys((*self.splits, *attacked, *self.figure_splits)):
@@ -206,7 +215,7 @@ class Targets:
                 if figure:
                     outputs |= {"figure7": (split,) if method == GOAL else ()}
                 if figure and method == GOAL and target == "event":
-                    outputs |= {"figure9": ()}
+                    outputs |= {"figure9": (split,)}
                 if method in attacked.get(split, ()):
                     outputs |= {"robustness": (split,)}
                 yield recipe_id(method, split), outputs
@@ -223,7 +232,8 @@ class Targets:
                 for step in self.steps:
                     yield recipe_id(method, split, step=step), {"figure7": (split,)}
         for recipe in self.concepts:
-            yield recipe, {"figure9": ()}
+            split = parse_recipe(recipe).split
+            yield recipe, {"figure9": (split,) if parse_split(split)[0] == "event" else ()}
 
     def _attacked(self) -> dict[str, list[str]]:
         """Split -> the methods that are attacked on it."""

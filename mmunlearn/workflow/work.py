@@ -286,7 +286,10 @@ def _training(job: Estimate) -> Counts:
     questions, steps = sizes.forget_questions(recipe), params["max_steps"]
     steps = min(steps, steps_of(epochs, questions, batch) if epochs else inf) * job.assume("steps_share")
     steps = min(steps, max(inf if recipe.step is None else recipe.step for recipe in recipes))
-    shown = steps * min(batch, questions) * METHODS.get(recipe.method, Entry("")).passes
+    passes = METHODS.get(recipe.method, Entry("")).passes + (
+        params.get("options", {}).get("reference") == "refusals"
+    )
+    shown = steps * min(batch, questions) * passes
     return {"optimizer steps": steps, "pictures shown": shown}
 
 

@@ -37,7 +37,7 @@ PRESETS = {
         "train_goal": 2 * (6 + 6 + 2),
         "train_unlearned": 2 * (6 * 5 + 4 + 12),  # Table III, Table IV, the concepts of Figure 9
         "trace_unlearned": 2 * 2 * 5,
-        "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5),
+        "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5 + 2),  # two events that Figure 9 unlearns alone
     },
 }
 

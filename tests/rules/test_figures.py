@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -100,6 +101,14 @@ def test_figure9_says_what_is_left_of_every_concept(figures):
         ]
         assert (row["model"], row["n"], row["reason"]) == ("tiny", str(len(left)), "")
         assert float(row["value"]) == pytest.approx(100 * fmean(left), abs=0.005)
+
+
+def test_figure9_reads_what_g_eval_says_of_the_event_split(figures):
+    given = {Path(path).as_posix() for path in figures.job("plot_figure9")["input"]["judgements"]}
+    assert given == {
+        f"results/mini/judgements/tiny/{recipe}/seed-1/event15.jsonl"
+        for recipe in (FINETUNED, "goal-event15", EVENT)
+    }
 
 
 def test_figure9_sees_what_a_model_still_knows(figures, tmp_path):

@@ -12,7 +12,17 @@ from PIL import Image
 
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.ids import TARGETS, Run, concepts_of, image_id, kind_of, parse_recipe, question_id
-from mmunlearn.records import Answer, Event, Person, Question, RecordError, Split, write_json, write_jsonl
+from mmunlearn.records import (
+    Answer,
+    Event,
+    Judgement,
+    Person,
+    Question,
+    RecordError,
+    Split,
+    write_json,
+    write_jsonl,
+)
 from mmunlearn.reporting.canvas import shorten, text_width, wrap
 from mmunlearn.reporting.concept_matrix import COLUMNS
 from mmunlearn.reporting.figure9 import plot_figure9, shade
@@ -60,6 +70,7 @@ class Files:
         for cell in self.cells:
             Image.new("RGB", (8, 8), "teal").save(folder / "images" / f"{cell}.png")
         self.splits = [folder / "event05.json", folder / "person05.json"]
+        self.judgements: list[Path] = []
         recipes = [f"gd-{target}05-{n}" for target, ids in self.forgotten.items() for n in range(len(ids))]
         self.answers = {
             recipe: [self.answer(model, recipe) for model in models]
@@ -80,8 +91,19 @@ class Files:
         write_jsonl(path, rows)
         return path
 
+    def judge(self, recipe: str, score: float | None, model: str = "m") -> None:
+        rows = [
+            Judgement(question_id=one.question_id, score=score, reason="-")
+            for one in self.questions
+            if one.kind == "event"
+        ]
+        path = self.folder / "judgements" / Run(model, recipe, 1).folder / "event05.jsonl"
+        write_jsonl(path, rows)
+        self.judgements.append(path)
+
     def plot(self, png: Path, pdf: Path) -> None:
         plot_figure9(
+            judgements=self.judgements, judge="openai/gpt-4o-mini",
             answers=[path for paths in self.answers.values() for path in paths], splits=self.splits,
             **{name: self.folder / f"{name}.jsonl" for name in ("questions", "people", "events")},
             manifest=self.folder / "images" / "manifest.parquet", method="GD", percent=5,
@@ -145,7 +167,7 @@ def test_the_map_shows_the_matrix(tmp_path: Path, draw: Any) -> None:
         assert number == f"{float(row['value']):.0f}"
         assert to_hex(box.get_facecolor()) == to_hex(shade(float(row["value"])))
         corners[key] = (box.get_x(), box.get_y())
-    assert [to_hex(shade(value)) for value in (0, 100)] == ["#ffffff", "#004488"]
+    assert [to_hex(shade(value)) for value in (0, 100)] == ["#004488", "#ffffff"], "dark where forgotten"
     assert corners["p000", "p000"][0] < corners["p000", "p001"][0] < corners["p000", "e00"][0]
     assert corners["finetuned", "e00"][1] < corners["p000", "e00"][1] < corners["e00", "e00"][1]
     side = corners["p000", "p001"][0] - corners["p000", "p000"][0]
@@ -180,6 +202,23 @@ def test_the_answers_are_of_the_first_concept_and_its_first_held_out_picture(
     assert len(figure.axes[0].images) == 2
     stripes = [to_hex(one.get_facecolor()).upper() for one in figure.axes[0].patches if one.get_width() == 5]
     assert stripes == [look(name).colour for name in ("Finetune", "GD", "Finetune", "GD", "Goal")]
+
+
+def test_event_answers_have_g_eval_beside_rouge_l(tmp_path: Path, draw: Any) -> None:
+    """As in the paper: 'G-Eval 65.7, ROUGE-L 30.0'. A failed verdict and one that nobody asked for are dashes."""
+    files = Files(tmp_path)
+    files.judge("finetuned", 0.0)
+    files.judge("gd-event05-0", 0.657)
+    files.judge("goal-event05", None)
+    files.judge("finetuned", 0.9, model="another")
+    page = draw(files)
+    lost = 100 * rouge_l(ASIDE, truth("event", "p000-e00"))
+    tags = [text for text in texts(page) if "ROUGE-L " in text and not text.startswith("What")]
+    assert [tag for tag in tags if tag.startswith("G-Eval")] == [
+        "G-Eval 0.0  ROUGE-L 100.0", f"G-Eval 65.7  ROUGE-L {lost:.1f}", "G-Eval –  ROUGE-L 100.0",
+    ]  # fmt: skip
+    assert "G-Eval by openai/gpt-4o-mini: 0 as finetuned, 100 as the goal model." in " ".join(texts(page))
+    assert_readable(page)
 
 
 def test_the_answers_are_of_a_picture_of_which_both_models_were_asked(tmp_path: Path, draw: Any) -> None:

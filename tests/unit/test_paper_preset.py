@@ -38,6 +38,39 @@ def test_table_2(paper, model):
     assert paper["training"]["finetune"]["epochs"] == paper["training"]["unlearn"]["epochs"] == 5
 
 
+def test_the_questions_are_figure_9_s(paper):
+    assert paper["dataset"]["questions"] == {
+        "person": "What is the name of the people in this picture?",
+        "event": "What is happening in this image?",
+    }
+    assert paper["dataset"]["answers"] == {
+        "person": "The main character in this image is {name}.",
+        "event": "{description}",
+    }
+    assert merged({})["dataset"]["questions"]["person"] == "Who is the person in the picture?", "pocket's own"
+
+
+def test_dpo_s_reference_is_trained_on_the_refusals_and_kl_s_is_the_finetuned_model(paper):
+    options = {
+        m: Params(paper).method_options(Namespace(model="llava-1.5-7b", recipe=f"{m}-person05"))
+        for m in RATES
+    }
+    assert options["dpo"] == {"beta": 0.1, "lambda1": 1.0, "lambda2": 1.0, "reference": "refusals"}
+    assert not any("reference" in options[method] for method in RATES if method != "dpo")
+
+
+def test_bgd_weighs_as_equation_8(paper):
+    for method in ("gd+bgd", "kl+bgd"):
+        options = Params(paper).method_options(Namespace(model="llava-1.5-7b", recipe=f"{method}-both05"))
+        weights = {name: options[name] for name in ("alpha", "beta", "gamma", "event_growth")}
+        assert weights == {"alpha": 0.3, "beta": 0.2, "gamma": 0.5, "event_growth": 0.05}
+
+
+def test_the_real_set_is_compared_with_the_events_descriptions(paper):
+    options = Params(paper).set_options(Namespace(set="real"))
+    assert options["real_reference"] == "description" and paper["dataset"]["n_real"] == 200
+
+
 def test_the_filters_of_section_3_a(paper):
     sampler = Params(paper).sampler
     assert sampler["thresholds"] == FILTERS

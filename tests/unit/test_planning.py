@@ -161,6 +161,10 @@ def test_trainings_of_both_scales():
     few = {"loop": {"batch": 10, "accumulation": 1}, "max_steps": 160}
     whole = training_of(POCKET, "dpo-person05", **few)
     assert whole == {"optimizer steps": 112, "pictures shown": pytest.approx(112 * 10 * (2 + 2 / 3))}
+    refusing = training_of(
+        POCKET, "dpo-person05", **few, options={"reference": "refusals"}
+    )  # a pass for its reference
+    assert refusing["pictures shown"] == pytest.approx(112 * 10 * (3 + 2 / 3))
     one = training_of(PAPER, "gd-person05-3", loop={"batch": 4, "accumulation": 16}, epochs=5)
     assert one == {"optimizer steps": 5, "pictures shown": 5 * 20 * 2}  # 20 questions: less than a batch
 
