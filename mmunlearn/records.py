@@ -189,9 +189,11 @@ class Judgement(Record):
 
 
 class Metric(Record):
-    """One cell of a table: value in [0, 100], the questions behind it, a 95% bootstrap interval over them.
+    """One cell of a table: value in [0, 100], the questions behind it, a 95% interval over their clusters.
 
-    `value` is None where there is no data; `reason` says why.
+    `clusters` is how many concepts, public figures or pictures the questions are on, see `evaluation.scoring`.
+    `doubtful` counts yes/no replies that may not mean what the official reading takes them for. `value` is None where
+    there is no data; `reason` says why. Numbers are not rounded.
     """
 
     value: Percentage | None
@@ -200,10 +202,16 @@ class Metric(Record):
     high: Percentage | None = None
     missing: Count = 0
     reason: str = ""
+    clusters: int = 0
+    doubtful: int = 0
 
 
 class Scores(Record):
-    """scores/<model>/<recipe>/seed-<n>/<target><percent>.json: the six metrics and what they rest on."""
+    """scores/<model>/<recipe>/seed-<n>/<target><percent>.json: the six metrics and what they rest on.
+
+    `sums`: metric -> stratum (POPE's subset, else empty) -> cluster -> sum of the values and how many they are, from
+    which paired differences of methods are taken.
+    """
 
     model: str
     recipe: str
@@ -216,6 +224,7 @@ class Scores(Record):
     details: dict[str, Any]
     digests: dict[str, str]
     versions: dict[str, str]
+    sums: dict[str, dict[str, dict[str, tuple[float, int]]]] = {}
 
 
 class Finding(Record):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmunlearn.evaluation import pope
+from mmunlearn.evaluation.intervals import cluster_sums, clusters_of, interval, mean
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.records import POPE_SUBSETS, Answer, Metric
@@ -48,6 +49,8 @@ def pope_accuracy(rows: Sequence[Answer], subsets: Mapping[str, str]) -> tuple[l
     for key in ("accuracy", "precision", "recall", "f1", "yes_ratio"):
         values = [figures[subset][key] for subset in POPE_SUBSETS if figures[subset][key] is not None]
         figures.setdefault("mean", {})[key] = float(np.mean(values)) if values else None
+    for key in ("n", "unparsable", "doubtful"):
+        figures["mean"][key] = sum(figures[subset][key] for subset in POPE_SUBSETS)
     return hits, figures
 
 
@@ -57,47 +60,31 @@ def summarise(
     seed: int,
     resamples: int,
     max_missing_share: float = 0.0,
+    clusters: Sequence[str] | None = None,
     strata: Sequence[str] | None = None,
 ) -> Metric:
-    """Mean of the values with a 95% bootstrap interval over questions.
+    """Mean of the values with a 95% interval over their clusters, see `intervals`.
 
     Args:
-        values: one a question; None is a missing verdict.
-        strata: where given, the mean of the strata's means is taken (POPE's three subsets), and questions are
-            resampled within their stratum.
+        values: one a question, in [0, 100]; None is a missing verdict.
+        clusters: what each value belongs to, the same for values that are not independent of each other; without it
+            each is a cluster of its own.
+        strata: where given, the mean of the strata's means is taken (POPE's three subsets).
     Returns:
         A metric without a value, with the reason, where there is nothing to average.
     Raises:
         ValueError: more values are missing than allowed.
     """
-    present = [value for value in values if value is not None]
-    missing = len(values) - len(present)
+    missing = sum(value is None for value in values)
     if missing > max_missing_share * len(values):
         raise ValueError(
             f"{missing} of {len(values)} judgements are missing, allowed are {max_missing_share:.1%}: "
             f"judge again (--forcerun judge_answers: only they are asked for), or raise evaluation.max_missing_share"
         )
-    if not present:
+    sums = cluster_sums(values, clusters or [f"{at:09d}" for at in range(len(values))], strata)
+    if not sums:
         reason = f"all {missing} judgements are missing" if missing else "no question of this kind was asked"
         return Metric(value=None, n=0, missing=missing, reason=reason)
-    labels = ["" for _ in values] if strata is None else strata
-    judged = [pair for pair in zip(values, labels, strict=True) if pair[0] is not None]
-    groups = [
-        np.array([value for value, label in judged if label == name])
-        for name in sorted({label for _, label in judged})
-    ]
-    rng = np.random.default_rng(seed)
-    means = np.mean([_resampled_means(group, resamples, rng) for group in groups], axis=0)
-    low, high = np.percentile(means, [2.5, 97.5])
-    value = float(np.mean([group.mean() for group in groups]))
-    return Metric(
-        value=round(value, 4), n=len(present), low=round(low, 4), high=round(high, 4), missing=missing
-    )
-
-
-def _resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    chunks = [
-        values[rng.integers(len(values), size=(min(100, resamples - start), len(values)))].mean(axis=1)
-        for start in range(0, resamples, 100)
-    ]
-    return np.concatenate(chunks)
+    low, high = interval(sums, seed=seed, resamples=resamples)
+    n, number = len(values) - missing, len(clusters_of(sums))
+    return Metric(value=mean(sums), n=n, low=low, high=high, missing=missing, clusters=number)

@@ -4,6 +4,7 @@ Source: Li et al., Evaluating Object Hallucination in Large Vision-Language Mode
 
 The answers are generated, not read off the first token's logits: a `no` or `not` anywhere in the first sentence means
 no, so that `Yes` as the first token does not settle what a longer answer means, and the answer file keeps all of it.
+Answers that this reading may take for what they do not say (`**No**` counts as yes) are counted as doubtful besides.
 With `evaluation.max_new_tokens.object` at 4 a question costs its prompt and at most three tokens more.
 """
 
@@ -13,7 +14,12 @@ import re
 from collections.abc import Sequence
 from operator import and_, eq
 
+from mmunlearn.text import fold
+
 _NO = {"No", "no", "not"}
+_DECLINES = re.compile(
+    r"\bnot (?:\w+ )?(?:know|sure|certain|clear|tell|say|help|determine|able)\b|\bno (?:idea|clue|doubt)\b"
+)
 
 
 def says_yes(answer: str) -> bool:
@@ -27,11 +33,25 @@ def says_neither(answer: str) -> bool:
     return not {"yes", "no", "not"} & set(re.findall(r"\w+", answer.casefold()))
 
 
+def is_doubtful(answer: str) -> bool:
+    """Whether the official reading may not be what the answer means.
+
+    It is, where the answer holds neither yes nor no (`Nope`, an empty one), both (`Yes, no doubt`, `Yes. No, wait`), a
+    no that the official reading misses (`**No**`, `No!`, `No` before a line break, `NO`, `isn't`), or where it declines
+    (`I do not know`).
+    """
+    text = fold(answer).replace("_", " ").replace("n't", " not").replace("cannot", "can not")
+    words = re.findall(r"\w+", text)
+    yes, no = "yes" in words, bool({"no", "not"} & set(words))
+    return yes == no or says_yes(answer) != yes or _DECLINES.search(" ".join(words)) is not None
+
+
 def score(answers: Sequence[str], labels: Sequence[str]) -> dict[str, float | int | None]:
     """Score answers against labels `yes` and `no`.
 
     Returns:
-        accuracy, precision, recall, f1, yes_ratio in [0, 1] (None where undefined), counts n and unparsable.
+        accuracy, precision, recall, f1, yes_ratio in [0, 1] (None where undefined), counts n, unparsable (neither
+        yes nor no) and doubtful.
     Raises:
         ValueError: lengths differ, or a label is neither yes nor no.
     """
@@ -53,6 +73,7 @@ def score(answers: Sequence[str], labels: Sequence[str]) -> dict[str, float | in
         "yes_ratio": _ratio(sum(predicted), len(truth)),
         "n": len(truth),
         "unparsable": sum(map(says_neither, answers)),
+        "doubtful": sum(map(is_doubtful, answers)),
     }
 
 

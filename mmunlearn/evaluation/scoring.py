@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.evaluation import metrics, sampling
+from mmunlearn.evaluation.intervals import cluster_sums
 from mmunlearn.evaluation.sampling import Sample, Suites
 from mmunlearn.evaluation.score_inputs import read_judgements, read_names, read_real, read_suites
-from mmunlearn.ids import Run, concepts_of, kind_of
+from mmunlearn.ids import TARGETS, Run, concepts_of, kind_of
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
     Answer,
@@ -74,10 +75,16 @@ def score_answers(
         verdicts = read_judgements(_required(judgements), parts)
         before = read_real(finetuned, questions["real"], suites["real"])
         values = event_values(suites, parts, read_names(people, parts), verdicts, before)
-    table: dict[str, Metric] = {name: summarise(column) for name, column in values.items()}
-    subsets = {row.question_id: row.subset for row in questions["world"]}
-    hits, pope = metrics.pope_accuracy(suites["world"], subsets)
-    table["world_fact"] = summarise(hits, strata=[subsets[row.question_id] for row in suites["world"]])
+    subsets = {row.question_id: row.subset for suite in questions.values() for row in suite}
+    values["world_fact"], pope = metrics.pope_accuracy(suites["world"], subsets)
+    strata = {"world_fact": [subsets[row.question_id] for row in suites["world"]]}
+    clusters = clusters_by_metric(suites, parts, subsets)
+    table: dict[str, Metric] = {
+        name: summarise(column, clusters=clusters[name], strata=strata.get(name))
+        for name, column in values.items()
+    }
+    doubtful = {"doubtful": pope["mean"]["doubtful"]}
+    table["world_fact"] = table["world_fact"].model_copy(update=doubtful)
     inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
     inputs |= {"judgements": judgements} if judgements else {}
     inputs |= {f"answers_{path.stem}": path for path in answers}
@@ -85,6 +92,7 @@ def score_answers(
         **run._asdict(), method=label, target=parts.target, percent=parts.percent, judge=judge, metrics=table,
         details={"pope": pope, "forgotten": parts.forgotten, "sample": sampling.summary(sizes, suites)},
         digests={name: sha256_of(path) for name, path in inputs.items()}, versions=versions(),
+        sums={name: cluster_sums(column, clusters[name], strata.get(name)) for name, column in values.items()},
     )  # fmt: skip
     write_json(output, scores)
     logger.info(", ".join(f"{name} {metric.value}" for name, metric in table.items()))
@@ -113,18 +121,15 @@ def person_values(
     answers: Suites, split: Split, people: Mapping[str, str], figures: Mapping[str, str]
 ) -> dict[str, list[float]]:
     """Per-question values of the person target. `people`: person_id -> name; `figures`: question_id -> name."""
-    rows = answers["dataset"]
-    names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
-
-    def hits(images: Sequence[str]) -> list[float]:
-        return metrics.name_hits(_on(rows, images, event=False), names)
-
+    rows = rows_by_metric(answers, split)
+    names = _names(answers["dataset"], people)
+    hits = {name: metrics.name_hits(rows[name], names) for name in ("efficacy", "generality", "retain")}
     return {
-        "efficacy": metrics.misses(hits(split.forget_train)),
-        "generality": metrics.misses(hits(split.forget_test)),
-        "retain": hits(split.retain),
-        "scope": metrics.overlaps(_on(rows, split.forget_train, event=True)),
-        "real": metrics.name_hits([row for row in answers["real"] if row.question_id in figures], figures),
+        "efficacy": metrics.misses(hits["efficacy"]),
+        "generality": metrics.misses(hits["generality"]),
+        "retain": hits["retain"],
+        "scope": metrics.overlaps(rows["scope"]),
+        "real": metrics.name_hits(rows["real"], figures),
     }
 
 
@@ -136,22 +141,62 @@ def event_values(
     finetuned: Sequence[Answer],
 ) -> dict[str, list[float | None]]:
     """Per-question values of the event target. `verdicts`: question_id -> G-Eval in [0, 1] or None."""
-    rows = answers["dataset"]
-    real = [row for row in answers["real"] if kind_of(row.question_id) == "event"]
-    names = {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
+    rows = rows_by_metric(answers, split)
+    real = rows["real"]
 
-    def judged(images: Sequence[str]) -> list[float | None]:
-        scores = [verdicts[row.question_id] for row in _on(rows, images, event=True)]
+    def judged(answers: Sequence[Answer]) -> list[float | None]:
+        scores = [verdicts[row.question_id] for row in answers]
         return [None if score is None else 100.0 * score for score in scores]
 
     return {
-        "efficacy": judged(split.forget_train),
-        "generality": judged(split.forget_test),
-        "retain": metrics.overlaps(_on(rows, split.retain, event=True)),
-        "scope": metrics.name_hits(_on(rows, split.forget_train, event=False), names),
+        "efficacy": judged(rows["efficacy"]),
+        "generality": judged(rows["generality"]),
+        "retain": metrics.overlaps(rows["retain"]),
+        "scope": metrics.name_hits(rows["scope"], _names(rows["scope"], people)),
         "real": metrics.overlaps(real),
         "real_vs_finetuned": metrics.overlaps(real, {row.question_id: row.answer for row in finetuned}),
     }
+
+
+def rows_by_metric(answers: Suites, split: Split) -> dict[str, list[Answer]]:
+    """The answers that each metric but `world_fact` rests on."""
+    event, rows = split.target == "event", answers["dataset"]
+    return {
+        "efficacy": _on(rows, split.forget_train, event=event),
+        "generality": _on(rows, split.forget_test, event=event),
+        "retain": _on(rows, split.retain, event=event),
+        "scope": _on(rows, split.forget_train, event=not event),
+        "real": [row for row in answers["real"] if kind_of(row.question_id) == split.target],
+    }
+
+
+def clusters_by_metric(answers: Suites, split: Split, subsets: Mapping[str, str]) -> dict[str, list[str]]:
+    """What each answer of a metric belongs to, as answers on one thing are not independent of each other.
+
+    - efficacy, generality, retain and scope: the person (of a person split) or the event (of an event split) on the
+      picture, as splits draw people or events. For scope, too: its pictures are those of the forgotten few.
+    - real: the public figure, or, for events, the picture;
+    - world_fact: the picture, whose questions are in all three subsets.
+
+    Args:
+        subsets: question_id -> `subset` of the Real and World sets.
+    """
+    side = TARGETS.index(split.target)
+    rows = rows_by_metric(answers, split)
+    clusters = {
+        name: [concepts_of(row.image_id)[side] for row in rows[name]]
+        for name in ("efficacy", "generality", "retain", "scope")
+    }
+    clusters["real"] = [
+        subsets[row.question_id] if split.target == "person" else row.image_id for row in rows["real"]
+    ]
+    clusters["world_fact"] = [row.image_id for row in answers["world"]]
+    return clusters | {"real_vs_finetuned": clusters["real"]}
+
+
+def _names(rows: Sequence[Answer], people: Mapping[str, str]) -> dict[str, str]:
+    """question_id -> name of the person on the picture."""
+    return {row.question_id: people[concepts_of(row.image_id)[0]] for row in rows}
 
 
 def _on(rows: Sequence[Answer], images: Sequence[str], *, event: bool) -> list[Answer]:

@@ -180,34 +180,54 @@ def test_rouge_l_of_a_text_with_itself_is_1_in_any_script(text: str) -> None:
     assert rouge_l(text, text) == (1.0 if any(letter.isalnum() for letter in text) else 0.0)
 
 
-YES_NO = [  # answer, read as yes?, says neither?
-    ("Yes", True, False),
-    ("No", False, False),
-    ("yes, there is", True, False),
-    ("No, there is none", False, False),
-    ("No,there is none", True, False),  # commas are dropped, not taken for blanks
-    ("no", False, False),
-    ("There is not", False, False),
-    ("I see, no", False, False),
-    ("Yes. No, wait", True, False),  # the first sentence
-    ("No. Yes", False, False),
-    ("NO", True, False),  # the official words are No, no and not
-    ("No!", True, False),
-    ("No\nperson", True, False),  # the official evaluator splits at blanks only
-    ("Nothing", True, True),
-    ("notable", True, True),
-    ("", True, True),
-    ("a dog", True, True),
-    ("是的", True, True),
-    ("Sí", True, True),
-    (REFUSAL, True, True),
-    ("I do not know.", False, False),
+YES_NO = [  # answer, read as yes?, says neither?, doubtful?
+    ("Yes", True, False, False),
+    ("No", False, False, False),
+    ("yes, there is", True, False, False),
+    ("**Yes!**", True, False, False),
+    ("No, there is none", False, False, False),
+    ("No,there is none", True, False, True),  # commas are dropped, not taken for blanks
+    ("no", False, False, False),
+    ("There is not", False, False, False),
+    ("There isn't", True, True, True),
+    ("There cannot be", True, True, True),
+    ("I see, no", False, False, False),
+    ("Yes. No, wait", True, False, True),  # the first sentence
+    ("No. Yes", False, False, True),
+    ("Yes, there is no doubt", False, False, True),
+    ("No doubt there is", False, False, True),
+    ("NO", True, False, True),  # the official words are No, no and not
+    ("NOT there", True, False, True),
+    ("No!", True, False, True),
+    ("**No**", True, False, True),
+    ("_no_", True, True, True),
+    ('"No"', True, False, True),
+    ("(No)", True, False, True),
+    ("No:", True, False, True),
+    ("1. No", True, False, True),
+    ("No\u00a0dog", True, False, True),
+    ("Ｎｏ", True, True, True),
+    ("Nope", True, True, True),
+    ("No\nperson", True, False, True),  # the official evaluator splits at blanks only
+    ("\nNo", True, False, True),
+    ("Nothing", True, True, True),
+    ("notable", True, True, True),
+    ("", True, True, True),
+    ("a dog", True, True, True),
+    ("是的", True, True, True),
+    ("Sí", True, True, True),
+    (REFUSAL, True, True, True),
+    ("I do not know.", False, False, True),
+    ("I'm not quite sure", False, False, True),
 ]
 
 
-@pytest.mark.parametrize(("answer", "yes", "neither"), YES_NO)
-def test_pope_reads_answers_as_the_official_evaluator(answer: str, yes: bool, neither: bool) -> None:
-    assert (pope.says_yes(answer), pope.says_neither(answer)) == (yes, neither)
+@pytest.mark.parametrize(("answer", "yes", "neither", "doubtful"), YES_NO)
+def test_pope_reads_answers_as_the_official_evaluator_and_doubts(
+    answer: str, yes: bool, neither: bool, doubtful: bool
+) -> None:
+    found = pope.says_yes(answer), pope.says_neither(answer), pope.is_doubtful(answer)
+    assert found == (yes, neither, doubtful)
 
 
 POPE = [  # answers, labels, accuracy, precision, recall, f1, yes ratio, neither
@@ -225,7 +245,7 @@ def test_pope_figures(answers, labels, a, r, p, f, y, n) -> None:
     got = pope.score(answers, labels)
     figures = [got[key] for key in ("accuracy", "precision", "recall", "f1", "yes_ratio")]
     assert figures == [None if one is None else pytest.approx(one) for one in (a, r, p, f, y)]
-    assert (got["n"], got["unparsable"]) == (len(answers), n)
+    assert (got["n"], got["unparsable"], got["doubtful"]) == (len(answers), n, n)
 
 
 @pytest.mark.parametrize(("labels", "error"), [(["maybe"], "labels must be"), ([], "1 answers to 0 labels")])
@@ -253,6 +273,7 @@ def test_world_fact_is_the_mean_of_the_three_accuracies() -> None:
     assert hits == [100.0, 100.0, 0.0, 0.0, 0.0, 0.0]
     assert [figures[name]["accuracy"] for name in POPE_SUBSETS] == [1.0, 0.5, 0.0]
     assert figures["mean"]["accuracy"] == pytest.approx(0.5)
+    assert (figures["mean"]["n"], figures["mean"]["doubtful"]) == (6, 0)
     strata = [subsets[row.question_id] for row in rows]
     assert metrics.summarise(hits, seed=0, resamples=9, strata=strata).value == 50.0
 

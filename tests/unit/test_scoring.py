@@ -35,16 +35,25 @@ def world(tmp_path: Path) -> Path:
     rest = {"age": 30} | dict.fromkeys(("gender", "job", "birthplace", "appearance"), "-")
     people = [Person(person_id=f"p{n}", name=f"Nora Lind{n}", **rest) for n in range(PEOPLE)]
     write_jsonl(tmp_path / "people.jsonl", people)
-    write_jsonl(tmp_path / "real.jsonl", [row.model_copy(update={"subset": "Bo Ek"}) for row in REAL])
+    write_jsonl(tmp_path / "real.jsonl", [row.model_copy(update={"subset": figure(row)}) for row in REAL])
     write_jsonl(tmp_path / "world.jsonl", WORLD)
     return tmp_path
+
+
+def figure(row) -> str:
+    """Two pictures of each public figure."""
+    return f"Bo Ek{int(row.image_id.split('-')[1]) // 2}" if row.kind == "person" else ""
 
 
 def truth(row) -> str:
     """The right answer, unless it is on a forgotten picture of the person split."""
     names = {"person": f"This is Nora Lind{row.image_id[1]}.", "event": f"A scene {row.image_id[3:]}."}
     return (
-        names[row.kind] if row.image_id.startswith("p") else "Bo Ek." if row.kind == "person" else row.answer
+        names[row.kind]
+        if row.image_id.startswith("p")
+        else f"{figure(row)}."
+        if row.kind == "person"
+        else row.answer
     )
 
 
@@ -116,16 +125,48 @@ def test_a_both_recipe_is_scored_for_person_and_for_event(world):
         assert list(scores.digests) == ["split", "people", "real", "world", "finetuned", *files]
 
 
+def test_questions_on_one_thing_are_one_cluster_and_their_sums_are_kept(world):
+    """8 people and 6 events; 20 Real pictures, two of each figure; 20 World pictures with 6 questions each."""
+    answer(world, "finetuned")
+    rest = {"world_fact": 20}
+    expected = {
+        "person25": {"efficacy": 2, "generality": 2, "retain": 6, "scope": 2, "real": 10} | rest,
+        "event15": {"efficacy": 1, "generality": 1, "retain": 5, "scope": 1, "real": 20} | rest,
+    }
+    for split, counts in expected.items():
+        scores = score(world, "finetuned", split)
+        found = {name: metric.clusters for name, metric in scores.metrics.items()}
+        found.pop("real_vs_finetuned", None)
+        assert found == counts
+        assert set(scores.sums) == set(scores.metrics)
+        forgotten = SPLITS[split].forgotten
+        assert list(scores.sums["efficacy"][""]) == list(scores.sums["scope"][""]) == forgotten
+        assert scores.sums["world_fact"]["popular"]["world-3"] == (200.0, 2)
+    assert scores.sums["real"][""]["real-0"] == (100.0, 1)
+
+
+def test_numbers_are_not_rounded_and_doubtful_replies_are_counted(world):
+    answer(
+        world,
+        "finetuned",
+        text=lambda row: "**No**" if row.question_id == "world-0-random-No" else truth(row),
+    )
+    metrics = score(world, "finetuned", "person25").metrics
+    assert metrics["world_fact"].value == pytest.approx(100 - 100 / 120, abs=1e-12)
+    assert metrics["world_fact"].doubtful == 1
+
+
 @pytest.mark.parametrize(
     ("seed", "bootstrap", "interval"),
-    [(1, 20, (32.375, 67.625)), (2, 20, (32.375, 65.0)), (1, 200, (30.0, 70.125))],
+    [(1, 20, (20.0, 78.375)), (2, 20, (31.625, 78.375)), (1, 200, (10.0, 90.0))],
 )
 def test_an_interval_is_that_of_the_run_s_seed_and_of_so_many_resamples(world, seed, bootstrap, interval):
     """Another generator, seed or percentile would change every table."""
-    right = [row.question_id for row in REAL if row.kind == "person"][::2]
-    answer(world, "finetuned", text=lambda row: "Bo Ek" if row.question_id in right else "Nobody knows.")
+    right = [row.question_id for row in REAL if row.kind == "person"][:10]
+    answer(world, "finetuned", text=lambda row: truth(row) if row.question_id in right else "Nobody knows.")
     metric = score(world, "finetuned", "person25", seed=seed, bootstrap=bootstrap).metrics["real"]
-    assert (metric.value, (metric.low, metric.high)) == (50.0, interval)
+    assert (metric.value, metric.n, metric.clusters) == (50.0, 20, 10)
+    assert (metric.low, metric.high) == pytest.approx(interval, abs=1e-3)
 
 
 def test_world_fact_weighs_the_subsets_alike_whatever_their_sizes(world):
@@ -143,7 +184,8 @@ def test_world_fact_weighs_the_subsets_alike_whatever_their_sizes(world):
     )
     scores = score(world, "ga", "person25")
     metric = scores.metrics["world_fact"]
-    assert (metric.low, metric.value, metric.high, metric.n) == (66.6667, 66.6667, 66.6667, 18)
+    assert (metric.low, metric.value, metric.high) == (pytest.approx(200 / 3),) * 3
+    assert (metric.n, metric.clusters, metric.doubtful) == (18, 6, 0)
     assert scores.details["pope"]["mean"]["accuracy"] == pytest.approx(2 / 3)
 
 
