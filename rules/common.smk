@@ -2,6 +2,7 @@
 
 from mmunlearn import ids
 from mmunlearn.workflow import check, params, targets
+from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.job import code_digest, require_library
 
 require_library(workflow.basedir)
@@ -22,3 +23,7 @@ wildcard_constraints:
     set="real|world|replay",
     suite="dataset|real|world|replay",
     weights="[a-z0-9][a-z0-9.-]*",
+
+
+onstart:
+    forward_interrupts()

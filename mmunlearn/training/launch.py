@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import psutil
 import torch
 import yaml
 from pydantic import TypeAdapter
 
+from mmunlearn.interrupts import Stopped, deferring, stopping
 from mmunlearn.records import digest_of, write_text
 from mmunlearn.training.run import TrainingRun
 
@@ -38,6 +42,7 @@ def launch(function: Callable[..., object], run: TrainingRun, **arguments: Any) 
 
     Raises:
         RuntimeError: a process failed; the message ends with its traceback, or the last lines of the output.
+        Stopped: a signal asked for it; the processes have ended their step and kept a checkpoint.
         FileNotFoundError: `accelerate_config` does not exist.
     """
     if run.processes <= 1 and run.accelerate_config is None:
@@ -50,7 +55,11 @@ def launch(function: Callable[..., object], run: TrainingRun, **arguments: Any) 
     command = [*_command(run, folder), "--module", "mmunlearn.training.launch", str(path)]
     logger.info("%d processes: %s", run.processes, " ".join(command))
     try:
-        status, tail = _run(command)
+        status, tail, number = _run(command)
+        if number is not None:
+            raise Stopped(
+                number, *(left.read_text(encoding="utf-8") for left in folder.glob(f"{path.stem}.stopped"))
+            )
         if status:
             errors = [
                 error.read_text(encoding="utf-8") for error in sorted(folder.glob(f"{path.stem}.*.error"))
@@ -84,8 +93,11 @@ def _command(run: TrainingRun, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: list[str]) -> tuple[int, str]:
-    """Run a command, its output line by line into the log. Returns its status and the last lines."""
+def _run(command: list[str]) -> tuple[int, str, int | None]:
+    """Run a command, its output line by line into the log. Returns its status, the last lines, and the signal by which
+    it was asked to stop, if any.
+
+    It has a session of its own, as `accelerate launch` ends its processes on a signal; they alone are told of one."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     }
@@ -99,17 +111,27 @@ def _run(command: list[str]) -> tuple[int, str]:
         text=True,
         errors="replace",
         env=environment,
+        start_new_session=True,
     )
     try:
-        for line in started.stdout:
-            if line.strip():
-                tail.append(line.rstrip())
-                logger.info(line.rstrip())
-        return started.wait(), "\n".join(tail)
+        with deferring(lambda: _tell(started.pid, signal.SIGTERM)) as request:
+            for line in started.stdout:
+                if line.strip():
+                    tail.append(line.rstrip())
+                    logger.log(logging.DEBUG if request else logging.INFO, "%s", tail[-1])
+            return started.wait(), "\n".join(tail), request.number
     finally:
         if started.poll() is None:
-            started.terminate()
+            _tell(started.pid, signal.SIGKILL)
+            started.kill()
             started.wait()
+
+
+def _tell(pid: int, number: int) -> None:
+    """Send a signal to all that a process has started."""
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def plain_call(
@@ -149,13 +171,19 @@ def _named(path: str) -> Any:
 
 
 def main(path: str) -> None:
-    """One of several processes; the first one logs, and any leaves its traceback beside the arguments."""
+    """One of several processes; the first one logs, and any leaves its traceback beside the arguments, or what it says
+    when it is told to stop."""
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("mmunlearn").setLevel(logging.INFO if rank == "0" else logging.ERROR)
     function, run, arguments = read_call(Path(path))
     try:
-        function(run, **arguments)
+        with stopping():
+            function(run, **arguments)
+    except Stopped as stopped:
+        if rank == "0":
+            write_text(Path(path).with_suffix(".stopped"), stopped.message)
+        raise SystemExit(stopped.status) from None
     except Exception:
         write_text(Path(path).with_suffix(f".{rank}.error"), traceback.format_exc())
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
+from mmunlearn.interrupts import GO_ON, Request, Stopped, deferring
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.loading import POLICY, trainable_parameters
 from mmunlearn.training.adapters import last_checkpoint, read_last_good, save_adapter, write_last_good
@@ -58,6 +60,7 @@ class PlannedTrainer(Trainer):
         self.method, self.collator = run.method, collator
         self.reference_logp: ReferenceLogp | None = None
         self.stop_reason, self.discarded = "", 0
+        self._request, self.interrupted = Request(), False
         self.epochs = epochs_of(run.plan, run.method.views, run.epoch)
         self._batch, self._average = run.loop_settings.batch, run.loop_settings.average
         self._last_good: dict[str, torch.Tensor] | None = None
@@ -190,7 +193,9 @@ class PlannedTrainer(Trainer):
         if self.args.world_size > 1 and not self.sharded:
             self._sum_gradients(policy)
         finite = finite and _finite_gradients(policy)
-        if self._sum([float(finite)])[0] == self.args.world_size:
+        agreed, requests = self._sum([float(finite), float(bool(self._request))])
+        self.interrupted = requests > 0  # in all processes after the same step
+        if agreed == self.args.world_size:
             self._last_good = _snapshot(policy)
         else:
             self._abandon(policy)
@@ -249,12 +254,18 @@ class PlannedTrainer(Trainer):
 
         Returns:
             One row a step tried: its number, the loss and the CE of every view of the step, None where not finite.
+
+        Raises:
+            Stopped: a signal asked for it; the step was ended and has a checkpoint.
         """
         with PartialState().main_process_first():  # it removes incomplete checkpoints
             checkpoint = last_checkpoint(Path(self.args.output_dir))
         if checkpoint:
             self._last_good = read_last_good(Path(checkpoint))
-        self.train(resume_from_checkpoint=checkpoint)
+        with deferring() as self._request:
+            self.train(resume_from_checkpoint=checkpoint)
+        if self.interrupted:
+            raise Stopped(self._request.number or signal.SIGTERM, self._progress())
         self.stop_reason = self.stop_reason or "all planned steps done"
         names = ("loss", *self.method.views)
         return [
@@ -262,6 +273,11 @@ class PlannedTrainer(Trainer):
             for row in self.state.log_history
             if "train_runtime" not in row
         ]
+
+    def _progress(self) -> str:
+        checkpoint = last_checkpoint(Path(self.args.output_dir))
+        where = f"{checkpoint} is kept" if checkpoint else "there is no checkpoint yet"
+        return f"after step {self.state.global_step} of {self.state.max_steps} {where}: {GO_ON}"
 
 
 def _arguments(run: TrainingRun, folder: Path) -> TrainingArguments:
@@ -317,6 +333,8 @@ class _Steps(TrainerCallback):
         if trainer.stop_reason or state.global_step == self._last:
             control.should_training_stop = True
             control.should_save = False
+        elif trainer.interrupted:
+            control.should_training_stop = control.should_save = True
 
 
 def _snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import Run
+from mmunlearn.interrupts import Stopped, stopping
 from mmunlearn.verdicts import verdict_files
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
     Yields the job's inputs and outputs as paths, its params and the configuration.
 
     Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is
-    raised again, so that the log file tells the whole story.
+    raised again, so that the log file tells the whole story. Ctrl-C and SIGTERM end the body by an exception and the
+    script by a line.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
@@ -165,7 +167,11 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield _job(snakemake)
+        with stopping():
+            yield _job(snakemake)
+    except Stopped as stopped:
+        logger.error("%s", stopped)
+        raise SystemExit(stopped.status) from None
     except Exception:
         logger.exception("failed")
         raise

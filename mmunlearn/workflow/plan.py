@@ -74,11 +74,20 @@ def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] |
             with redirect_stdout(StringIO()):
                 workflow.dag(triggers).printrulegraph()  # the cheapest of its commands that builds the graph
             dag, config = workflow._workflow.dag, workflow._workflow.config
+            _force_incomplete(workflow._workflow)
             to_run = set(dag.needrun_jobs(exclude_finished=False))
             return config, [_planned(job, job in to_run) for job in dag.jobs]
         except Exception as error:  # Snakemake explains all of its own
             snakemake.print_exception(error)
             return None
+
+
+def _force_incomplete(workflow: Any) -> None:
+    """Files that a stopped job was writing are made anew, as by Snakemake's `rerun-incomplete` in our profiles."""
+    incomplete = workflow.async_run(workflow.dag.incomplete_files())
+    if incomplete:
+        workflow.dag.forcefiles.update(incomplete)
+        workflow.async_run(workflow.dag.update_needrun())
 
 
 def _planned(job: Any, to_run: bool) -> PlannedJob:

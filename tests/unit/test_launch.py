@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmunlearn import interrupts
+from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.records import Training, read_json
 from mmunlearn.training import launch as module
 from mmunlearn.training.launch import launch, plain_call, read_call
@@ -60,6 +65,31 @@ def test_two_processes_train_what_one_trains_and_a_failure_says_why(finetuned, t
     for path in adapters:
         one, two = (load_file(tmp_path / name / path) for name in ("one", "two"))
         torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+
+
+def wait_for_a_signal(run: UnlearningRun, folder: Path) -> None:
+    """Tell the process that started the two to stop, and stop when told oneself."""
+    with deferring() as request:
+        (folder / os.environ["RANK"]).touch()
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.02)
+        if os.environ["RANK"] == "0":
+            os.kill(int((folder.parent / "pid").read_text()), signal.SIGINT)
+        while not request:
+            time.sleep(0.02)
+    raise Stopped(request.number, f"process {os.environ['RANK']} has kept it")
+
+
+def test_processes_that_are_told_to_stop_end_their_step_first(finetuned, tmp_path, caplog, monkeypatch):
+    """The starting process alone is told, as by Snakemake or a terminal: the launcher would kill them."""
+    monkeypatch.setattr(interrupts, "_last", float("-inf"))
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    (tmp_path / "ready").mkdir()
+    run = unlearning(finetuned, tmp_path / "work", processes=2)
+    with pytest.raises(Stopped, match="stopped by SIGINT; process 0 has kept it"):
+        launch(wait_for_a_signal, run, folder=tmp_path / "ready")
+    assert "Traceback" not in caplog.text
+    assert [path.suffix for path in (tmp_path / "work" / "launch").iterdir()] == [".yaml"]
 
 
 @pytest.mark.parametrize(
