@@ -1,7 +1,8 @@
 """Paper: tables and the report.
 
 needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/training.json, <results>/images/,
-       <results>/curation/, <results>/dataset/splits/, <results>/figures/fig8.png, resources/published/
+       <results>/curation/, <results>/dataset/splits/, <results>/figures/fig8.png, resources/published/,
+       resources/deviations.yaml
 makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv,
        table4.{csv,md,tex}, table4_ceiling.csv, table4_vs_published.csv
        <results>/report.html, <results>/run_config.yaml
@@ -77,6 +78,7 @@ rule write_report:
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
         trainings=RUNS.trainings("table3"),
         run_config="<results>/run_config.yaml",
+        deviations="resources/deviations.yaml",
     output:
         page=report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 
 from mmunlearn.records import (
     Event,
@@ -38,6 +39,7 @@ from mmunlearn.reporting.page_runs import duration, merged_versions, time_by_rul
 from mmunlearn.reporting.page_tables import HEADS, ceiling_blocks, score_blocks, versus_blocks
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+DEVIATIONS = Path(__file__).resolve().parents[2] / "resources" / "deviations.yaml"
 REJECTED = 12  # candidates that are shown
 QUESTIONS = {  # filter -> what it asks, and how the threshold compares
     "identity": ("Is it the same face as the person's reference?", "L2 ≤"),
@@ -68,6 +70,7 @@ def write_report(
     labels: Mapping[str, str],
     sample_people: int,
     sample_events: int,
+    deviations: Path = DEVIATIONS,
 ) -> None:
     """Write the self-contained report.
 
@@ -85,6 +88,7 @@ def write_report(
         benchmarks: see `time_by_rule`.
         labels: method as recipes name it -> as tables do.
         sample_people, sample_events: most rows and columns of the grid of pictures.
+        deviations: parts of a title and rows: what it is about, what the paper says, what is done here.
 
     Raises:
         RecordError: an input does not hold the rows that its name promises.
@@ -113,6 +117,7 @@ def write_report(
         "heads": HEADS,
         "table3": score_blocks(rows),
         "versus": versus_blocks(read_table(versus)),
+        "deviations": yaml.safe_load(deviations.read_text(encoding="utf-8")),
         "ceiling": ceiling_blocks(ceiling_rows, rows),
         "tradeoff": png_uri(tradeoff),
         "examples": answer_examples(answers, [read_json(path, Split) for path in splits], pictures, labels),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmunlearn.records import Split, Training, read_json, read_manifest, write_json
 from mmunlearn.reporting.layout import METHODS, TABLE3, read_table, select, write_table
-from mmunlearn.reporting.page import write_report
+from mmunlearn.reporting.page import DEVIATIONS, write_report
 from mmunlearn.reporting.page_pictures import spread
 from mmunlearn.reporting.page_runs import duration, sparkline, time_by_rule, training_rows
 from mmunlearn.reporting.published import SPEARMAN_KINDS
@@ -144,6 +146,16 @@ def test_it_explains_the_judge_the_scale_and_the_ceiling(text: str) -> None:
     assert "illustrates the benchmark; it does not reproduce the paper" in words
     assert "Goal, seed 101" in words
     assert "training 1; ceiling 101" in words
+
+
+def test_it_says_what_differs_from_the_paper(text: str) -> None:
+    shown = html.unescape(text)
+    parts = yaml.safe_load(DEVIATIONS.read_text(encoding="utf-8"))
+    for part in parts:
+        assert f">{part['title']}</th>" in shown
+        for row in part["rows"]:
+            cells = (f'<td class="text">{row[side]}</td>' for side in ("paper", "here"))
+            assert all(cell in shown for cell in cells), row["what"]
 
 
 def test_answers_stand_side_by_side(inputs: dict[str, Any], text: str) -> None:
