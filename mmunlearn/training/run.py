@@ -108,7 +108,7 @@ class TrainingRun:
 
     @property
     def order_seed(self) -> int:
-        """Of the order of the examples, and of dropout."""
+        """Of the order of the examples, and of dropout, which is drawn for every forward pass of a step apart."""
         return self.derived_seed("order")
 
     def derived_seed(self, purpose: str) -> int:

@@ -18,6 +18,7 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 from mmunlearn.interrupts import GO_ON, Request, Stopped, deferring
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.loading import POLICY, trainable_parameters
+from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import last_checkpoint, read_last_good, save_adapter, write_last_good
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
 from mmunlearn.training.losses import answer_lengths
@@ -35,7 +36,8 @@ class PlannedTrainer(Trainer):
 
     A step is split into forward passes inside `training_step`, where every mean is taken over the whole step: the
     gradient is that of the undivided batch. With several processes all have the same plan, and each takes its share
-    of a step's passes; sums over the processes make the step's gradient, so their number changes nothing.
+    of a step's passes; sums over the processes make the step's gradient, and dropout is drawn anew for every pass, by
+    its step and its number in the step: so the number of processes changes nothing.
 
     Where the model is sharded (FSDP, DeepSpeed; not run by our tests), a forward pass needs all processes: one with
     nothing to do runs an example whose loss counts 0, and the library averages gradients, so losses are scaled.
@@ -116,6 +118,7 @@ class PlannedTrainer(Trainer):
         idle = [view for view in views if view not in parts] if self.sharded else []
         logp = self.reference_logp
         return {
+            "number": number,
             "views": {view: self.collator(examples) for view, examples in parts.items()},
             "idle": {view: self.collator(views[view][:1]) for view in idle},
             "reference_logp": {
@@ -131,12 +134,13 @@ class PlannedTrainer(Trainer):
             self._last_good = _snapshot(policy)
         totals = dict(zip(inputs["totals"], self._sum(list(inputs["totals"].values())), strict=True))
         means = dict.fromkeys(["loss", *totals], 0.0)
-        for number, part in enumerate(inputs["passes"], start=1):
+        for part in inputs["passes"]:
+            torch.manual_seed(derive_seed(self.args.seed, self.state.global_step, part["number"]))
             loss, views = self._forward(policy, self._prepare_inputs(part), totals)
             means["loss"] += loss.item()
             for name, view in views.items():
                 means[name] += view.cross_entropy.item()
-            self._backward(loss, last=number == len(inputs["passes"]))
+            self._backward(loss, last=part is inputs["passes"][-1])
         means = dict(zip(means, self._sum(list(means.values())), strict=True))
         self._end_step(policy, finite=all(map(math.isfinite, means.values())))
         rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler else None

@@ -33,12 +33,15 @@ def train_all_and_fail(run: UnlearningRun, others: list[UnlearningRun], folder: 
 
 
 def test_two_processes_train_what_one_trains_and_a_failure_says_why(finetuned, tmp_path, caplog):
-    """Of three passes, one process has two; of a single pass, one process has none."""
-    loop = {"batch": 1, "max_steps": 4}
+    """Of three passes, one process has two; of a single pass, one process has none. All train with dropout, the last
+    one as the paper preset does, in bf16 and with checkpointing."""
+    loop = {"batch": 1, "max_steps": 4, "dropout": 0.05}
     ga = unlearning(finetuned, tmp_path / "work", accumulation=3, **loop)
+    paper = {"precision": "bf16", "checkpointing": True, "spec": {**ga.spec, "dtype": "bfloat16"}}
     others = [
-        unlearning(finetuned, tmp_path / "work", "kl+bgd-both50", accumulation=3, **loop),
+        unlearning(finetuned, tmp_path / "work", "kl+bgd-both50", accumulation=3, average="token", **loop),
         unlearning(finetuned, tmp_path / "work", "dpo-person50", accumulation=1, **loop),
+        unlearning(finetuned, tmp_path / "work", "gd-person50", accumulation=4, **loop, **paper),
     ]
     with pytest.raises(ValueError, match="all is trained"):
         launch(train_all_and_fail, ga, others=others, folder=tmp_path / "one")
@@ -61,7 +64,7 @@ def test_two_processes_train_what_one_trains_and_a_failure_says_why(finetuned, t
         log = tmp_path / "two" / other.run.recipe / "steps.jsonl"
         assert log.read_text(encoding="utf-8").count("\n") == 4
     adapters = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob(WEIGHTS)]
-    assert len(adapters) == 3
+    assert len(adapters) == 4
     for path in adapters:
         one, two = (load_file(tmp_path / name / path) for name in ("one", "two"))
         torch.testing.assert_close(two, one, rtol=0, atol=1e-5)

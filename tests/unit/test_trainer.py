@@ -133,10 +133,17 @@ def test_the_reference_stays_the_finetuned_model(finetuned, tmp_path):
 
 
 def test_the_policy_trains_with_dropout(finetuned, tmp_path):
-    """So the same step twice has two losses, and neither is that of the whole model."""
+    """Which the step and the pass decide, not what has been drawn before."""
     trainer = unlearner(finetuned, "ga", tmp_path, dropout=0.5)
     whole = losses.ga(*logits_of(trainer, trainer.train_dataset[0]["forget"])).item()
-    assert len({whole, first_step(trainer)[0], first_step(trainer)[0]}) == 3
+    step = batches(trainer)[0]
+    dropped = trainer.training_step(trainer.model, step).item()
+    assert trainer.training_step(trainer.model, step).item() == dropped
+    step["passes"][0]["number"] = 1
+    other_pass = trainer.training_step(trainer.model, step).item()
+    trainer.state.global_step = 1
+    other_step = trainer.training_step(trainer.model, step).item()
+    assert len({whole, dropped, other_pass, other_step}) == 4
 
 
 def test_gradients_are_clipped(finetuned, tmp_path):
@@ -258,14 +265,15 @@ def test_saved_loaded_and_merged_adapters_agree(finetuned, tmp_path):
 
 
 def test_checkpointing_and_mixed_precision_leave_the_losses_alone(finetuned, tmp_path):
-    """Checkpointing needs no gradients of the inputs: the adapters of all layers get theirs. Adapters stay float32."""
+    """Checkpointing needs no gradients of the inputs: the adapters of all layers get theirs, and what is recomputed
+    drops the same. Adapters stay float32."""
     rows = {}
     for name, changes in (
         ("plain", {}),
         ("checkpointing", {"checkpointing": True}),
         ("bf16", {"precision": "bf16"}),
     ):
-        trainer = unlearner(finetuned, "kl", tmp_path / name, max_steps=3, **changes)
+        trainer = unlearner(finetuned, "kl", tmp_path / name, max_steps=3, dropout=0.2, **changes)
         rows[name] = [row["loss"] for row in trainer.run()]
         assert trainer.model.base_model.model.is_activation_checkpointing == (name == "checkpointing")
         assert {value.dtype for value in trainable_parameters(trainer.model).values()} == {torch.float32}
