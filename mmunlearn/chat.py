@@ -7,70 +7,42 @@ no cache file, no log and no error.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from random import random
 from time import sleep
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from mmunlearn.endpoint import ChatError, checked_name, checked_url, is_local, read_key
+from mmunlearn.endpoint import (
+    SHORTEST_KEY,
+    ChatError,
+    check_endpoint,
+    checked_url,
+    read_key,
+    redacted,
+    shown_url,
+)
 from mmunlearn.records import Record, digest_of, write_json
+from mmunlearn.refusals import PLAIN, RUN_AGAIN, of_all, refusal
+from mmunlearn.replies import Reply, ReplyError, object_of, parse_reply, refused
 
+if TYPE_CHECKING:
+    from mmunlearn.connection import Connection
+
+__all__ = ["ChatError", "ChatModel", "Exchange", "Reply", "ReplyError", "object_of", "parse_reply"]
 LONGEST_WAIT = 600.0
 """Seconds that one call may wait in all between its attempts."""
 FIRST_WAIT, LAST_WAIT = 0.5, 8.0
 """Seconds before the second attempt, doubled before each further one up to the last; a quarter of it is chance."""
-ADVICE = {
-    400: "Check that the model takes structured output (a JSON schema) and this temperature.",
-    401: "Check the key in the environment variable {key_env}.",
-    403: "Check that the key in the environment variable {key_env} may use this model.",
-    404: "Check base_url and the model's name.",
-    422: "Check that the model takes structured output (a JSON schema) and this temperature.",
-    429: "Check the account's limits and credit, or wait; then run again: what was answered is not asked again.",
-}
-RUN_AGAIN = "Check that the server is up, then run again: what was answered is not asked again."
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class ReplyError(ValueError):
-    """A reply came, but it cannot be used: cut off, refused, not JSON, or not of the schema.
-
-    Attributes:
-        problem: what is wrong with it, as a clause after "the reply".
-        reply: its text, empty where there is none.
-    """
-
-    def __init__(self, request: str, problem: str, reply: str) -> None:
-        super().__init__(
-            f"Asked {request}. Found that the reply {problem}. Ask in other words or take another model."
-        )
-        self.problem, self.reply = problem, reply
-
-
-class Reply(Record):
-    """What the endpoint said: the text and where it came from."""
-
-    text: str
-    finish_reason: str
-    refusal: str | None
-    model: str
-    system_fingerprint: str | None
-    usage: dict[str, Any] | None
-
-    def tokens(self, name: str) -> int | None:
-        """A count of `usage`; None where the endpoint says none, or what cannot be one."""
-        count = (self.usage or {}).get(name)
-        return count if type(count) is int and 0 <= count < 2**53 else None
 
 
 class Exchange(Record):
@@ -87,16 +59,17 @@ class ChatModel:
     As a context manager it logs how much was asked and how much came from the cache, and hangs up.
 
     Args:
-        base_url: address of the endpoint, e.g. https://api.openai.com/v1; no user, no key in it. Proxies of the
-            environment are used except for this machine's own addresses.
+        base_url: address of the endpoint, e.g. https://api.openai.com/v1; no user, no key in it. Redirects are not
+            followed. Proxies of the environment are used except for this machine's own addresses.
         key_env: environment variable that holds the key; None for a server that needs none.
         temperature, seed: sent along unless None.
-        timeout: seconds of one attempt.
+        timeout: seconds of one attempt, however slowly the answer comes.
         cache: folder of the replies of `ask`, `<digest of the request>.json` each; None where only `reply` is used.
-        max_retries: further attempts after 408, 409, 429, 5xx, timeouts and broken connections. They wait as
+        max_retries: further attempts after 408, 409, 425, 429, 5xx, timeouts and broken connections. They wait as
             `Retry-After` says, else for 0.5 to 8 seconds; the waits of a call sum to at most `LONGEST_WAIT`.
     Raises:
-        ChatError: base_url is no web address or holds a secret; key_env is no variable's name.
+        ChatError: base_url is no web address or holds a secret; key_env is no variable's name; a key would be sent
+            over plain http.
     """
 
     def __init__(
@@ -110,12 +83,14 @@ class ChatModel:
         cache: str | Path | None,
         max_retries: int = 5,
     ) -> None:
-        self.base_url, self.model, self.key_env = checked_url(base_url), model, checked_name(key_env)
+        check_endpoint(base_url, key_env)
+        self._base_url, self.model, self.key_env = checked_url(base_url), model, key_env
+        self.base_url = shown_url(self._base_url)
         self.temperature = None if temperature is None else float(temperature)
         self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
         self.cache = Path(cache or "")
         self._calls = self._hits = 0
-        self._key = self._client = None
+        self._key, self._connection = "", None
         self._lock = threading.Lock()
 
     def __enter__(self) -> ChatModel:
@@ -123,9 +98,9 @@ class ChatModel:
 
     def __exit__(self, *exception: object) -> None:
         logger.info("%s: %d asked, %d from the cache", self.model, self._calls, self._hits)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def ask(
         self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str
@@ -148,13 +123,37 @@ class ChatModel:
         if fresh:
             if self._path(request).exists():
                 logger.warning("%s is damaged or holds another request: asking again", self._path(request))
-            reply = self._call(_body(request, name))
+            reply = self._chat(_body(request, name))
             exchange = Exchange(request=request, reply=reply, time=datetime.now(UTC).isoformat())
         with self._lock:
             if fresh:
                 write_json(self._path(request), exchange)
             self._calls, self._hits = self._calls + fresh, self._hits + (not fresh)
         return object_of(exchange.reply, schema, f"{self.model} for '{name}'")
+
+    def keep_refusal(
+        self, error: ChatError, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str
+    ) -> None:
+        """Cache that the endpoint refuses a conversation for what it says: from then on `ask` asks nothing and raises
+        ReplyError. Where the error does not tell, a plain text is asked, too.
+
+        Args:
+            error: what `ask` has raised for the other arguments.
+        Raises:
+            ChatError: the error concerns more than this conversation.
+        """
+        if error.concerns not in ("text", "unclear"):
+            raise error
+        request = self._request(messages, schema)
+        if error.concerns == "unclear":
+            plain = {"messages": [{"role": "user", "content": PLAIN}]}
+            try:
+                self._chat(_body(request, name) | plain)
+            except ChatError as other:
+                raise of_all(other) from None
+        exchange = Exchange(request=request, reply=refused(error.finding), time=datetime.now(UTC).isoformat())
+        with self._lock:
+            write_json(self._path(request), exchange)
 
     def reply(
         self, body: Mapping[str, Any], again: Callable[[], None], settle: Callable[[Reply | None, bool], None]
@@ -168,16 +167,20 @@ class ChatModel:
         Raises:
             ChatError: the call failed for good, or the key is missing. So does whatever `again` raises.
         """
-        reply = self._call(body, again, settle)
+        reply = self._chat(body, again, settle)
         with self._lock:
             self._calls += 1
         return reply
 
     def body(
-        self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str, max_tokens: int
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        schema: Mapping[str, Any],
+        name: str,
+        limit: Mapping[str, int],
     ) -> dict[str, Any]:
-        """What is sent for a conversation; arguments as of `ask`, and the longest reply in tokens."""
-        return _body(self._request(messages, schema), name) | {"max_completion_tokens": max_tokens}
+        """What is sent for a conversation; arguments as of `ask`, and the key and tokens of the longest reply."""
+        return _body(self._request(messages, schema), name) | limit
 
     def answered_at(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> str | None:
         """When the cached reply to a conversation came (ISO 8601, sortable), None where it must be asked for."""
@@ -199,28 +202,62 @@ class ChatModel:
             return None
         return exchange if exchange.request == request else None
 
-    def _call(
+    def _chat(
         self,
         body: Mapping[str, Any],
         again: Callable[[], None] = lambda: None,
-        settle: Callable[[Reply | None, bool], None] = lambda reply, refused: None,
+        settle: Callable[[Reply | None, bool], None] = lambda reply, said_no: None,
     ) -> Reply:
-        client, openai = self.connect(), _library()
-        waited, attempt = 0.0, 0
+        async def create(client: Any) -> Reply:
+            raw = await client.chat.completions.with_raw_response.create(**body)
+            text = raw.content.decode("utf-8-sig", "replace")
+            return parse_reply(self.without_key(text))
+
+        return self.call(create, again=again, settle=settle)
+
+    def call(
+        self,
+        work: Callable[[Any], Awaitable[T]],
+        *,
+        size: int = 0,
+        max_retries: int | None = None,
+        again: Callable[[], None] = lambda: None,
+        settle: Callable[[T | None, bool], None] = lambda reply, said_no: None,
+    ) -> T:
+        """What is done with the library's client, tried again where that may help.
+
+        Args:
+            work: one attempt; raises ValueError where the answer is none.
+            size: bytes of a file that it sends or fetches.
+            max_retries: in place of the model's.
+            again, settle: as of `reply`.
+        Raises:
+            ChatError: it failed for good, or the key is missing. So does whatever `again` raises.
+        """
+        connection = self.connect()
+        from openai import OpenAIError
+
+        from mmunlearn.connection import UnreadableError
+
+        waited, attempt, most = 0.0, 0, self.max_retries if max_retries is None else max_retries
         while True:
             attempt += 1
-            reply, status = None, None
+            done, problem, pause = None, None, None
             try:
-                raw = client.chat.completions.with_raw_response.create(**body)
-                reply = parse_reply(self.redacted(raw.text))
-            except (openai.OpenAIError, ValueError) as error:
-                pause, status = _pause(error, attempt), getattr(error, "status_code", None)
+                done = connection.run(work, size)
+            except (OpenAIError, TimeoutError, UnreadableError, ValueError) as error:
+                pause = _pause(error, attempt)
                 problem = self._explain(error, attempt, pause)
             finally:
-                settle(reply, status is not None)
-            if reply is not None:
-                return reply
-            if pause is None or attempt > self.max_retries or waited + pause > LONGEST_WAIT:
+                settle(done, problem is not None and problem.status is not None)
+            if problem is None:
+                return done
+            if (
+                pause is None
+                or problem.concerns != "moment"
+                or attempt > most
+                or waited + pause > LONGEST_WAIT
+            ):
                 raise problem  # outside the handler: the cause may quote the key
             waited += pause
             if pause > LAST_WAIT:
@@ -228,77 +265,48 @@ class ChatModel:
             sleep(pause)
             again()
 
-    @contextmanager
-    def client(self, max_retries: int | None = None) -> Iterator[Any]:
-        """The library's client, for what is no chat: its errors become ChatError.
-
-        Args:
-            max_retries: in place of the model's.
-
-        Raises:
-            ChatError: what was done with the client failed for good, or the key is missing.
-        """
-        client, openai, problem = self.connect(), _library(), None
-        retries = self.max_retries if max_retries is None else max_retries
-        try:
-            yield client.with_options(max_retries=retries)
-        except openai.OpenAIError as error:
-            problem = self._explain(error, retries + 1, None)
-        if problem is not None:
-            raise problem  # outside the handler: the cause may quote the key
-
-    def connect(self) -> Any:
-        """The library's client, made at the first call. Raises ChatError where the key or the library is missing."""
+    def connect(self) -> Connection:
+        """The connection, made at the first call. Raises ChatError where the key or the library is missing."""
         with self._lock:
-            if self._client is None:
-                openai = _library()
-                self._key = read_key(self.key_env, self.base_url)
-                self._client = openai.OpenAI(
-                    base_url=self.base_url,
-                    api_key=self._key or "none",
-                    timeout=self.timeout,
-                    max_retries=0,  # tried again here, where attempts are counted
-                    http_client=openai.DefaultHttpxClient(trust_env=not is_local(self.base_url)),
-                )
-            return self._client
+            if self._connection is None:
+                try:
+                    import openai  # noqa: F401
 
-    def redacted(self, text: str) -> str:
-        """Text of the server without the key, which it may have quoted."""
-        return text.replace(self._key, "[key]") if self._key else text
+                    from mmunlearn.connection import Connection
+                except ImportError as error:
+                    raise ChatError(
+                        f"Asked for the package openai. Found none that can be imported ({error}). "
+                        "Install it: pip install -c constraints.txt openai."
+                    ) from error
+                self._key = read_key(self.key_env, self._base_url)
+                self._connection = Connection(self._base_url, self._key, self.timeout)
+            return self._connection
+
+    def without_key(self, text: str) -> str:
+        """A reply's text without the key, which it may have quoted. A short one is a word like another, and no key."""
+        return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text
 
     def _explain(self, error: Exception, attempts: int, pause: float | None) -> ChatError:
         import openai
 
-        advice, everywhere = RUN_AGAIN, False
-        answered = not isinstance(error, openai.APIConnectionError)  # nor a timeout, which is one of these
+        from mmunlearn.connection import UnreadableError
+
+        asked, advice, answered = f"Asked {self.model} at {self.base_url}.", RUN_AGAIN, False
         if isinstance(error, openai.APIStatusError):
-            finding = f"status {error.status_code}"
-            everywhere = error.status_code in (401, 403, 404)
-            if error.status_code not in (401, 403):  # servers quote a wrong key, or parts of it
-                finding += f": {self.redacted(error.response.text)[:300]}"
-            finding += f", and the wish to wait {pause:.0f} s more" if (pause or 0) > LAST_WAIT else ""
-            advice = ADVICE.get(error.status_code, RUN_AGAIN).format(key_env=self.key_env)
-        elif isinstance(error, openai.APITimeoutError):
+            wait = pause if pause is not None and pause > LAST_WAIT else 0.0
+            return refusal(self.model, self._base_url, self.key_env, error.response, self._key, wait)
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
             finding = f"no answer within {self.timeout:g} seconds, {attempts} times"
         elif isinstance(error, openai.APIConnectionError):
-            finding = f"no connection, or a broken one, {attempts} times"
+            cause = redacted(str(error.__cause__ or ""), self._key)[:200]
+            finding = f"no connection, or a broken one, {attempts} times{': ' if cause else ''}{cause}"
         else:
-            finding = f"an answer that is no chat completion: {self.redacted(str(error))[:300]}"
+            answered, what = True, redacted(str(error), self._key)[:300]
+            unreadable = isinstance(error, UnreadableError)
+            finding = what if unreadable else f"an answer that is no chat completion: {what}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."
-        return ChatError(
-            f"Asked {self.model} at {self.base_url}. Found {finding}. {advice}", everywhere, answered
-        )
-
-
-def _library() -> ModuleType:
-    try:
-        import openai
-    except ImportError as error:
-        raise ChatError(
-            f"Asked for the package openai. Found none that can be imported ({error}). "
-            "Install it: pip install -c constraints.txt openai."
-        ) from error
-    return openai
+        message = f"{asked} Found {finding}. {advice}"
+        return ChatError(message, "moment", answered=answered, finding=finding)
 
 
 def _body(request: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -312,47 +320,6 @@ def _body(request: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def parse_reply(text: str) -> Reply:
-    """The first choice of an answer's body. Raises ValueError where it has none."""
-    try:
-        answer = json.loads(text)
-        choice = answer["choices"][0]
-        message = choice["message"]
-        return Reply(
-            text=message.get("content") or "",
-            finish_reason=choice.get("finish_reason") or "",
-            refusal=message.get("refusal"),
-            model=answer.get("model") or "",
-            system_fingerprint=answer.get("system_fingerprint"),
-            usage=answer.get("usage"),
-        )
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        raise ValueError(repr(text[:200])) from None
-
-
-def object_of(reply: Reply, schema: Mapping[str, Any], request: str) -> dict[str, Any]:
-    """The object that a reply holds. Raises ReplyError, which names the request (`<model> for <what>`)."""
-    from jsonschema import Draft202012Validator
-
-    if reply.refusal or reply.finish_reason == "content_filter":
-        reason = f": {reply.refusal[:200]}" if reply.refusal else " (content filter)"
-        raise ReplyError(request, f"is a refusal{reason}", reply.text or reply.refusal or "")
-    if reply.finish_reason == "length":
-        raise ReplyError(request, "was cut off at the longest length", reply.text)
-    try:
-        value = json.loads(reply.text)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        errors = sorted(
-            Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))
-        )
-    except (ValueError, RecursionError) as error:  # the latter where it is nested too deeply
-        raise ReplyError(request, f"is not JSON ({error})", reply.text) from None
-    if errors:
-        where = ".".join(map(str, errors[0].path)) or "it"
-        raise ReplyError(request, f"does not fit the schema ({where}: {errors[0].message[:200]})", reply.text)
-    return value
-
-
 def _pause(error: Exception, attempt: int) -> float | None:
     """Seconds to wait before the next attempt: as the server asks, else more each time; None where no wait helps."""
     import openai
@@ -360,10 +327,8 @@ def _pause(error: Exception, attempt: int) -> float | None:
     backoff = min(FIRST_WAIT * 2 ** (attempt - 1), LAST_WAIT) * (1 - random() / 4)
     response = getattr(error, "response", None)
     if response is None:
-        return backoff if isinstance(error, openai.APIConnectionError) else None
+        return backoff if isinstance(error, openai.APIConnectionError | TimeoutError) else None
     if response.headers.get("x-should-retry") == "false":
-        return None
-    if response.status_code not in (408, 409, 429) and response.status_code < 500:
         return None
     seconds = _retry_after(response.headers)
     return seconds if seconds is not None and seconds > 0 else backoff

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +34,10 @@ class Step:
         body: sent as it is, instead of an answer.
         half: announce the whole answer, send half of it and hang up.
         close: hang up without a word.
+        code, param: of the error.
+        raw: sent as it is, headers included, before hanging up.
+        trickle: seconds between two bytes of the whole answer; with `half`, of its body alone.
+        reset: break the connection.
     """
 
     status: int = 200
@@ -41,6 +47,15 @@ class Step:
     body: bytes | None = None
     half: bool = False
     close: bool = False
+    code: str | None = None
+    param: str | None = None
+    raw: bytes | None = None
+    trickle: float = 0.0
+    reset: bool = False
+
+    @property
+    def error(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": "canned", "code": self.code, "param": self.param}}
 
 
 @dataclass(frozen=True)
@@ -106,12 +121,16 @@ class BatchServer(ChatServer):
         status: what batches end as.
         unfinished: custom ids that a batch never comes to.
         lost: routes below /v1/ that are met with 404.
+        withheld: kinds of files (output, error) that an ended batch does not name.
+        counts: what an ended batch counts; None: nothing.
     """
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any], polls: int = 1) -> None:
         super().__init__(answer)
         self.polls, self.status, self.unfinished = polls, "completed", set()
         self.lost: set[str] = set()
+        self.withheld: set[str] = set()
+        self.counts: dict[str, int] | None = None
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
 
@@ -156,13 +175,13 @@ class BatchServer(ChatServer):
     def _look(self, batch: dict[str, Any]) -> dict[str, Any]:
         batch["looks"] += 1
         if batch["looks"] > self.polls and batch["status"] == "in_progress":
-            batch["status"] = self.status
+            batch["status"], batch["request_counts"] = self.status, self.counts
             if self.status == "failed":
                 batch["errors"] = {"object": "list", "data": [{"message": "no such model", "code": "x"}]}
                 return batch
             for kind in ("output", "error"):
                 lines = self.results(batch, failed=kind == "error")
-                if lines:
+                if lines and kind not in self.withheld:
                     batch[f"{kind}_file_id"] = f"{kind}-{batch['id']}"
                     self.files[f"{kind}-{batch['id']}"] = b"\n".join(lines)
         return batch
@@ -175,7 +194,7 @@ class BatchServer(ChatServer):
             wrong = isinstance(reply, Step)
             if row["custom_id"] in self.unfinished or wrong != failed:
                 continue
-            body = {"error": {"message": reply.message}} if wrong else completion(reply, row["body"]["model"])
+            body = reply.error if wrong else completion(reply, row["body"]["model"])
             answer = {"status_code": reply.status if wrong else 200, "request_id": "r", "body": body}
             lines.append(json.dumps({"id": "l", "custom_id": row["custom_id"], "response": answer}).encode())
         return lines
@@ -203,24 +222,37 @@ class _Handler(BaseHTTPRequestHandler):
         if step.delay:
             self.owner.wait(step.delay)
         try:
-            if step.close:
+            if step.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            if step.close or step.raw is not None or step.reset:
                 self.close_connection = True
+                self.wfile.write(b"" if step.reset else step.raw or b"")
             else:
                 self._send(step, self._body(step, request))
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:  # the client, or the step, has broken the connection
             self.close_connection = True
 
     def _body(self, step: Step, request: Request) -> bytes:
         if step.body is not None:
             return step.body
         if step.status != 200:
-            return json.dumps({"error": {"message": step.message, "type": "canned", "code": None}}).encode()
+            return json.dumps(step.error).encode()
         other = self.owner.other(request)
         if other is not None:
             return other if isinstance(other, bytes) else json.dumps(other).encode()
         return json.dumps(completion(self.owner.answer(request.body), request.body["model"])).encode()
 
     def _send(self, step: Step, body: bytes) -> None:
+        if step.trickle:
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            if not step.half:  # else the head comes at once
+                head, body = b"", head + body
+            self.wfile.write(head)
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                self.owner.wait(step.trickle)
+            return
         self.send_response(step.status)
         for name, value in {"Content-Type": "application/json", **step.headers}.items():
             self.send_header(name, value)

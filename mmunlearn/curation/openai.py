@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn import ids
-from mmunlearn.chat import ChatModel, ReplyError
+from mmunlearn.chat import ChatError, ChatModel, ReplyError
 from mmunlearn.curation.attributes import Attributes, sample_attributes
 from mmunlearn.curation.curate import Curator, name_problem
 from mmunlearn.records import Event, Person
@@ -181,6 +181,9 @@ class OpenAICurator(Curator):
             reply = self._chat.ask(messages, schema, name)
         except ReplyError as error:
             return None, error.reply, f"The reply {error.problem}."
+        except ChatError as error:
+            self._chat.keep_refusal(error, messages, schema, name)
+            return self._reply(messages, schema, name)  # which is a refusal now
         return reply, json.dumps(reply, ensure_ascii=False), ""
 
     def _explain(self, about: str, problem: str) -> str:

@@ -81,7 +81,7 @@ class NetworkScorers(Scorers):
 
         Raises:
             WeightsError: weights are missing, damaged, another network's or do not fit together.
-            ImportError: a package of the extra `synthesis` is missing.
+            ImportError: a package of the extra `paper` is missing.
             RuntimeError: a GPU is asked for and there is none.
         """
         return _load(self._options)
@@ -132,7 +132,7 @@ def _load(options: Mapping[str, Any]) -> Networks:
         from mmunlearn.scorers.subject import SubjectScorer
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError)
-        what = "the extra: pip install 'mmunlearn[synthesis]'" if missing else "the system library named"
+        what = "the extra `paper`: make paper" if missing else "the system library named"
         raise ImportError(f"asked for the paper's scorers; found: {error}; install {what}") from error
     device = device_of(options["device"])
     networks = Networks(

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from mmunlearn.dataset.splits import concepts_to_forget
+from mmunlearn.endpoint import ChatError, check_endpoint
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
 from mmunlearn.text import nearest
@@ -96,12 +97,20 @@ def _explain(error: Any) -> list[str]:
     where = ".".join(map(str, error.path))
     if where.endswith("key_env"):
         return [f"{where}: the name of an environment variable (A-Z, 0-9, _) or null, never the key itself"]
+    if where.endswith("base_url"):
+        return [
+            f"{where}: an address such as https://api.openai.com/v1, without user, password, query or white space"
+        ]
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [key for key in error.instance if key not in known]
         return [
             f"unknown key '{'.'.join(filter(None, [where, key]))}': {nearest(key, known)}" for key in unknown
         ]
+    if error.validator != "required" and (".openai" in where or "base_url" in str(error.schema)):
+        return [
+            f"{where or 'top level'}: {error.validator} must be {error.validator_value}"
+        ]  # without what is there
     return [f"{where or 'top level'}: {error.message}"]
 
 
@@ -118,7 +127,10 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if images["generator"] == "pocket" and curation["backend"] != "shipped":
         yield f"curation.backend: the pocket generator cannot draw what {curation['backend']} writes; set it to shipped"
     yield from _review_conflicts(config["review"])
+    yield from _endpoint_conflicts(config)
     judge = config["evaluation"]["openai"]
+    if judge["max_cost"] is not None and judge["max_tokens_key"] is None:
+        yield "evaluation.openai.max_cost: a bound on the cost needs one on the reply; set max_tokens_key"
     if judge["max_cost"] is not None and not (judge["prompt_price"] and judge["completion_price"]):
         yield "evaluation.openai.max_cost: a bound on the cost needs prompt_price and completion_price above 0"
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
@@ -151,6 +163,15 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         spelling = labels(config)[name]
         if spelled.setdefault(spelling, name) != name:
             yield f"methods.{name}.label: '{spelling}' is also how {spelled[spelling]} is spelt"
+
+
+def _endpoint_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
+    for section in ("curation", "evaluation"):
+        options = config[section]["openai"]
+        try:
+            check_endpoint(options["base_url"], options["key_env"])
+        except ChatError as error:
+            yield f"{section}.openai: {error}"
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:

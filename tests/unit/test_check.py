@@ -238,3 +238,40 @@ def test_the_options_of_registered_methods_are_those_that_their_classes_take():
         module, _, attribute = entry.path.partition(":")
         signature = inspect.signature(getattr(importlib.import_module(module), attribute))
         assert set(entry.options) == set(signature.parameters), name
+
+
+@pytest.mark.parametrize("section", ["curation", "evaluation"])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("key_env", "AKIAIOSFODNN7EXAMPLE", "what may be a key, not repeated"),
+        ("key_env", "sk-0123456789", "never the key itself"),
+        ("key_env", ["sk-0123456789"], "never the key itself"),
+        ("base_url", "https://sk-0123456789@host/v1", "without user, password"),
+        ("base_url", "https://host/v1?key=sk-0123456789", "without user, password"),
+        ("base_url", {"sk-0123456789": 1}, "without user, password"),
+        ("base_url", "http://api.openai.com/v1", "plain http"),
+        ("model", ["sk-0123456789"], "openai.model: type must be string"),
+        ("timeout", "sk-0123456789", "openai.timeout: type must be number"),
+        (None, "sk-0123456789", "openai: type must be object"),
+    ],
+)
+def test_a_secret_in_the_settings_of_an_endpoint_is_refused_and_not_repeated(section, key, value, message):
+    path = f"{section}.openai.{key}" if key else f"{section}.openai"
+    with pytest.raises(ConfigError, match=message) as caught:
+        check(changed(path, value))
+    assert "0123456789" not in str(caught.value) and "AKIA" not in str(caught.value)
+
+
+def test_a_server_without_keys_may_be_anywhere():
+    config = changed("evaluation.openai.base_url", "http://gpu-node:8000/v1")
+    config["evaluation"]["openai"]["key_env"] = None
+    check(config)
+
+
+def test_a_bound_on_the_cost_needs_a_longest_reply():
+    config = changed("evaluation.openai.max_tokens_key", None)
+    check(config)
+    config["evaluation"]["openai"]["max_cost"] = 1.0
+    with pytest.raises(ConfigError, match="set max_tokens_key"):
+        check(config)

@@ -205,7 +205,7 @@ def test_a_pool_without_pictures_or_events_is_refused(collection):
 
 def test_the_projects_own_clip_retrieves(collection, monkeypatch):
     """With the real classes and untrained weights: any picture may come, but always the same."""
-    pytest.importorskip("open_clip", reason="the synthesis extra is not installed")
+    pytest.importorskip("open_clip", reason="the extra `paper` is not installed")
     from tests.tiny_scorers import write_clip
 
     monkeypatch.undo()

@@ -118,7 +118,7 @@ def test_a_batch_that_is_refused_as_a_whole_is_an_error_and_costs_nothing(tmp_pa
         server.status = "failed"
         with pytest.raises(JudgeError, match=r"refused it as a whole: no such model.* 0 of 3 verdicts"):
             batched(server, tmp_path).judge(cases(3))
-        assert spent(tmp_path) == (3, 0, 0, 0)
+        assert spent(tmp_path) == (0, 0, 0, 0)
         server.status = "completed"
         assert None not in scores(batched(server, tmp_path).judge(cases(3)))
 
@@ -204,7 +204,7 @@ def test_a_batch_that_is_refused_later_is_asked_for_again(tmp_path, monkeypatch,
         leave_open(server, tmp_path, monkeypatch, 3)
         server.batches["batch_0"]["status"] = "failed"
         assert None not in scores(batched(server, tmp_path, batch_api=batch_api).judge(cases(3)))
-    assert "refused it as a whole" in caplog.text and spent(tmp_path) == (6, 9, pytest.approx(3 * COST), 0)
+    assert "refused it as a whole" in caplog.text and spent(tmp_path) == (3, 9, pytest.approx(3 * COST), 0)
 
 
 DAMAGE = [

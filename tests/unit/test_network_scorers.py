@@ -1,5 +1,5 @@
 """The paper's five networks: they load strictly from local files and compute what their packages compute."""
-# ruff: noqa: E402 - the packages of the extra `synthesis` are asked for first
+# ruff: noqa: E402 - the packages of the extra `paper` are asked for first
 
 import inspect
 import json
@@ -365,9 +365,7 @@ def test_a_missing_gpu_is_said(folders, monkeypatch):
 def test_missing_packages_and_libraries_are_said(folders, monkeypatch):
     monkeypatch.delitem(sys.modules, "mmunlearn.scorers.face")
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
-    with pytest.raises(
-        ImportError, match=r"facenet_pytorch.*; install the extra: pip install 'mmunlearn\[synth"
-    ):
+    with pytest.raises(ImportError, match=r"facenet_pytorch.*; install the extra `paper`: make paper"):
         _ = NetworkScorers(_options(folders)).networks
     monkeypatch.setitem(
         sys.modules, "facenet_pytorch", types.ModuleType("facenet_pytorch")

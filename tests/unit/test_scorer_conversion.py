@@ -1,5 +1,5 @@
 """Published pickles become safetensors that the scorers load, and no pickle gets to run code."""
-# ruff: noqa: E402 - the packages of the extra `synthesis` are asked for first
+# ruff: noqa: E402 - the packages of the extra `paper` are asked for first
 
 import tarfile
 import traceback

@@ -16,17 +16,24 @@ from typing import Any
 from uuid import uuid4
 
 from mmunlearn.chat import ChatModel, Reply, parse_reply
-from mmunlearn.endpoint import ChatError
+from mmunlearn.endpoint import ChatError, redacted
 from mmunlearn.evaluation.judge.calls import Body, Texts
 from mmunlearn.evaluation.judge.ledger import Batch, Ledger
+from mmunlearn.refusals import concern_of, said
 
 ENDPOINT = "/v1/chat/completions"
 LARGEST = 20_000
 """Cases of a batch at most: OpenAI takes 50,000 and 200 MB, which is 10 kB for each of these."""
 NAME = "mmunlearn"
 """The key of a batch's metadata that holds its name."""
-ENDED = ("completed", "failed", "expired", "cancelled")
+ENDED = ("completed", "failed", "expired", "cancelled", "canceled")
+LINE = 16 * 2**10
+"""Bytes of a case's line in a batch's files, at most on average."""
 logger = logging.getLogger(__name__)
+
+
+class WholeRefusal(ChatError):
+    """A batch was refused as a whole: no call was made."""
 
 
 class Batches:
@@ -57,11 +64,20 @@ class Batches:
                 self._running.append(batch)
 
     def _find(self, batch: Batch) -> Batch | None:
-        with self._chat.client() as client:
-            for one in client.batches.list(limit=100):
-                if (one.metadata or {}).get(NAME) == batch.name:
-                    return replace(batch, id=one.id)
-        return None
+        after: dict[str, str] = {}
+        while True:
+
+            async def page(client: Any, after: dict[str, str] = after) -> dict[str, Any]:
+                return _object(await client.batches.with_raw_response.list(limit=100, **after))
+
+            found = self._chat.call(page)
+            rows = [row for row in found.get("data") or [] if isinstance(row, dict)]
+            for row in rows:
+                if (row.get("metadata") or {}).get(NAME) == batch.name:
+                    return replace(batch, id=_id(row))
+            if not rows or not found.get("has_more") or after == {"after": _id(rows[-1])}:
+                return None
+            after = {"after": _id(rows[-1])}
 
     def room(self) -> int:
         """How many cases may be sent now."""
@@ -84,13 +100,27 @@ class Batches:
             for key, body in bodies.items()
         )
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
-        with self._chat.client() as client:
-            file = client.files.create(file=(f"{batch.name}.jsonl", content), purpose="batch")
-        with self._chat.client(max_retries=0) as client:  # a second try could make a second batch
-            made = client.batches.create(
-                input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={NAME: batch.name}
+
+        async def upload(client: Any) -> str:
+            file = (f"{batch.name}.jsonl", content)
+            return _id(_object(await client.files.with_raw_response.create(file=file, purpose="batch")))
+
+        async def create(client: Any) -> str:
+            made = await client.batches.with_raw_response.create(
+                input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h", metadata={NAME: batch.name}
             )
-        batch = replace(batch, id=made.id)
+            return _id(_object(made))
+
+        file_id = None
+        try:
+            file_id = self._chat.call(upload, size=len(content))
+            made = self._chat.call(create, max_retries=0)  # a second try could make a second batch
+        except ChatError as error:
+            if file_id is None or error.status is not None:  # there is no batch, and nothing to pay
+                self._ledger.release(batch.held, calls=len(cases))
+                self._ledger.write(collected=batch)
+            raise
+        batch = replace(batch, id=made)
         self._ledger.write(batch=batch)
         self._running.append(batch)
         logger.info("submitted the batch %s of %d verdicts", batch.id, len(cases))
@@ -101,55 +131,81 @@ class Batches:
         Args:
             wait: for a while, unless all have ended.
         """
-        if not self._running:
-            return  # and need no key
-        with self._chat.client() as client:
-            for batch in list(self._running):
-                outcomes = self._outcomes(client, batch)
-                if outcomes is None:
-                    continue
-                for key, outcome in outcomes.items():
-                    texts, reply = batch.cases[key], outcome if isinstance(outcome, Reply) else None
-                    refused = reply is None and outcome.answered
-                    self._ledger.bill(self._body(texts), 0.0, reply, refused)
-                    yield key, texts, outcome
-                self._ledger.release(batch.held)
-                self._ledger.write(collected=batch)
-                self._running.remove(batch)
+        for batch in list(self._running):
+            outcomes = self._outcomes(batch)
+            if outcomes is None:
+                continue
+            for key, outcome in outcomes.items():
+                texts, reply = batch.cases[key], outcome if isinstance(outcome, Reply) else None
+                free = reply is None and outcome.answered
+                self._ledger.bill(self._body(texts), 0.0, reply, free)
+                yield key, texts, outcome
+            whole = any(isinstance(one, WholeRefusal) for one in outcomes.values())
+            self._ledger.release(batch.held, calls=len(batch.cases) if whole else 0)
+            self._ledger.write(collected=batch)
+            self._running.remove(batch)
         if wait and self._running:
             sleep(self._poll_seconds)
 
-    def _outcomes(self, client: Any, batch: Batch) -> dict[str, Reply | ChatError] | None:
+    def _outcomes(self, batch: Batch) -> dict[str, Reply | ChatError] | None:
         """What has come of each case of a batch, by key; None while it runs.
 
-        What was set aside for a batch that the endpoint no longer knows stays spent, as it may have been billed.
+        What was set aside for a case that nobody tells of stays spent where it may have been billed: the endpoint no
+        longer knows the batch, it has completed without this reply, or it counts more replies than it gives.
         """
-        from openai import NotFoundError
-
         about = (
             f"Asked {self._chat.model} for {len(batch.cases)} verdicts in the batch {batch.id}. Found that"
         )
+
+        async def look(client: Any) -> dict[str, Any]:
+            return _object(await client.batches.with_raw_response.retrieve(batch.id))
+
         try:
-            state = client.batches.retrieve(batch.id)
-            if state.status not in ENDED:
+            state = self._chat.call(look)
+            status = str(state.get("status")).lower()
+            if status not in ENDED:
                 return None
-            replies = dict(self._lines(client, state))
-        except NotFoundError:
+            replies = dict(self._lines(state, len(batch.cases)))
+        except ChatError as error:
+            if error.status != 404:
+                raise
             problem = ChatError(f"{about} the endpoint does not know it, or its files, any more. Run again.")
             return dict.fromkeys(batch.cases, problem)
-        logger.info("the batch %s has %s: %d replies", batch.id, state.status, len(replies))
-        absent = _missing(f"the batch has {state.status} without this reply")
-        if state.status == "failed":
-            errors = [str(error.message) for error in (state.errors and state.errors.data) or []]
-            why = self._chat.redacted("; ".join(errors[:3])) or "no reason"
-            advice = "Correct that, or set evaluation.openai.batch_api to false."
-            absent = ChatError(f"{about} the endpoint refused it as a whole: {why}. {advice}", answered=True)
+        logger.info("the batch %s has %s: %d replies", batch.id, status, len(replies))
+        if status == "failed" and not replies and not _completed(state):
+            absent = WholeRefusal(
+                f"{about} the endpoint refused it as a whole: {self._why(state)}. Correct that, or set "
+                "evaluation.openai.batch_api to false.",
+                answered=True,
+            )
+        else:
+            answered = sum(isinstance(one, Reply) for one in replies.values())
+            counted = _completed(state)
+            lost = status == "completed" if counted is None else counted > answered
+            lost |= counted is None and not state.get("output_file_id")
+            billed = ", which may have been billed" if lost else ""
+            absent = _missing(f"the batch has {status} without this reply{billed}", answered=not lost)
         return {key: replies.get(key, absent) for key in batch.cases}
 
-    def _lines(self, client: Any, state: Any) -> Iterator[tuple[str, Reply | ChatError]]:
+    def _why(self, state: Mapping[str, Any]) -> str:
+        """What a refused batch's errors say."""
+        errors = state.get("errors")
+        rows = errors.get("data") if isinstance(errors, dict) else errors
+        told = [
+            str(row.get("message") if isinstance(row, dict) else row)
+            for row in (rows if isinstance(rows, list) else [])
+        ]
+        return redacted(self._chat.without_key("; ".join(told[:3])))[:500] or "no reason"
+
+    def _lines(self, state: Mapping[str, Any], cases: int) -> Iterator[tuple[str, Reply | ChatError]]:
         """Key and outcome of every case that the files of an ended batch tell of."""
-        for file_id in filter(None, (state.error_file_id, state.output_file_id)):
-            text = self._chat.redacted(client.files.content(file_id).text)
+        for file_id in filter(None, (state.get("error_file_id"), state.get("output_file_id"))):
+
+            async def fetch(client: Any, file_id: str = str(file_id)) -> bytes:
+                return (await client.files.with_raw_response.content(file_id)).content
+
+            content = self._chat.call(fetch, size=cases * LINE)
+            text = self._chat.without_key(content.decode("utf-8-sig", "replace"))
             for raw in filter(str.strip, text.split("\n")):  # other ends of lines may stand in a reply
                 try:
                     row = json.loads(raw)
@@ -158,11 +214,43 @@ class Batches:
                     if status == 200:
                         yield str(key), parse_reply(json.dumps(body))
                     else:
-                        problem = json.dumps(row.get("error") or body)[:300]
-                        yield str(key), _missing(f"status {status} in the batch: {problem}")
+                        yield str(key), _line_error(status, row.get("error") or body)
                 except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-                    logger.warning("a line of the file %s is damaged: %.200s", file_id, raw)
+                    logger.warning("a line of the file %s is damaged: %s", file_id, redacted(raw[:400])[:200])
 
 
-def _missing(reason: str) -> ChatError:
-    return ChatError(reason, everywhere=False, answered=True)
+def _line_error(status: Any, body: Any) -> ChatError:
+    """The error of one case of a batch, which concerns as much as it does in a call."""
+    words, codes = said(json.dumps(body))
+    finding = f"status {status} in the batch: {words}"
+    if not isinstance(status, int):
+        return _missing(finding)
+    return ChatError(finding, concern_of(status, codes), answered=True, finding=finding, status=status)
+
+
+def _missing(reason: str, answered: bool = True) -> ChatError:
+    return ChatError(reason, "moment", answered=answered)
+
+
+def _completed(state: Mapping[str, Any]) -> int | None:
+    """Replies that a batch counts; None where it does not say."""
+    counts = state.get("request_counts")
+    count = counts.get("completed") if isinstance(counts, dict) else None
+    return count if type(count) is int else None
+
+
+def _object(raw: Any) -> dict[str, Any]:
+    """An answer's object. Raises ValueError where it is none."""
+    try:
+        value = json.loads(raw.content)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(repr(raw.content[:200]))
+    return value
+
+
+def _id(value: Mapping[str, Any]) -> str:
+    if not isinstance(value.get("id"), str) or not value["id"]:
+        raise ValueError(f"no id in {str(dict(value))[:200]}")
+    return value["id"]

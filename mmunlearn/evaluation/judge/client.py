@@ -3,6 +3,9 @@
 Every verdict is kept in a SQLite file by a digest of (judge, instructions, texts): whatever asks for it again, in
 whatever folder, calls nothing. What could not be had is a missing value with its reason, is not kept, and is asked for
 again by the next job. Equal texts are asked for once.
+
+A case that the endpoint refuses (400, 403, 422: a prompt that a provider does not take) is missing, and the job goes
+on; where none has been taken so far, or many in a row are refused, a plain case shows whether all are.
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmunlearn.chat import ChatModel, Reply, ReplyError
 from mmunlearn.endpoint import ChatError
 from mmunlearn.evaluation.judge.batches import Batches
-from mmunlearn.evaluation.judge.calls import Calls, Texts
+from mmunlearn.evaluation.judge.calls import OUTAGE, Calls, Texts
 from mmunlearn.evaluation.judge.ledger import Ledger, Unaffordable
 from mmunlearn.evaluation.judge.rubric import Case, Judge, JudgeError, Rubric
 from mmunlearn.evaluation.judge.store import JudgeStore
 from mmunlearn.progress import progress
 from mmunlearn.records import Judgement
+from mmunlearn.refusals import PLAIN, of_all
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +86,9 @@ class OpenAIJudge(Judge):
 
     def body(self, texts: Texts) -> dict[str, Any]:
         """The request for one verdict."""
-        messages = self.rubric.messages(texts)
-        return self.chat.body(messages, self.rubric.reply, "verdict", self.options["max_tokens"])
+        key, longest = self.options["max_tokens_key"], self.options["max_tokens"]
+        limit = {} if key is None else {key: longest}
+        return self.chat.body(self.rubric.messages(texts), self.rubric.reply, "verdict", limit)
 
 
 class Asking:
@@ -99,6 +105,9 @@ class Asking:
         self._queue: deque[str] = deque()
         self._asks: Counter[str] = Counter()
         self._failures, self._answered = 0, False
+        self._taken = False
+        self._refusals: list[ChatError] = []
+        self._unanswered: ChatError | None = None
         self._problem: BaseException | None = None
 
     def run(self) -> None:
@@ -113,7 +122,7 @@ class Asking:
             self._take(key, texts, outcome, batches)
         if self._problem is not None:
             logger.warning("%s These verdicts are asked for again.", self._problem)
-        self._problem, self._failures, self.missing = None, 0, {}
+        self._problem, self._failures, self._refusals, self.missing = None, 0, [], {}
         running = len(batches.under_way() & self.cases.keys())
         if running and not options["batch_api"]:
             raise JudgeError(
@@ -133,11 +142,16 @@ class Asking:
                     break
                 for key, texts, outcome in transport.results():
                     self._take(key, texts, outcome, transport)
+                if len(self._refusals) >= transport.outage:
+                    self._try_plain()
                 bar.update(len(self.cases.keys() & (self.scores.keys() | self.missing.keys())) - bar.n)
+        doubtful = len(self._refusals) >= OUTAGE or any(one.concerns == "unclear" for one in self._refusals)
+        if doubtful and not self._taken:
+            self._try_plain()
         judged = len(self.scores.keys() & self.cases.keys())
         problem = self._problem
         if problem is None and self.missing and not self._answered:
-            problem = ChatError(next(iter(self.missing.values())))
+            problem = self._unanswered
         if isinstance(problem, ChatError | Unaffordable):
             raise JudgeError(
                 f"{problem} Of this job, {judged} of {len(self.cases)} verdicts are given and kept, "
@@ -160,11 +174,32 @@ class Asking:
             admitted[self._queue.popleft()] = texts
         return admitted
 
+    def _try_plain(self) -> None:
+        """Ask of a plain case whether all are refused: then the job's problem is that."""
+        if self._problem is not None:
+            return
+        body = self._judge.body(dict.fromkeys(self._judge.rubric.texts, PLAIN))
+        bound = self._ledger.bound(body)
+        try:
+            self._ledger.reserve(body)
+            self._chat.reply(
+                body, partial(self._ledger.reserve, body), partial(self._ledger.bill, body, bound)
+            )
+            logger.warning(
+                "%d cases are refused and a plain one is not: they are missing", len(self._refusals)
+            )
+            self._refusals, self._taken = [], True
+        except ChatError as error:
+            self._problem = of_all(error)
+        except Unaffordable as error:
+            self._problem = error
+        self._ledger.write()
+
     def _take(
         self, key: str, texts: Texts, outcome: Reply | BaseException, transport: Calls | Batches
     ) -> None:
         if isinstance(outcome, Reply):
-            self._failures, self._answered = 0, True
+            self._failures, self._refusals, self._answered, self._taken = 0, [], True, True
             try:
                 self.scores[key] = self._judge.rubric.score(outcome, f"{self._chat.model} for a verdict")
                 self._ledger.add(key, texts, self.scores[key], outcome)
@@ -177,11 +212,15 @@ class Asking:
                     self.missing[key] = f"the reply {error.problem}{times}: {error.reply[:100]!r}"
         elif isinstance(outcome, Unaffordable):
             self._queue.appendleft(key)
-        elif isinstance(outcome, ChatError) and not outcome.everywhere:
-            self.missing[key] = str(outcome)
+        elif isinstance(outcome, ChatError) and outcome.concerns == "moment":
+            self.missing[key], self._unanswered = str(outcome), outcome
             self._answered |= outcome.answered
             self._failures += 1
             if self._failures >= transport.outage:
                 self._problem = outcome
+        elif isinstance(outcome, ChatError) and outcome.concerns != "all":
+            self.missing[key] = f"the endpoint refuses it: {outcome.finding}"
+            self._answered, self._failures = True, 0
+            self._refusals.append(outcome)
         else:
             self._problem = outcome

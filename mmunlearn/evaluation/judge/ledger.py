@@ -17,6 +17,8 @@ from typing import Any
 
 from mmunlearn.chat import Reply
 
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""Keys of a request that may hold the longest reply in tokens."""
 MARGIN = 64
 """Tokens that a server may add around the messages: no text has more tokens than bytes."""
 
@@ -60,12 +62,13 @@ class Ledger:
     Args:
         judge: whose spending this is; the bounds are those of all judges in the file.
         options: max_calls, attempts at most, and max_cost, currency at most, None for no bound; prompt_price and
-            completion_price, currency for a million tokens.
+            completion_price, currency for a million tokens; max_tokens, of a reply where the request has no limit.
     """
 
     def __init__(self, connection: sqlite3.Connection, judge: str, options: Mapping[str, Any]) -> None:
         self._connection, self._judge, self._lock = connection, judge, threading.Lock()
         self._max_calls, self._max_cost = options["max_calls"], options["max_cost"]
+        self._longest = options["max_tokens"]
         self._prices = options["prompt_price"] / 1e6, options["completion_price"] / 1e6
         self._spent, self._others = (
             spent(connection, "judge = ?", judge),
@@ -86,8 +89,9 @@ class Ledger:
 
     def bound(self, body: Mapping[str, Any]) -> float:
         """The most that one attempt at a request can cost."""
+        longest = next((body[key] for key in LIMITS if key in body), self._longest)
         size = len(json.dumps(body, ensure_ascii=False).encode()) + MARGIN
-        return size * self._prices[0] + body["max_completion_tokens"] * self._prices[1]
+        return size * self._prices[0] + longest * self._prices[1]
 
     def reserve(self, body: Mapping[str, Any]) -> None:
         """Set one attempt at a request aside. Raises Unaffordable, and sets nothing aside."""

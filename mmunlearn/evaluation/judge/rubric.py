@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmunlearn.chat import Reply, ReplyError, object_of
+from mmunlearn.endpoint import shown_url
 from mmunlearn.records import Answer, Judgement, digest_of, read_jsonl
 
 PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "judge"
@@ -96,7 +97,10 @@ class Rubric(ABC):
             options: `evaluation.openai` of the configuration.
         """
         temperature = None if options["temperature"] is None else float(options["temperature"])
-        plain = dict(options) | {"base_url": options["base_url"].rstrip("/"), "temperature": temperature}
+        plain = dict(options) | {
+            "base_url": shown_url(options["base_url"].rstrip("/")),
+            "temperature": temperature,
+        }
         prompt = [self.messages({name: f"{{{name}}}" for name in self.texts}), self.reply]
         return {key: plain[key] for key in self.decides} | {"prompt": digest_of(prompt, length=64)}
 
