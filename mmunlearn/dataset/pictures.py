@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mmunlearn.pictures import open_picture
 from mmunlearn.records import RecordError, sha256_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -27,16 +27,9 @@ class EncodedPicture:
         """The picture upright and in RGB, its longer side at most `size` pixels; a smaller one is kept as it is.
 
         Raises:
-            RecordError: it is missing or damaged; names it.
+            RecordError: as of `open_picture`; names it.
         """
-        try:
-            with Image.open(io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data) as stored:
-                image = ImageOps.exif_transpose(stored).convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise RecordError(
-                f"a picture was expected in {self.name}, but it cannot be read ({error}): "
-                f"put an intact copy there, or take it out of its list"
-            ) from error
+        image = open_picture(self.data, self.name)
         if size is not None:
             image.thumbnail((size, size), Image.Resampling.LANCZOS)
         return image

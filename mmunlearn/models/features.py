@@ -14,6 +14,7 @@ from PIL import Image
 from mmunlearn.models.base import Base, Features
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import ModelSpec, accelerator, load_base
+from mmunlearn.pictures import open_picture
 from mmunlearn.progress import progress
 from mmunlearn.records import RecordError, SuiteQuestion, atomic_path, read_jsonl, read_manifest, sha256_of
 
@@ -55,10 +56,9 @@ class Picture:
         """The picture in RGB. Raises RecordError where it is missing, damaged or another than listed."""
         try:
             if sha256_of(self.path) == self.sha256:
-                with Image.open(self.path) as image:
-                    return image.convert("RGB")
+                return open_picture(self.path)
             problem = "it is not the one listed"
-        except (OSError, SyntaxError) as error:
+        except (OSError, RecordError) as error:
             problem = str(error)
         raise RecordError(
             f"picture {self.path} is listed in {self.listed_in}, but {problem}; delete {self.listed_in} and rerun"

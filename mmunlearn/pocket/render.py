@@ -4,13 +4,13 @@ The ``compose_*`` functions make SVG text, the ``render_*`` ones rasterise it. E
 function of its arguments: the same call gives the same bytes in any process.
 """
 
-import io
 import random
 from dataclasses import dataclass, field
 
 import resvg_py
 from PIL import Image
 
+from mmunlearn.pictures import open_picture
 from mmunlearn.pocket.avatars import AVATAR_SIZE, draw_avatar
 from mmunlearn.pocket.entities import draw_entity
 from mmunlearn.pocket.identities import Identity
@@ -102,7 +102,7 @@ def rasterise(svg: str, size: int) -> Image.Image:
     png = resvg_py.svg_to_bytes(
         svg_string=document(svg, size), width=size, height=size, skip_system_fonts=True
     )
-    return Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    return open_picture(bytes(png))
 
 
 def _finish(composition: Composition, size: int) -> Picture:

@@ -129,7 +129,8 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 def _pixels(path: Path) -> Any:
     from PIL import Image
 
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+    from mmunlearn.pictures import open_picture
+
+    small = open_picture(path)
     small.thumbnail((PIXELS, PIXELS), Image.Resampling.LANCZOS)
     return small

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from mmunlearn.ids import FINETUNED, TARGETS, Run, concepts_of, kind_of, parse_recipe, split_id
+from mmunlearn.pictures import open_picture
 from mmunlearn.records import Answer, Candidate, Event, Person, Split, read_jsonl
 from mmunlearn.reporting.layout import method_order
 
@@ -51,8 +52,7 @@ def data_uri(path: Path, size: int = THUMBNAIL) -> str:
     """A picture as an inlined JPEG of at most `size` pixels a side; empty where there is no file."""
     if not path.exists():
         return ""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+    small = open_picture(path)
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=86, optimize=True)

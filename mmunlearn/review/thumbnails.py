@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from mmunlearn.pictures import open_picture
+
 
 @dataclass(frozen=True)
 class Size:
@@ -33,11 +35,10 @@ def embedded_size(count: int) -> Size:
 
 def thumbnail_uri(path: Path, size: Size) -> str:
     """A picture as an inlined JPEG."""
-    with Image.open(path) as picture:
-        small = picture if picture.mode in ("RGB", "L") else picture.convert("RGB")
-        small.thumbnail((size.side, size.side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        buffer = io.BytesIO()
-        small.convert("RGB").save(buffer, "JPEG", quality=size.quality, optimize=True)
+    small = open_picture(path)
+    small.thumbnail((size.side, size.side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=size.quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -17,10 +17,10 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from PIL import Image
 
 from mmunlearn.backends import GENERATORS, SCORERS
 from mmunlearn.ids import candidate_id
+from mmunlearn.pictures import open_picture
 from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
 from mmunlearn.scorers.protocol import Measurements
 from mmunlearn.synthesis.generate import DrawRequest
@@ -116,8 +116,7 @@ class CandidateStore:
         cached = self._features / f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
         measurements = _read_measurements(cached)
         if measurements is None:
-            with Image.open(picture) as image:
-                measurements = self._scorers.measure(image.convert("RGB"))
+            measurements = self._scorers.measure(open_picture(picture))
             with atomic_path(cached) as temporary:
                 np.savez(temporary, **vars(measurements))
         return StoredPicture(request, picture, sha256, measurements)
