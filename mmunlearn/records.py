@@ -272,6 +272,7 @@ class Training(Record):
     settings: dict[str, Any]
     versions: dict[str, str]
     adapter_sha256: str
+    adapter_config_sha256: str = ""
 
 
 Row = TypeVar("Row", bound=Record)

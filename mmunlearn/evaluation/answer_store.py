@@ -14,17 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.models.loading import ModelSpec
+from mmunlearn.models.loading import ADAPTER_FILES, ModelSpec
 from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import digest_of, sha256_of, write_json
 
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 logger = logging.getLogger(__name__)
 
 
 def adapter_digests(folder: Path) -> tuple[str, ...]:
     """Checksums of an adapter's files: equal ones give equal answers."""
-    return tuple(sha256_of(folder / name) for name in ADAPTER)
+    return tuple(sha256_of(folder / name) for name in ADAPTER_FILES)
 
 
 def identity(

@@ -56,12 +56,12 @@ def answer_questions(
     """
     rows = _rows(questions, splits, sample)
     files = _outputs(adapters, outputs, rows)
-    tables = {path.stem: path for path in features}
+    tables = {path.stem: FeatureTable(path) for path in features}
+    for name, asked in rows.items():
+        tables[name].require(row.image_id for row in asked)
     model_spec = ModelSpec(**spec)
     base = load_base(model_spec, device=accelerator())
-    suites = {
-        name: Suite.of(base, rows[name], FeatureTable(tables[name]), max_new_tokens, batch) for name in rows
-    }
+    suites = {name: Suite.of(base, rows[name], tables[name], max_new_tokens, batch) for name in rows}
     settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
     settings |= {"asks": [[name, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]}
     same: dict[tuple[str, ...], list[Path]] = {}
@@ -71,7 +71,7 @@ def answer_questions(
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
         folder = files[runs[0]]["dataset"].parent
-        key = identity(digests, folder, spec=model_spec, features=tables.values(), settings=settings)
+        key = identity(digests, folder, spec=model_spec, features=features, settings=settings)
         stores.append(work / "answers" / key)
         part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
         with adapted(base, paths[0].parent) as model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -16,6 +16,22 @@ Features = Mapping[str, Tensor]
 """What is stored of a picture: tensors by name."""
 
 LLAMA_LINEARS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+
+
+class Stored(NamedTuple):
+    """Type, as torch names it, and shape of a tensor that is stored of a picture; None: any number."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def fits(self, dtype: str, shape: Sequence[int]) -> bool:
+        """Whether a tensor is one of these."""
+        return (dtype, len(shape)) == (self.dtype, len(self.shape)) and all(
+            expected in (size, None) for size, expected in zip(shape, self.shape, strict=True)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.dtype} [{', '.join('any' if size is None else str(size) for size in self.shape)}]"
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,19 @@ class Base:
 
     def __post_init__(self) -> None:
         """Adjust a freshly loaded model."""
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """Name -> what `encode` makes of a picture."""
+        return {"features": Stored(*self._embeddings)}
+
+    @property
+    def _embeddings(self) -> tuple[str, tuple[int | None, int]]:
+        """Type and shape (tokens, hidden) of embeddings that enter the language model."""
+        return str(self.model.dtype).removeprefix("torch."), (
+            None,
+            self.model.config.get_text_config().hidden_size,
+        )
 
     def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
         """The features of every picture, in its order; called without gradients."""

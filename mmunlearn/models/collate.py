@@ -20,6 +20,7 @@ from mmunlearn.models.base import Base, Features
 from mmunlearn.models.dialogue import Dialogue
 from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES
+from mmunlearn.models.feature_file import FeatureTable
 
 IGNORED = -100
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Collator:
 
         Raises:
             ValueError: `packed` is asked of a family or an attention that cannot.
+            WeightsError: files of another model's features.
         """
         config = base.model.config
         flash = config._attn_implementation.startswith("flash")
@@ -48,6 +50,8 @@ class Collator:
         if flash and base.packs and packed is None:
             logger.info("flash attention takes no block mask: one question a row")
         self.packed = base.packs and not flash if packed is None else packed
+        if isinstance(features, FeatureTable):
+            features.check(base.stored)
         self.base, self._features = base, features
         self._image_token = getattr(config, "image_token_id", None)
         self._dialogue = Dialogue(base.processor, self._image_token if base.caches else None)

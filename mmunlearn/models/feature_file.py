@@ -1,7 +1,8 @@
 """One safetensors file with the features of many pictures: written as they come, read one by one.
 
 The tensor `features` lies under the image id, any other under `<image id>#<name>`. Thousands of pictures of a large
-model are far more than memory holds (8,000 of LLaVA-NeXT: 190 GB).
+model are far more than memory holds (8,000 of LLaVA-NeXT: 190 GB), so nothing is read but a header and the pictures
+that are asked for.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from mmunlearn.models.base import Features
+from mmunlearn.models.base import Features, Stored
 from mmunlearn.records import RecordError
+from mmunlearn.weights.tensors import DTYPES as TYPES
+from mmunlearn.weights.tensors import NAMED, TensorFile, refuse
 
 MAIN, PADDING = "features", "padding"
 DTYPES = {
     torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int32: "I32", torch.uint8: "U8",
 }  # fmt: skip
+REMEDY = "it is made by the rule encode_images: run that rule again (snakemake --forcerun encode_images)"
 ENTRY = 200  # bytes of the header beside a key, at most
 
 
@@ -63,19 +66,18 @@ def _key(image_id: str, name: str) -> str:
 
 
 class FeatureTable(Mapping[str, Features]):
-    """Image id -> features, of several files; a picture is read when it is asked for."""
+    """Image id -> features, of several files; a picture is read when it is asked for.
+
+    Raises:
+        WeightsError: a file is damaged; later, a picture that is read holds inf or nan.
+    """
 
     def __init__(self, *paths: Path) -> None:
-        """Read the headers. Raises RecordError where a file is damaged."""
-        self._where: dict[str, tuple[Any, list[str]]] = {}
+        self._paths = paths
+        self._where: dict[str, tuple[TensorFile, list[str]]] = {}
         for path in paths:
-            try:
-                file = safe_open(path, framework="pt")
-                keys = list(file.keys())
-            except Exception as error:
-                raise RecordError(f"{path} holds no features ({error}): delete it and rerun") from error
-            names: dict[str, list[str]] = {}
-            for key in keys:
+            file, names = TensorFile(path, REMEDY), {}
+            for key in file:
                 image_id, _, name = key.partition("#")
                 if name != PADDING:
                     names.setdefault(image_id, []).append(name or MAIN)
@@ -83,10 +85,48 @@ class FeatureTable(Mapping[str, Features]):
 
     def __getitem__(self, image_id: str) -> Features:
         file, names = self._where[image_id]
-        return {name: file.get_tensor(_key(image_id, name)) for name in names}
+        return {name: file[_key(image_id, name)] for name in names}
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._where
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)
 
     def __len__(self) -> int:
         return len(self._where)
+
+    def require(self, image_ids: Iterable[str]) -> None:
+        """Refuse files that lack a picture, before a model is loaded. Raises RecordError with the first of them."""
+        if lacking := [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self]:
+            first, *others = lacking
+            more = f" (and of {len(others)} more, such as {', '.join(others[: NAMED - 1])})" if others else ""
+            raise RecordError(
+                f"features of picture {first}{more} are asked for, but there are none in "
+                f"{', '.join(map(str, self._paths))}; run the rule encode_images again for their suite"
+            )
+
+    def check(self, stored: Mapping[str, Stored]) -> None:
+        """Refuse files of another model, by their headers.
+
+        Args:
+            stored: `Base.stored` of the model.
+
+        Raises:
+            WeightsError: tensors of a picture are missing, unexpected or of another type or shape; names file and keys.
+        """
+        for file in {id(file): file for file, _ in self._where.values()}.values():
+            problems: dict[str, list[str]] = {"missing": [], "unexpected": [], "of another model": []}
+            for image_id, (of, names) in self._where.items():
+                if of is not file:
+                    continue
+                problems["missing"] += [_key(image_id, name) for name in stored if name not in names]
+                for name in names:
+                    key = _key(image_id, name)
+                    entry = file.entries[key]
+                    if name not in stored:
+                        problems["unexpected"].append(key)
+                    elif not stored[name].fits(TYPES[entry.dtype][0], entry.shape):
+                        found = f"{key} {TYPES[entry.dtype][0]} {list(entry.shape)}"
+                        problems["of another model"].append(f"{found} instead of {stored[name]}")
+            refuse(file.path, problems, REMEDY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -14,18 +15,36 @@ from typing import Any
 
 import torch
 import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.utils import cached_file
 
 from mmunlearn.models.base import Base
 from mmunlearn.models.families import FAMILIES
+from mmunlearn.records import sha256_of
+from mmunlearn.weights.errors import WeightsError, brief
+from mmunlearn.weights.files import check_sound, read_json, shards_of
+from mmunlearn.weights.tensors import (
+    TensorFile,
+    check_loaded,
+    finite,
+    read_header,
+    read_tensors,
+    refuse,
+    shapes_of,
+)
 
 transformers.utils.logging.disable_progress_bar()
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
 POLICY, REFERENCE = "default", "reference"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+ADAPTER_DIGESTS = {"adapter_sha256": ADAPTER_WEIGHTS, "adapter_config_sha256": ADAPTER_CONFIG}
+"""Field of training.json, which lies beside an adapter's folder -> the file whose checksum it holds."""
+ADAPTER_REMEDY = "restore the file, or run the job that made the adapter again"
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+CHECKPOINT_REMEDY = "get the checkpoint anew, or set models.<name>.source to a whole one of this architecture"
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +82,7 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
 
     Raises:
         FileNotFoundError: the folder, or the local cache of the hub, holds no checkpoint.
+        WeightsError: a file is damaged; tensors are missing, unexpected, misshapen or not finite; names file and keys.
         ValueError: unknown attention, or a model of another architecture.
     """
     family = FAMILIES.load(spec.family)
@@ -72,21 +92,60 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
             f"set models.<name>.attention to one of them"
         )
     folder = _folder(spec)
-    model = AutoModelForImageTextToText.from_pretrained(
+    check_files(Path(folder))
+    model, found = AutoModelForImageTextToText.from_pretrained(
         folder,
         dtype=getattr(torch, spec.dtype),
         attn_implementation=spec.attention,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, by name
     )
     if family.architecture and type(model).__name__ != family.architecture:
         raise ValueError(
             f"family {spec.family} is a {family.architecture}, but {spec.source} holds a {type(model).__name__}; "
             f"set models.<name>.family to that model's, or to other"
         )
+    check_loaded(folder, found, CHECKPOINT_REMEDY)
+    model = model.to(device).eval()
+    _check_finite(model, Path(folder))
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return family(model.to(device).eval(), processor, spec.lora_targets)
+    return family(model, processor, spec.lora_targets)
+
+
+def check_files(folder: Path) -> None:
+    """See, by names and headers, that a checkpoint's weights are whole: every shard, with the tensors of the index.
+
+    Raises:
+        WeightsError: a file is missing or cut off, or a shard lacks tensors; names file and keys.
+    """
+    index = folder / "model.safetensors.index.json"
+    names = shards_of(index) if index.exists() else sorted(path.name for path in folder.glob("*.safetensors"))
+    if lacking := [name for name in names if not (folder / name).exists()]:
+        raise WeightsError(
+            f"asked for the {len(names)} files that {index} lists; found no {', '.join(lacking)}; {CHECKPOINT_REMEDY}"
+        )
+    listed: dict[str, str] = read_json(index)["weight_map"] if index.exists() else {}
+    for name in names:
+        check_sound(folder / name)
+        entries = read_header(folder / name)
+        lost = [key for key, shard in listed.items() if shard == name and key not in entries]
+        refuse(folder / name, {"missing": lost}, CHECKPOINT_REMEDY)
+
+
+def _check_finite(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse weights with inf or nan: in the files, which are then searched, or by the type that they are loaded in."""
+    state = model.state_dict()
+    wrong = [name for name, value in state.items() if not finite(value)]
+    if wrong:
+        for path in sorted(folder.glob("*.safetensors")):
+            dict(TensorFile(path, CHECKPOINT_REMEDY))
+        raise WeightsError(
+            f"asked for the weights in {folder} as {state[wrong[0]].dtype}; found {wrong[0]} too large for that type; "
+            f"set models.<name>.dtype to bfloat16 or float32"
+        )
 
 
 def _folder(spec: ModelSpec) -> str:
@@ -165,8 +224,21 @@ def _linears_of(model: PreTrainedModel, language: str) -> str:
 
 
 def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> PeftModel:
-    """The base with a saved adapter as policy."""
-    return PeftModel.from_pretrained(base.model, str(folder), adapter_name=POLICY, is_trainable=trainable)
+    """The base with a saved adapter as policy.
+
+    Raises:
+        WeightsError: the adapter is not whole, not finite, not the one that was trained, or not of this base; names
+            file and keys.
+    """
+    config = _read_config(Path(folder), trainable=trainable)
+    with _fitting(folder):
+        model = PeftModel(base.model, config, adapter_name=POLICY)
+    try:
+        _fill(model, Path(folder), POLICY)
+    except WeightsError:
+        model.unload()
+        raise
+    return model if trainable else model.eval()
 
 
 @contextmanager
@@ -179,12 +251,82 @@ def adapted(base: Base, folder: str | Path) -> Iterator[PeftModel]:
         model.unload()
 
 
+def add_adapter(model: PeftModel, folder: str | Path, name: str) -> None:
+    """Put a frozen saved adapter beside the policy, which stays the active one. Raises as `load_adapter`."""
+    config = _read_config(Path(folder), trainable=False)
+    with _fitting(folder):
+        model.add_adapter(name, config)
+    try:
+        _fill(model, Path(folder), name)
+    except WeightsError:
+        model.delete_adapter(name)
+        raise
+    model.set_adapter(POLICY)
+
+
 def add_reference(model: PeftModel, folder: str | Path) -> None:
     """Put a frozen second copy of an adapter beside the policy, on the same base."""
-    model.load_adapter(str(folder), adapter_name=REFERENCE, is_trainable=False)
-    model.set_adapter(POLICY)
+    add_adapter(model, folder, REFERENCE)
 
 
 def trainable_parameters(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """Name to parameter of everything that the optimizer moves."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def check_recorded(folder: Path) -> None:
+    """Compare an adapter's files with the checksums in training.json, where that lies beside the folder.
+
+    Raises:
+        WeightsError: a file is another one than was trained.
+    """
+    path = folder.parent / "training.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for field, name in ADAPTER_DIGESTS.items():
+        expected = record.get(field)
+        if expected and (found := sha256_of(folder / name)) != expected:
+            raise WeightsError(
+                f"asked for {folder / name} with the SHA-256 {expected} that {path} records; found {found}; "
+                f"{ADAPTER_REMEDY}"
+            )
+
+
+def read_adapter(
+    model: PeftModel, folder: Path, name: str, remedy: str = ADAPTER_REMEDY
+) -> dict[str, torch.Tensor]:
+    """The tensors of a saved adapter: finite, and exactly those of the model's adapter of that name.
+
+    Raises:
+        WeightsError: they are not; names file and keys.
+    """
+    expected = shapes_of(get_peft_model_state_dict(model, adapter_name=name))
+    return read_tensors(folder / ADAPTER_WEIGHTS, expected, remedy)
+
+
+def _read_config(folder: Path, *, trainable: bool) -> LoraConfig:
+    for name in ADAPTER_FILES:
+        if not (folder / name).is_file():
+            raise WeightsError(f"asked for an adapter in {folder}; found no {name}; {ADAPTER_REMEDY}")
+    check_recorded(folder)
+    with _fitting(folder):
+        config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = not trainable
+    return config
+
+
+@contextmanager
+def _fitting(folder: str | Path) -> Iterator[None]:
+    """Name the adapter in what peft says of a description that is damaged or fits no module of the base."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            f"asked for a LoRA adapter as {Path(folder) / ADAPTER_CONFIG} describes it; found {brief(error)}; "
+            f"{ADAPTER_REMEDY}"
+        ) from error
+
+
+def _fill(model: PeftModel, folder: Path, name: str) -> None:
+    tensors = read_adapter(model, folder, name)
+    result = set_peft_model_state_dict(model, tensors, adapter_name=name)
+    refuse(folder / ADAPTER_WEIGHTS, {"unexpected": result.unexpected_keys}, ADAPTER_REMEDY)

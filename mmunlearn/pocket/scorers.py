@@ -27,8 +27,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
@@ -37,9 +35,14 @@ from mmunlearn.pocket.identities import ATTRIBUTES
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.scorers.protocol import Measurements, Scorers
 from mmunlearn.weights import WeightsError
+from mmunlearn.weights.tensors import read_tensors, shapes_of
 
 CODE_VERSION = 1
 """Counts changes of this file that change a score."""
+REMEDY = (
+    "restore the file with `git checkout` or make all weights anew with "
+    "mmunlearn.pocket.scorer_training.train_scorers"
+)
 
 PICTURE_SIDE, HEAD_SIDE, CELLS = 96, 64, 12
 """Sides in pixels of what the networks see, the whole picture and the crop around the head; cells a side."""
@@ -271,16 +274,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def _load(name: str, folder: Path, update: Callable[[bytes], None]) -> nn.Module:
-    path = folder / f"{name}.safetensors"
-    try:
-        content = path.read_bytes()
-        network = NETWORKS[name]()
-        network.load_state_dict({key: value.float() for key, value in load(content).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+    path, network = folder / f"{name}.safetensors", NETWORKS[name]()
+    if not path.is_file():
         raise WeightsError(
-            f"asked for the pocket scorers' {name} weights in {path}; found: {reason}; restore the file with "
-            "`git checkout` or make all weights anew with mmunlearn.pocket.scorer_training.train_scorers"
-        ) from error
-    update(content)
+            f"asked for the pocket scorers' {name} weights in {path}; found: no such file; {REMEDY}"
+        )
+    state = read_tensors(path, shapes_of(network.state_dict()), REMEDY)
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+    update(path.read_bytes())
     return network.eval()

@@ -17,7 +17,7 @@ from typing import Any
 from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
-from mmunlearn.models.loading import POLICY
+from mmunlearn.models.loading import POLICY, add_adapter
 from mmunlearn.records import Finding, Question, Split
 from mmunlearn.robustness.base import AttackMethod
 from mmunlearn.robustness.target import TargetModel
@@ -78,7 +78,7 @@ def relearn(
         findings = []
         for step, adapter in adapters.items():
             name = f"{POLICY}-{step}"
-            target.model.load_adapter(str(adapter), adapter_name=name, is_trainable=False)
+            add_adapter(target.model, adapter, name)
             target.model.set_adapter(name)
             values = target.recovery(target.answers(rows))
             findings.append(target.finding(f"step {step}", "recovered", values))

@@ -6,21 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmunlearn.weights.errors import WeightsError, brief
+from mmunlearn.weights.errors import WeightsError
+from mmunlearn.weights.tensors import check_shapes, read_tensors, shapes_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS = "model.safetensors"
 """File of a network's state dict in its folder; open_clip names its own."""
+REMEDY = (
+    "rule fetch_weights makes this file: name its folder in images.networks, or move the folder away and run that "
+    "rule again"
+)
 
 
 def refusal(path: Path, what: str) -> WeightsError:
     """The error that says which file was asked for, what was found and what to do."""
-    return WeightsError(
-        f"asked for scorer weights in {path}; found: {what}; rule fetch_weights makes this file: name its "
-        "folder in images.networks, or delete the folder and run that rule again"
-    )
+    return WeightsError(f"asked for scorer weights in {path}; found: {what}; {REMEDY}")
 
 
 def require_files(folder: str | Path, *names: str) -> Path:
@@ -36,16 +38,9 @@ def load_state(folder: str | Path, name: str = WEIGHTS) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU, floating ones as float32.
 
     Raises:
-        WeightsError: no such file, or it is no whole safetensors file.
+        WeightsError: no such file, it is no whole safetensors file, or a tensor is not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = require_files(folder, name) / name
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise refusal(path, f"not a whole safetensors file ({brief(error)})") from error
+    state = read_tensors(require_files(folder, name) / name, None, REMEDY)
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
@@ -66,8 +61,6 @@ def build(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -
 
     with torch.device("meta"):
         network = make()
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise refusal(path, brief(error)) from error
+    check_shapes(path, shapes_of(state), shapes_of(network.state_dict()), REMEDY)
+    network.load_state_dict(state, strict=True, assign=True)
     return network.eval().requires_grad_(False)

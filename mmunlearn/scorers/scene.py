@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
-from mmunlearn.scorers.files import refusal, require_files
+from mmunlearn.scorers.files import REMEDY, refusal, require_files
 from mmunlearn.weights.errors import brief
+from mmunlearn.weights.tensors import check_finite
 
 CONFIG, CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """Files of a CLIP in open_clip's hub layout."""
@@ -44,6 +45,7 @@ class SceneScorer:
             self.width = int(open_clip.get_model_config(name)["embed_dim"])
         except (SafetensorError, RuntimeError, OSError, ValueError, TypeError, KeyError) as error:
             raise refusal(folder / CLIP_WEIGHTS, f"open_clip cannot load it ({brief(error)})") from error
+        check_finite(folder / CLIP_WEIGHTS, model.state_dict(), REMEDY)
         self._model = model.float().eval().requires_grad_(False).to(self._device)
 
     @torch.inference_mode()

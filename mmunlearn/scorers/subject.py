@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil, floor
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-from mmunlearn.scorers.files import WEIGHTS, refusal, require_files
+from mmunlearn.scorers.files import REMEDY, WEIGHTS, refusal, require_files
 from mmunlearn.weights.errors import brief
+from mmunlearn.weights.tensors import check_finite, check_loaded
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -56,9 +57,11 @@ class SubjectScorer:
         self._device, self._crop = torch.device(device), crop
         try:
             self._prepare = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
-            model = _load(folder)
+            model, found = _load(folder)
         except (SafetensorError, RuntimeError, OSError, ValueError, TypeError, KeyError) as error:
             raise refusal(folder / WEIGHTS, f"transformers cannot load it ({brief(error)})") from error
+        check_loaded(folder / WEIGHTS, found, REMEDY)
+        check_finite(folder / WEIGHTS, model.state_dict(), REMEDY)
         self.width = int(model.config.hidden_size)
         self._model = model.float().eval().requires_grad_(False).to(self._device)
 
@@ -102,25 +105,19 @@ def crop_box(face: np.ndarray, size: tuple[int, int], crop: Crop) -> tuple[int, 
     )
 
 
-def _load(folder: Path) -> torch.nn.Module:
-    """The network, from safetensors only. Raises ValueError where its tensors are not exactly the file's."""
+def _load(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The network, from safetensors only, and what of the file it has not taken."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     # A ViT's pooler is no part of DINO: it would be made up at random. DINOv2 has none and takes no such option.
     options = {"add_pooling_layer": False} if config.model_type == "vit" else {}
     with torch.random.fork_rng(devices=[]):
-        model, loading = AutoModel.from_pretrained(
+        return AutoModel.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
+            ignore_mismatched_sizes=True,  # refused by name
             dtype=torch.float32,
             **options,
         )
-    wrong = {
-        kind: sorted(map(str, loading[kind])) for kind in loading if kind.endswith("_keys") and loading[kind]
-    }
-    if wrong:
-        raise ValueError("; ".join(f"{kind.replace('_', ' ')} {keys}" for kind, keys in wrong.items()))
-    return model

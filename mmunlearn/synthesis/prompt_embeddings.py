@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of
 from mmunlearn.scorers.device import device_of
+from mmunlearn.weights.tensors import read_header, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
 SEQUENCE, POOLED = "sequence", "pooled"
+REMEDY = "move this file of the store away: its prompt is encoded again"
 logger = logging.getLogger(__name__)
 
 
@@ -78,9 +78,8 @@ class PromptEmbeddings:
     def load(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings of B encoded prompts: (B, tokens, width) of T5 and (B, pooled width) of CLIP, on the CPU."""
         import torch
-        from safetensors.torch import load_file
 
-        files = [load_file(self.path(prompt)) for prompt in prompts]
+        files = [read_tensors(self.path(prompt), None, REMEDY) for prompt in prompts]
         return torch.stack([file[SEQUENCE] for file in files]), torch.stack([file[POOLED] for file in files])
 
     def path(self, prompt: str) -> Path:
@@ -104,13 +103,12 @@ class PromptEmbeddings:
         if not path.exists():
             return False
         try:
-            with safe_open(path, framework="np") as file:
-                tokens = file.get_slice(SEQUENCE).get_shape()[0]
-                file.get_slice(POOLED)
-            if tokens == self.max_sequence_length:
+            entries = read_header(path)
+            tokens = entries[SEQUENCE].shape[0]
+            if tokens == self.max_sequence_length and POOLED in entries:
                 return True
             problem = f"{tokens} tokens instead of {self.max_sequence_length}"
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, IndexError) as error:
             problem = str(error)
         logger.warning("%s is damaged (%s): the prompt is encoded again", path, problem)
         path.unlink(missing_ok=True)

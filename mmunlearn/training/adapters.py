@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from mmunlearn.models.loading import POLICY
+from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_WEIGHTS, POLICY
+from mmunlearn.weights.tensors import read_tensors, shapes_of
 
-WEIGHTS = "adapter_model.safetensors"
-ADAPTER_FILES = ("adapter_config.json", WEIGHTS)
+WEIGHTS = ADAPTER_WEIGHTS
 LAST_GOOD = "last_good.safetensors"
+CHECKPOINT_REMEDY = "remove this checkpoint, which the killed job has left: the training begins anew"
 logger = logging.getLogger(__name__)
 
 
@@ -80,7 +81,11 @@ def write_last_good(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> No
     save_file({name: value.contiguous() for name, value in weights.items()}, checkpoint / LAST_GOOD)
 
 
-def read_last_good(checkpoint: Path) -> dict[str, torch.Tensor] | None:
-    """What `write_last_good` has written; None where it has not."""
+def read_last_good(checkpoint: Path, trained: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """What `write_last_good` has written of the weights that are trained; None where it has not.
+
+    Raises:
+        WeightsError: it holds others; names file and keys.
+    """
     path = checkpoint / LAST_GOOD
-    return load_file(path) if path.exists() else None
+    return read_tensors(path, shapes_of(trained), CHECKPOINT_REMEDY) if path.exists() else None

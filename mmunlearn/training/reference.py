@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from accelerate.utils import gather_object
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import Trainer
 
 from mmunlearn.models.collate import Collator, forward
@@ -26,6 +26,8 @@ from mmunlearn.records import atomic_path, digest_of, sha256_of
 from mmunlearn.training.adapters import WEIGHTS
 from mmunlearn.training.losses import sequence_logp
 from mmunlearn.training.run import TrainingRun
+from mmunlearn.weights.errors import WeightsError
+from mmunlearn.weights.tensors import read_tensors
 
 Key = tuple[str, str, str]
 TURNS = 8  # questions behind one image prefix
@@ -75,13 +77,12 @@ def reference_logp(trainer: Trainer, run: TrainingRun, collator: Collator) -> Re
 
 def _read(path: Path, count: int) -> torch.Tensor | None:
     try:
-        values = load_file(path)["logp"]
+        return read_tensors(path, {"logp": (count,)}, "it is made again")["logp"]
     except FileNotFoundError:
         return None
-    except Exception as error:
-        logger.warning("%s cannot be read and is made again (%s)", path, error)
+    except WeightsError as error:
+        logger.warning("%s", error)
         return None
-    return values if len(values) == count else None
 
 
 def _compute(

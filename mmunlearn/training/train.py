@@ -14,7 +14,7 @@ import torch
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
-from mmunlearn.models.loading import load_base, trainable_parameters
+from mmunlearn.models.loading import ADAPTER_DIGESTS, load_base, trainable_parameters
 from mmunlearn.provenance import peak_memory_gb, versions
 from mmunlearn.records import Training, digest_of, sha256_of, write_json
 from mmunlearn.training.adapters import WEIGHTS, copy_adapter, link_adapter
@@ -55,7 +55,7 @@ def train(run: TrainingRun, output: Path) -> None:
             trainable_parameters=sum(value.numel() for value in trainable_parameters(model).values()),
             settings=run.settings,
             versions=versions(),
-            adapter_sha256=sha256_of(adapter / WEIGHTS),
+            **{field: sha256_of(adapter / name) for field, name in ADAPTER_DIGESTS.items()},
         )
         write_json(output, record)
         logger.info("%d steps, last loss %s: %s", trainer.steps, losses[-1]["loss"], trainer.stop_reason)
@@ -105,10 +105,13 @@ def planned_trainer(
     """
     if run.reference_run is not None and not (run.reference / WEIGHTS).exists():
         _make_reference(run.reference_run, run.reference, beside=steps)
+    features = FeatureTable(*run.features)
+    planned = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
+    examples = list(dict.fromkeys(planned))
+    features.require(example.image_id for example in examples)
     base = load_base(run.model_spec)
-    collator = Collator(base, FeatureTable(*run.features))
-    examples = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
-    collator.check(list(dict.fromkeys(examples)))
+    collator = Collator(base, features)
+    collator.check(examples)
     folder = run.work / "training" / digest_of([run.identity, sorted(steps), sorted(beside)])
     trainer = PlannedTrainer(run, run.first_adapter(base), collator, folder, log, steps)
     if run.method.reference_logp:

@@ -17,9 +17,15 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 
 from mmunlearn.interrupts import GO_ON, Request, Stopped, deferring
 from mmunlearn.models.collate import Collator, forward
-from mmunlearn.models.loading import POLICY, trainable_parameters
+from mmunlearn.models.loading import POLICY, read_adapter, trainable_parameters
 from mmunlearn.seeds import derive_seed
-from mmunlearn.training.adapters import last_checkpoint, read_last_good, save_adapter, write_last_good
+from mmunlearn.training.adapters import (
+    CHECKPOINT_REMEDY,
+    last_checkpoint,
+    read_last_good,
+    save_adapter,
+    write_last_good,
+)
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
@@ -264,8 +270,10 @@ class PlannedTrainer(Trainer):
         """
         with PartialState().main_process_first():  # it removes incomplete checkpoints
             checkpoint = last_checkpoint(Path(self.args.output_dir))
-        if checkpoint:
-            self._last_good = read_last_good(Path(checkpoint))
+        if checkpoint and not self.sharded:
+            policy = self.accelerator.unwrap_model(self.model)
+            read_adapter(policy, Path(checkpoint), POLICY, CHECKPOINT_REMEDY)
+            self._last_good = read_last_good(Path(checkpoint), trainable_parameters(policy))
         with deferring() as self._request:
             self.train(resume_from_checkpoint=checkpoint)
         if self.interrupted:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmunlearn.records import atomic_path
 from mmunlearn.weights.errors import WeightsError, brief
+from mmunlearn.weights.tensors import finite
 
 WRAPPERS = ("params", "params_ema", "state_dict")
 """Keys under which some publishers put the state dict."""
@@ -49,6 +50,8 @@ def convert_pickled(
             raise _refusal(source, f"two tensors that are both renamed to {new}", "correct `rename`")
         # A copy each: safetensors takes neither shared nor strided memory.
         tensors[new] = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if wrong := [name for name, tensor in tensors.items() if not finite(tensor)]:
+        raise _refusal(source, f"tensors that are not finite: {wrong[:5]}", "fetch the published file again")
     if not tensors:
         raise _refusal(source, "no tensor to keep", "correct `drop_prefixes` or fetch the right file")
     with atomic_path(target) as temporary:
@@ -63,7 +66,7 @@ def _unpickle(source: Path) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
             what = f"no whole torch file ({brief(error)})"
-            raise _refusal(source, what, "delete it and run rule fetch_weights again") from error
+            raise _refusal(source, what, "move it away and run rule fetch_weights again") from error
         name = OFFENDING.search(str(error))
     named = f" ({name[1]})" if name else ""
     raise _refusal(  # outside the handler: a traceback would print torch's advice

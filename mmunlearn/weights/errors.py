@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mmunlearn.records import RecordError
 
-class WeightsError(ValueError):
+
+class WeightsError(RecordError):
     """Weights are missing, damaged or other ones; the message says which, what was found, and what to do."""
 
 

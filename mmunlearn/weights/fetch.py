@@ -41,7 +41,7 @@ def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, 
     if lock and row.revision and lock.revision not in (None, row.revision):
         raise WeightsError(
             f"asked for '{name}' at revision {row.revision}, which resources/weights.yaml pins; found files of "
-            f"{lock.revision}, as {lock_path(home)} recorded; delete {home} and the lock to fetch them anew"
+            f"{lock.revision}, as {lock_path(home)} recorded; move {home} away and delete the lock to fetch them anew"
         )
     origin, address, revision = "placed", row.repo or row.url, None
     home.mkdir(parents=True, exist_ok=True)
@@ -70,10 +70,12 @@ def _compare(row: Entry, home: Path, file: str, fact: Fact, lock: Lock | None) -
     pin, recorded = row.pin(file), lock.files.get(file) if lock else None
     if pin and not fact.sha256.startswith(pin):
         expected, says = pin, "resources/weights.yaml pins"
-        todo = f"delete the file and get it anew from {row.origin}"
+        todo = f"move the file away and get it anew from {row.origin}"
     elif recorded and recorded != fact:
         expected, says = f"{recorded.sha256} ({recorded.size} bytes)", f"{lock_path(home)} recorded"
-        todo = f"delete the file and get it anew from {row.origin}, or delete the lock if the change is meant"
+        todo = (
+            f"move the file away and get it anew from {row.origin}, or delete the lock if the change is meant"
+        )
     else:
         return
     raise WeightsError(

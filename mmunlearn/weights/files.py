@@ -116,7 +116,7 @@ def shards_of(index: Path) -> list[str]:
 
 def _unsound(path: Path, what: str, origin: str) -> WeightsError:
     source = f" from {origin}" if origin else ""
-    return WeightsError(f"asked for {described(path)}; found {what}; delete it and get it anew{source}")
+    return WeightsError(f"asked for {described(path)}; found {what}; get it anew{source}")
 
 
 def described(path: Path) -> str:

@@ -127,7 +127,7 @@ def fingerprint(folder: Path) -> str:
         if size != fact.size:
             raise WeightsError(
                 f"asked for {folder / name} of {fact.size} bytes, as {lock_path(folder)} records; found {size} "
-                f"bytes; delete the file to have it fetched again, or the lock if the change is meant, then "
+                f"bytes; move the file away to have it fetched again, or delete the lock if the change is meant, then "
                 f"run the rule fetch_weights"
             )
     return digest_of([[name, fact.sha256, *_glance(folder, name)] for name, fact in sorted(facts.items())])

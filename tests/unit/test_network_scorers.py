@@ -372,3 +372,15 @@ def test_missing_packages_and_libraries_are_said(folders, monkeypatch):
     )  # as a broken one
     with pytest.raises(ImportError, match=r"found: cannot import name 'MTCNN'.*; install the system library"):
         _ = NetworkScorers(_options(folders)).networks
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_weights_that_are_not_finite_are_refused(folders, tmp_path, name):
+    folder = Path(shutil.copytree(folders[name], tmp_path / name))
+    (path,) = folder.glob("*.safetensors")
+    state = load_file(path)
+    key = next(key for key in state if state[key].is_floating_point() and state[key].numel())
+    state[key] = torch.full_like(state[key], float("nan"))
+    save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=rf"{path}; found: not finite: .*{key.rsplit('.', 1)[-1]}"):
+        CLASSES[name](folder)

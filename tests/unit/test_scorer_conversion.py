@@ -93,7 +93,7 @@ def test_no_refusal_repeats_the_advice_to_load_without_protection(tmp_path, kind
         (None, {}, "found: no such file; run rule fetch_weights"),
         (b"", {}, "found: "),
         (b"<html>", {}, "found: "),
-        ("truncated", {}, "found: no whole torch file.*delete it and run rule fetch_weights again"),
+        ("truncated", {}, "found: no whole torch file.*move it away and run rule fetch_weights again"),
         ([torch.ones(1)], {}, "found: a list, no state dict; fetch the right file"),
         ({"a": torch.ones(1), "epoch": 3}, {}, r"no tensors: \['epoch'\]"),
         ({"a": torch.ones(1)}, {"drop_prefixes": ["a"]}, "no tensor to keep; correct `drop_prefixes`"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainingArguments
 
 from mmunlearn.models.collate import IGNORED, forward
@@ -16,6 +17,7 @@ from mmunlearn.training.adapters import last_checkpoint, save_adapter
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.reference import reference_logits
+from mmunlearn.weights.errors import WeightsError
 from tests.tiny import load_tiny
 from tests.unit.training_fixtures import PICTURES, digest, unlearner
 
@@ -279,3 +281,22 @@ def test_checkpointing_and_mixed_precision_leave_the_losses_alone(finetuned, tmp
         assert {value.dtype for value in trainable_parameters(trainer.model).values()} == {torch.float32}
     assert rows["checkpointing"] == pytest.approx(rows["plain"], abs=1e-5)
     assert rows["bf16"] == pytest.approx(rows["plain"], abs=0.1) and rows["bf16"] != rows["plain"]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "last_good.safetensors"])
+@pytest.mark.parametrize("harm", ["missing", "misshapen", "not finite", "no whole safetensors file"])
+def test_a_damaged_checkpoint_is_refused_by_file_and_key(finetuned, tmp_path, name, harm):
+    kill(unlearner(finetuned, "ga", tmp_path, save_steps=1), at=2)
+    resumed = unlearner(finetuned, "ga", tmp_path, save_steps=1)
+    (path,) = Path(resumed.args.output_dir).glob(f"checkpoint-1/{name}")
+    tensors = load_file(path)
+    key = sorted(tensors)[-1]
+    harmed = {"misshapen": tensors[key][:-1].contiguous(), "not finite": tensors[key] * float("nan")}
+    save_file(tensors | {key: harmed[harm]} if harm in harmed else {"other": tensors[key]}, path)
+    if harm.startswith("no whole"):
+        path.write_bytes(path.read_bytes()[:-1])
+        key = r"\d+ bytes, not \d+"
+    else:
+        key = key if harm in harmed else sorted(tensors)[0]
+    with pytest.raises(WeightsError, match=rf"{path}; found: .*{harm}.*{key}.*remove this checkpoint"):
+        resumed.run()

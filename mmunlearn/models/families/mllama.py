@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmunlearn.models.base import LLAMA_LINEARS, Base, Features
+from mmunlearn.models.base import LLAMA_LINEARS, Base, Features, Stored
 
 
 class Mllama(Base):
@@ -29,6 +29,12 @@ class Mllama(Base):
     def __post_init__(self) -> None:
         """Let generation start from states: the library hands them on at every step, where they would pile up."""
         self.model.prepare_inputs_for_generation = MethodType(_states_at_first, self.model)
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """See Base.stored."""
+        dtype, shape = self._embeddings
+        return {"states": Stored(dtype, (None, *shape)), "tiles": Stored("int32", (None,))}
 
     def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
         """See Base.encode."""

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmunlearn.models.base import Base, Features
+from mmunlearn.models.base import Base, Features, Stored
 
 
 class Other(Base):
@@ -23,6 +23,11 @@ class Other(Base):
     linears = ""
     packs = False
     caches = False
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """See Base.stored."""
+        return {"picture": Stored("uint8", (None, None, 3))}
 
     def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
         """See Base.encode."""

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-from mmunlearn.models.base import Base, Features
+from mmunlearn.models.base import Base, Features, Stored
 
 
 class Qwen3VL(Base):
@@ -22,6 +22,13 @@ class Qwen3VL(Base):
 
     family = "qwen3_vl"
     architecture = "Qwen3VLForConditionalGeneration"
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """See Base.stored."""
+        levels = range(len(self.model.config.vision_config.deepstack_visual_indexes))
+        deep = {f"deepstack.{level}": Stored(*self._embeddings) for level in levels}
+        return {**super().stored, **deep, "grid": Stored("int32", (3,))}
 
     def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
         """See Base.encode. Patches of all pictures lie behind each other, never stacked."""
