@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -259,3 +260,153 @@ def test_others_read_while_a_batch_is_waited_for(tmp_path):
         server.polls = 0
         thread.join(timeout=60)
         assert not thread.is_alive()
+
+
+def refusing(numbers, step):
+    return lambda body: step if number_of(body) in numbers else scored(body)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, None), (400, "invalid_prompt"), (403, None), (422, None)])
+def test_a_refused_line_is_that_sentences_missing_value(tmp_path, status, code):
+    with BatchServer(refusing({0, 3}, Step(status, message="odd", code=code))) as server:
+        rows = batched(server, tmp_path).judge(cases(5))
+    assert [row.score is None for row in rows] == [True, False, False, True, False]
+    assert rows[0].reason.startswith(f"the endpoint refuses it: status {status} in the batch: odd")
+    assert "chat/completions" not in paths(server) and spent(tmp_path)[2] == pytest.approx(3 * COST)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_where_all_lines_are_refused_a_plain_sentence_is_called(tmp_path, everything):
+    def answer(body):
+        own = "Test sentence: test" in body["messages"][-1]["content"]
+        return Step(400, message="no json_schema") if own else {"score": 0.5}
+
+    with BatchServer(answer) as server:
+        server.script = [None] * 5 + [Step(400, message="no json_schema")] * everything
+        server.polls = 1
+        judge = batched(server, tmp_path)
+        if everything:
+            with pytest.raises(JudgeError, match=r"no json_schema.*plain one.* 0 of 4 verdicts"):
+                judge.judge(cases(4))
+        else:
+            assert scores(judge.judge(cases(4))) == [None] * 4
+    assert paths(server).count("chat/completions") == 1
+
+
+@pytest.mark.parametrize(
+    "step", [Step(401), Step(404, code="model_not_found"), Step(429, message="no", code="insufficient_quota")]
+)
+def test_a_line_that_concerns_the_endpoint_stops_the_job_and_keeps_the_others(tmp_path, step):
+    with BatchServer(refusing({1}, step)) as server:
+        with pytest.raises(
+            JudgeError, match=rf"status {step.status} in the batch.* 3 of 4 verdicts are given"
+        ):
+            batched(server, tmp_path).judge(cases(4))
+        server.answer = scored
+        assert None not in scores(batched(server, tmp_path).judge(cases(4)))
+    assert sizes(server) == [4, 1]
+
+
+def bound(server, folder):
+    """The most that one of the cases 0 to 9 can cost."""
+    judge = judge_at(server, folder)
+    with judge.store.ledger("none", judge.options) as ledger:
+        return ledger.bound(judge.body(cases(1)[0].texts))
+
+
+@pytest.mark.parametrize("status", ["completed", "expired", "cancelled", "failed"])
+@pytest.mark.parametrize(
+    ("withheld", "wrong", "counts", "given", "lost"),
+    [
+        # nothing is told: what a completed batch has said is billed, what others have is known by their count alone
+        ({"output", "error"}, set(), None, 0, 4),
+        ({"output", "error"}, set(), 3, 0, 4),
+        ({"output", "error"}, set(), 0, 0, 0),
+        # all lines have failed: the error file alone tells so, and they cost nothing
+        ({"output"}, {0, 1, 2, 3}, 0, 0, 0),
+        ({"output"}, {0, 1, 2, 3}, None, 0, 0),
+        # some have: the output file is told of, or lost
+        (set(), {1}, 3, 3, 0),
+        ({"output"}, {1}, 3, 0, 3),
+        ({"error"}, {1}, 3, 3, 0),
+    ],
+)
+def test_the_ledger_holds_what_an_ended_batch_has_cost(
+    tmp_path, status, withheld, wrong, counts, given, lost
+):
+    class Ending(BatchServer):
+        def _look(self, batch):
+            super()._look(batch)
+            if batch["status"] == "completed":
+                batch["status"] = status
+            return batch
+
+    with Ending(refusing(wrong, Step(500, message="inner"))) as server:
+        server.withheld, server.counts = withheld, None if counts is None else {"completed": counts}
+        with nullcontext() if given else suppress(JudgeError):
+            rows = batched(server, tmp_path).judge(cases(4))
+            assert sum(row.score is not None for row in rows) == given
+        refused = status == "failed" and withheld == {"output", "error"} and not counts
+        most = bound(server, tmp_path)
+        calls, _, cost, _ = spent(tmp_path)
+    assert calls == (0 if refused else 4), "only what is refused as a whole was never called"
+    assert cost == pytest.approx(given * COST + (0 if refused else lost) * most, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("script", "calls"),
+    [
+        ([Step(400, message="bad file")], 0),
+        ([Step(413)], 0),
+        ([Step(close=True)], 0),
+        ([Step(body=b"<html>")], 0),
+        ([None, Step(400, message="token limit reached")], 0),
+        ([None, Step(429, code="insufficient_quota")], 0),
+        ([None, Step(close=True)], 3),
+        ([None, Step(body=b"<html>")], 3),
+        ([None, Step(body=b'{"id": null}')], 3),
+    ],
+)
+def test_a_batch_that_is_not_taken_gives_its_calls_back_unless_it_may_have_been(tmp_path, script, calls):
+    with BatchServer(scored) as server:
+        server.script = script
+        with pytest.raises(ChatError):
+            batched(server, tmp_path, max_retries=0).judge(cases(3))
+        assert spent(tmp_path)[0] == calls and bool(spent(tmp_path)[2]) == bool(calls)
+        assert None not in scores(batched(server, tmp_path, max_calls=3).judge(cases(3)))
+    assert spent(tmp_path) == (3, 9, pytest.approx(3 * COST), 0)
+
+
+def test_a_batch_is_found_on_any_page_of_the_list(tmp_path):
+    class Paging(BatchServer):
+        def other(self, request):
+            route, _, query = request.path.partition("?")
+            if route != "/v1/batches" or request.body:
+                return super().other(request)
+            rows = list(self.batches.values())
+            start = int(query.partition("after=batch_")[2].partition("&")[0] or -1) + 1
+            return {"object": "list", "data": rows[start : start + 1], "has_more": start + 1 < len(rows)}
+
+    with Paging(scored) as server:
+        for _ in range(2):
+            server.create({"metadata": {"mmunlearn": "another"}})
+        server.script = [None, Step(half=True)]
+        with pytest.raises(ChatError, match="broken"):
+            batched(server, tmp_path).judge(cases(2))
+        assert None not in scores(batched(server, tmp_path).judge(cases(2)))
+    assert len(server.batches) == 3
+
+
+def test_the_file_of_a_batch_may_be_as_large_as_its_verdicts_and_no_larger(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "LINE", 1000)
+    monkeypatch.setattr("mmunlearn.connection.LARGEST", 2000)
+
+    def answer(body):
+        return {"score": score_of(number_of(body))} if server.small else "x" * 3000
+
+    with BatchServer(answer) as server:
+        server.small = True
+        assert None not in scores(batched(server, tmp_path).judge(cases(10)))
+        server.small = False
+        with pytest.raises(ChatError, match="an answer of more than 12,000 bytes"):
+            batched(server, tmp_path).judge(cases(10, start=10))

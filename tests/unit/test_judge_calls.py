@@ -18,10 +18,12 @@ import pytest
 
 from mmunlearn.chat import ChatError
 from mmunlearn.evaluation.judge.rubric import Case, JudgeError
+from mmunlearn.refusals import PLAIN
 from tests import loopback
 from tests.loopback import ChatServer, RawReply, Step
 from tests.unit.judge_fixtures import (
     CONFIG,
+    COST,
     G_EVAL,
     KEY,
     ROOT,
@@ -302,3 +304,124 @@ def test_the_key_is_nowhere(tmp_path, caplog):
     assert [row.score is None for row in rows] == [True] * 4 + [False] * 2 and len(messages) == 7
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert KEY not in "".join(messages) + caplog.text and KEY.encode() not in files
+
+
+REFUSED = [
+    (400, None), (400, "invalid_prompt"), (400, "context_length_exceeded"), (403, None), (422, None), (413, None),
+    (403, "content_policy_violation"), (451, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSED)
+@pytest.mark.parametrize(("refused", "concurrency"), [({2}, 8), ({0}, 1), ({5}, 1), ({0, 1, 3, 4}, 2)])
+def test_a_sentence_that_is_refused_is_missing_and_the_job_goes_on(
+    tmp_path, status, code, refused, concurrency
+):
+    step = Step(status, message="repetitive patterns", code=code)
+    with FaultyServer(scored, {number: [step] for number in refused}) as server:
+        rows = judge_at(server, tmp_path, concurrency=concurrency).judge(cases(6))
+        assert scores(rows) == [None if i in refused else score_of(i) for i in range(6)]
+        reason = f"the endpoint refuses it: status {status}: repetitive patterns"
+        assert all(rows[i].reason.startswith(reason) for i in refused)
+        assert len(server.requests) == 6, "no plain sentence is needed"
+        calls, tokens, cost, _ = spent(tmp_path)
+        assert (calls, tokens) == (6, 3 * (6 - len(refused))) and cost == pytest.approx(
+            COST * (6 - len(refused))
+        )
+        assert None not in scores(judge_at(server, tmp_path).judge(cases(6))), "a rerun asks for them alone"
+    assert len(server.requests) == 6 + len(refused)
+
+
+class Picky(ChatServer):
+    """Refuses what `refuses` says of a request's text."""
+
+    def __init__(self, refuses, step):
+        super().__init__(scored)
+        self.refuses, self.step = refuses, step
+
+    def take(self, request):
+        super().take(request)
+        return self.step if self.refuses(request.messages[-1]["content"]) else Step()
+
+
+@pytest.mark.parametrize("n", [1, 6, 40])
+@pytest.mark.parametrize(("status", "code"), REFUSED[:5])
+def test_where_all_sentences_are_refused_a_plain_one_shows_whether_the_endpoint_refuses_all(
+    tmp_path, status, code, n
+):
+    step = Step(status, message="odd", code=code)
+    with Picky(lambda text: "Test sentence: test" in text, step) as server:
+        server.answer = lambda body: {"score": 0.5}
+        rows = judge_at(server, tmp_path / "own", concurrency=2).judge(cases(n))
+        assert scores(rows) == [None] * n and all(f"status {status}: odd" in row.reason for row in rows)
+        plain = sum(PLAIN in request.messages[-1]["content"] for request in server.requests)
+        assert plain in ((3, 4) if n == 40 else (code is None,)) and len(server.requests) == n + plain
+    with Picky(lambda text: True, step) as server:
+        judge = judge_at(server, tmp_path / "all", concurrency=2)
+        if code is None or n == 40:
+            with pytest.raises(JudgeError, match=rf"status {status}: odd.*plain one '{PLAIN}', too"):
+                judge.judge(cases(n))
+        else:
+            assert scores(judge.judge(cases(n))) == [None] * n
+        assert len(server.requests) <= min(n, 12) + 1
+    assert spent(tmp_path / "all")[2] == 0, "nothing is paid for what is refused"
+
+
+@pytest.mark.parametrize(
+    ("step", "match"),
+    [
+        (Step(401), r"status 401\. Check the key in the environment variable TEST_KEY"),
+        (Step(402, message="no credit"), r"status 402: no credit.*credit"),
+        (Step(404, code="model_not_found"), r"status 404.*model's name"),
+        (Step(400, message="no", code="unsupported_parameter", param="seed"), r"param seed.*temperature and seed"),
+        (Step(400, message="no", code="billing_hard_limit_reached"), r"status 400.*limits and credit"),
+        (Step(403, code="unsupported_country_region_territory"), r"status 403"),
+        (Step(429, QUICK, code="insufficient_quota"), r"status 429.*insufficient_quota.*credit"),
+        (Step(302, {"Location": "http://elsewhere/v1"}), r"status 302, a redirect to http://elsewhere"),
+    ],
+)  # fmt: skip
+def test_what_concerns_the_endpoint_stops_at_once_and_keeps_what_is_given(tmp_path, step, match):
+    with ChatServer(scored, [None] * 3 + [step] * 99) as server:
+        with pytest.raises(JudgeError, match=rf"(?s){match}.* 3 of 50 verdicts are given and kept"):
+            judge_at(server, tmp_path, concurrency=2).judge(cases(50))
+        assert len(server.requests) <= 3 + 2
+        assert spent(tmp_path)[2] == pytest.approx(3 * COST)
+
+
+def test_refusals_in_a_row_after_verdicts_ask_a_plain_sentence(tmp_path):
+    """A key that loses its rights in the middle of a job is no matter of sentences."""
+    with ChatServer(scored, [None] * 5 + [Step(403, message="no rights")] * 99) as server:
+        with pytest.raises(JudgeError, match=r"status 403: no rights.*plain one.* 5 of 90 verdicts"):
+            judge_at(server, tmp_path, concurrency=1).judge(cases(90))
+        assert len(server.requests) == 5 + 10 + 1
+
+
+def test_the_plain_sentence_is_within_the_budget(tmp_path):
+    with ChatServer(scored, [Step(400)] * 99) as server:
+        with pytest.raises(JudgeError, match="budget spent: 3 calls"):
+            judge_at(server, tmp_path, max_calls=3).judge(cases(3))
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("key", "sent"), [("max_tokens", {"max_tokens": 64}), (None, {})])
+def test_the_longest_reply_has_the_name_that_the_server_knows(tmp_path, key, sent):
+    with ChatServer(scored) as server:
+        judge_at(server, tmp_path, max_tokens_key=key).judge(cases(1))
+        assert {k: v for k, v in server.requests[0].body.items() if "tokens" in k} == sent
+        judge_at(server, tmp_path).judge(cases(1))
+        assert len(server.requests) == 1, "it changes no verdict"
+        dear = {"max_tokens_key": key, "completion_price": 1e6, "max_cost": 63.0}
+        with pytest.raises(JudgeError, match="max_cost"):
+            judge_at(server, tmp_path, **dear).judge(cases(1, start=1))
+
+
+def test_a_key_in_the_address_is_in_no_verdict_no_identity_and_no_store(tmp_path):
+    hidden = "abcdef0123456789abcdef"
+    with ChatServer(scored, [None, Step(500, QUICK)]) as server:
+        at = f"{server.base_url}/{hidden}"
+        judge = judge_at(at, tmp_path, concurrency=1, max_retries=0)
+        rows = judge.judge(cases(2))
+    assert [row.score is None for row in rows] == [False, True]
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert hidden.encode() not in files and hidden not in str(rows) + str(judge.identity)
+    assert judge.identity["base_url"] == f"{server.base_url}/[key]"

@@ -276,6 +276,45 @@ def test_a_replacement_that_cannot_be_used_ends_with_its_event_named(curator, re
             curator(server).events(4, {text_digest(base[2])})
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, None), (400, "invalid_prompt"), (403, None), (422, None)])
+def test_a_person_whom_the_endpoint_refuses_is_asked_for_in_other_words(curator, status, code):
+    """What follows is the same in a rerun, which asks nothing: the refusal is kept like a reply."""
+
+    class Picky(ChatServer):
+        def take(self, request):
+            super().take(request)
+            return Step(status, message="flagged", code=code) if request.messages == second else Step()
+
+    second: list = []
+    with Picky(Writer()) as server:
+        curator(server).people(3, set())
+        second += server.requests[1].messages
+    with Picky(Writer()) as server:
+        rows = curator(server).people(3, set())
+        first = [request.messages for request in server.requests]
+        assert curator(server).people(3, set()) == rows and len(server.requests) == len(first)
+    assert [len(messages) for messages in first] == [1, 1, 1, 3, 1][code is not None :], (
+        "a plain one if need be"
+    )
+    again = first[-2]
+    assert again[:1] == second and f"is a refusal: status {status}: flagged" in again[2]["content"]
+    assert len({row.name for row in rows}) == 3
+
+
+def test_an_endpoint_that_refuses_every_text_ends_the_job_and_is_asked_again(curator):
+    with ChatServer(Writer(), [Step(400, message="no schema")] * 2) as server:
+        with pytest.raises(ChatError, match=r"no schema.*plain one"):
+            curator(server).people(2, set())
+        assert len(server.requests) == 2
+        assert len(curator(server).people(2, set())) == 2
+
+
+def test_events_that_the_endpoint_refuses_are_asked_for_again(curator):
+    with ChatServer(Writer(), [Step(400, code="content_filter", message="flagged")]) as server:
+        assert len(curator(server).events(3, set())) == 3
+    assert "status 400: flagged" in server.requests[1].messages[-1]["content"]
+
+
 def test_a_dead_endpoint_loses_nothing(curator):
     """A run that broke off goes on where it was."""
     with ChatServer(Writer(), [None, None, *[Step(500)] * 6]) as server:
