@@ -69,7 +69,7 @@ rule build_reference_set:
         answers=config["dataset"]["answers"],
         size=IMAGES["size"],
         seed=config["seed"],
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/build_reference_set.py"
 

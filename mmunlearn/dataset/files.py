@@ -12,7 +12,7 @@ import numpy as np
 from mmunlearn import ids
 from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
-from mmunlearn.dataset.pope_files import choose_pictures, pope_file, read_pope
+from mmunlearn.dataset.pope_files import choose_pictures, picture_ids, pope_file, read_pope
 from mmunlearn.dataset.protocol import ReferenceSets, suite_question
 from mmunlearn.dataset.real_people import MANIFEST, choose_people, person_answer, read_people
 from mmunlearn.dataset.retrieval import Clip, Retrieved, cache_name, retrieve
@@ -91,11 +91,12 @@ class FileReferenceSets(ReferenceSets):
         coco = self._path("coco")
         questions = read_pope(self._path("pope"), coco)
         names = choose_pictures(questions, n, derive_seed(seed, "world"))
-        stored = {Path(name).stem: EncodedPicture((coco / name).as_posix(), coco / name) for name in names}
+        image_ids = picture_ids(one.image for rows in questions.values() for one in rows)
+        stored = {image_ids[name]: EncodedPicture((coco / name).as_posix(), coco / name) for name in names}
         rows = []
         for subset in POPE_SUBSETS:
             for one in questions[subset]:
-                image_id = Path(one.image).stem
+                image_id = image_ids[one.image]
                 if image_id in stored:
                     answer, name = one.label.capitalize(), f"{subset}-{one.question_id}"
                     rows.append(suite_question(image_id, "object", one.text, answer, subset, name))

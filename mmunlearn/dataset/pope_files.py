@@ -7,14 +7,16 @@ Source: Li et al., Evaluating Object Hallucination in Large Vision-Language Mode
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmunlearn.records import POPE_SUBSETS, RecordError
+from mmunlearn.files import RecordError, inside, read_text
+from mmunlearn.records import POPE_SUBSETS
 
 QUESTIONS_PER_PICTURE = 6
 
@@ -66,8 +68,8 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
 
 def _read(path: Path, pictures: Path) -> list[PopeQuestion]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, RecordError) as error:
         raise RecordError(
             f"POPE's questions are expected in {path}, but it cannot be read ({error}): "
             f"put the published file there, or set dataset.files.pope to its folder"
@@ -81,7 +83,7 @@ def _read(path: Path, pictures: Path) -> list[PopeQuestion]:
             raise RecordError(
                 f"{path}, line {number}: question_id {row.question_id} is there a second time: fetch the file again"
             )
-        if not (pictures / row.image).is_file():
+        if not inside(pictures, row.image, f"{path}, line {number}").is_file():
             raise RecordError(
                 f"{path}, line {number}: its picture {row.image} is not in {pictures}: put COCO's val2014 "
                 f"image there, or set dataset.files.coco to their folder"
@@ -115,3 +117,25 @@ def choose_pictures(questions: Mapping[str, Sequence[PopeQuestion]], n: int, see
             f"have {len(images)}: lower dataset.n_world"
         )
     return sorted(random.Random(seed).sample(images, n))
+
+
+def picture_ids(files: Iterable[str]) -> dict[str, str]:
+    """The id of every picture by its file's name: the stem, or all of the name where two stems are the same.
+
+    `a/7.jpg` and `b/7.png` are `a_7_jpg` and `b_7_png`.
+
+    Raises:
+        RecordError: two ids are the same even so.
+    """
+    names = sorted(set(files))
+    stems = Counter(Path(name).stem.casefold() for name in names)
+    ids = {
+        name: Path(name).stem if stems[Path(name).stem.casefold()] == 1 else re.sub(r"\W", "_", name)
+        for name in names
+    }
+    counts = Counter(one.casefold() for one in ids.values())
+    if twice := [name for name in names if counts[ids[name].casefold()] > 1]:
+        raise RecordError(
+            f"POPE's pictures {' and '.join(twice[:2])} would both be called {ids[twice[0]]}: rename one of them"
+        )
+    return ids

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from mmunlearn.records import RecordError
+from mmunlearn.files import RecordError, inside, read_text, shown
 from mmunlearn.text import name_words
 
 MANIFEST = "manifest.csv"
@@ -30,8 +31,8 @@ def read_people(folder: Path) -> list[RealPerson]:
     """The rows of `folder`/manifest.csv, sorted by path; one person has one spelling, the first listed.
 
     Raises:
-        RecordError: the manifest is missing, lacks a column, names a picture twice, no picture or no person;
-            names the line.
+        RecordError: the manifest is missing or lacks a column; or a row has more or fewer cells than columns, names a
+            picture twice, none, or one out of the folder, or no person; names the line.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -41,35 +42,44 @@ def read_people(folder: Path) -> list[RealPerson]:
         )
     people: dict[Path, RealPerson] = {}
     spelling: dict[str, str] = {}
+    seen: dict[Path, int] = {}
     for line, row in _rows(path):
-        name, picture = " ".join((row["name"] or "").split()), folder / (row["file"] or "").strip()
+        where = f"{path}, line {line}"
+        name, file = " ".join(row["name"].split()), row["file"].strip()
         if not name_words(name):
-            raise RecordError(f"{path}, line {line}: a name is needed, found none: add it or remove the line")
+            raise RecordError(f"{where}: a name is needed, found none: add it, or take the line out")
+        picture = inside(folder, file, where)
         if not picture.is_file():
             raise RecordError(
-                f"{path}, line {line}: the picture '{row['file']}' is not in {folder}: "
-                f"put it there or remove the line"
+                f"{where}: the picture '{file}' is not in {folder}: put it there, or take the line out"
             )
-        if picture in people:
-            raise RecordError(f"{path}, line {line}: {row['file']} is listed a second time: keep one line")
+        first = seen.setdefault(picture.resolve(), line)
+        if first != line:
+            raise RecordError(f"{where}: {file} is listed a second time, after line {first}: keep one line")
         people[picture] = RealPerson(spelling.setdefault(" ".join(name_words(name)), name), picture)
     return [people[picture] for picture in sorted(people)]
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a manifest, by the columns' names, each with its line."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    except (OSError, RecordError, csv.Error) as error:
         raise RecordError(f"{path} is not a CSV file in UTF-8 ({error}): write it again") from error
-    missing = {"file", "name"} - set(reader.fieldnames or ())
-    if missing:
+    names, rows = (lines[0][1], lines[1:]) if lines else ([], [])
+    if wrong := [name for name in ("file", "name") if names.count(name) != 1]:
         raise RecordError(
-            f"{path} needs the columns file and name, found {reader.fieldnames or 'none'}: "
-            f"add {' and '.join(sorted(missing))} to its first line"
+            f"{path} needs the columns file and name, found {names or 'none'}: "
+            f"add {' and '.join(wrong)} to its first line, each once"
         )
-    return rows
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise RecordError(
+                f"{path}, line {line}: {len(names)} cells are expected ({', '.join(names)}), found {len(cells)} "
+                f"({shown(cells)}): set a cell that holds a comma in double quotes, and leave none out"
+            )
+    return [(line, dict(zip(names, cells, strict=True))) for line, cells in rows]
 
 
 def choose_people(people: Sequence[RealPerson], n: int, seed: int) -> list[RealPerson]:

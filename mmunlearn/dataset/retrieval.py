@@ -23,7 +23,7 @@ from mmunlearn.records import Event, RecordError, atomic_path, digest_of
 
 logger = logging.getLogger(__name__)
 BATCH = 32
-VERSION = 1  # of cached features
+VERSION = 2  # of cached features: 2, pictures as open_picture shows them
 
 
 class Clip(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def test_no_picture_is_taken_twice_nor_a_copy_of_it(collection):
     assert not any("copy" in name for name in names), "the first path of equal pictures is the one"
 
 
-def retrieve(folder, n, clip=None, cache="cache"):
-    pool = event_pool.open_pool(folder / "events")
+def retrieve(folder, n, clip=None, cache="cache", place="events"):
+    pool = event_pool.open_pool(folder / place)
     events = read_jsonl(folder / "events.jsonl", Event)
     return retrieval.retrieve(pool, events, n, 1, clip=clip or ColourClip(), cache=folder / cache)
 
@@ -137,7 +138,8 @@ def test_damaged_pictures_of_the_pool_are_left_out_and_named(collection, caplog)
 def parquet(folder: Path, column: str, values, caption="TEXT", name="part.parquet") -> None:
     captions = [f"caption {i}" for i in range(len(values))]
     for path in (folder / "events").glob("*.png"):
-        path.rename(folder / path.name)
+        store(folder / "events" / "far" / path.name, path.read_bytes())
+        path.unlink()
     pq.write_table(pa.table({column: values, caption: captions}), folder / "events" / name)
 
 
@@ -149,8 +151,8 @@ IN_PARQUET = [encoded(shade(name, 5)) for name in ("blue", "red", "green")]
     [
         ("jpg", IN_PARQUET),
         ("image", [{"bytes": data, "path": None} for data in IN_PARQUET]),
-        ("image", [{"bytes": None, "path": f"../0-{name}.png"} for name in ("blue", "red", "green")]),
-        ("path", [f"../0-{name}.png" for name in ("blue", "red", "green")]),
+        ("image", [{"bytes": None, "path": f"far/0-{name}.png"} for name in ("blue", "red", "green")]),
+        ("path", [f"far/0-{name}.png" for name in ("blue", "red", "green")]),
     ],
 )
 @pytest.mark.parametrize("caption", ["caption", "TEXT"])
@@ -179,6 +181,14 @@ def test_rows_that_were_never_fetched_are_passed_over_and_several_files_are_one_
     ("content", "message"),
     [
         ({"URL": ["u"]}, r"needs a column jpg, image, path with pictures, found URL"),
+        (
+            {"path": ["../people/2.png"]},
+            r"part\.parquet, row 0 for a file below .*events.*which leads upwards",
+        ),
+        ({"path": ["/etc/passwd"]}, r"part\.parquet, row 0 .*'/etc/passwd', which is absolute"),
+        ({"path": ["far\\a.png"]}, r"part\.parquet, row 0 .*which has backslashes"),
+        ({"image": [{"bytes": None, "path": "../a.png"}]}, r"part\.parquet, row 0 .*which leads upwards"),
+        ({"key": ["0"], "url": ["u"], "jpg": [3]}, r"row 0: column jpg should hold bytes"),
         ({"jpg": [3]}, r"row 0: column jpg should hold bytes or \{bytes, path\}, found int"),
         (b"PAR1 no table", r"part\.parquet is not a Parquet file .*fetch it again"),
     ],
@@ -188,6 +198,81 @@ def test_a_wrong_parquet_file_is_named(collection, content, message):
     store(path, content) if isinstance(content, bytes) else pq.write_table(pa.table(content), path)
     with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
+
+
+def img2dataset(folder: Path) -> None:
+    """What `img2dataset --output_format files` leaves: shards of pictures, captions and notes, a table beside each."""
+    for path in (folder / "events").iterdir():
+        path.unlink()
+    for shard, names in enumerate((("red", "green"), ("blue",))):
+        top, keys = folder / "events", []
+        for number, name in enumerate(names):
+            keys.append(f"{shard:05d}{number:04d}")
+            stem = top / f"{shard:05d}" / keys[-1]
+            store(stem.with_suffix(".jpg"), encoded(shade(name, 5), form="JPEG"))
+            store(
+                stem.with_suffix(".json"), json.dumps({"caption": f"a {name} note", "key": keys[-1]}).encode()
+            )
+            if name != "green":
+                store(stem.with_suffix(".txt"), f"a {name} text".encode("utf-8-sig"))
+        keys.append(f"{shard:05d}9999")
+        status = ["success"] * len(names) + ["failed_to_download"]
+        table = pa.table({"url": ["u"] * len(keys), "key": keys, "caption": keys, "status": status})
+        pq.write_table(table, top / f"{shard:05d}.parquet")
+        store(top / f"{shard:05d}_stats.json", b"{}")
+
+
+def test_img2dataset_s_folders_are_a_pool(collection):
+    img2dataset(collection)
+    found = {one.source: one.caption for one in retrieve(collection, 3)}
+    assert found == {
+        "00000/000000000.jpg": "a red text",
+        "00000/000000001.jpg": "a green note",
+        "00001/000010000.jpg": "a blue text",
+    }
+    one = retrieve(collection, 1, place="events/00001.parquet", cache="one")
+    assert [(row.source, row.caption) for row in one] == [("000010000.jpg", "a blue text")]
+
+
+def test_tables_with_pictures_and_img2dataset_s_folders_are_one_pool(collection):
+    img2dataset(collection)
+    pq.write_table(pa.table({"jpg": [encoded((1, 1, 1))]}), collection / "events" / "other.parquet")
+    assert len(retrieve(collection, 4)) == 4
+
+
+def test_a_folder_of_img2dataset_without_its_pictures_is_refused(collection):
+    img2dataset(collection)
+    for path in (collection / "events").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(RecordError, match=r"should hold images or Parquet files, .*events holds neither"):
+        retrieve(collection, 1)
+
+
+def test_a_link_out_of_the_pool_is_refused(collection):
+    (collection / "events" / "z.png").symlink_to(collection / "people" / "2.png")
+    with pytest.raises(RecordError, match=r"below .*events.*'z\.png', which is a link out of it"):
+        retrieve(collection, 1)
+    (collection / "events" / "z.png").unlink()
+    (collection / "events" / "z.png").symlink_to("0-red.png")
+    assert len(retrieve(collection, 9)) == 9, "a link within is a copy of its picture"
+
+
+@pytest.mark.parametrize("data", ["z\u00e9".encode("latin-1"), "a text".encode("utf-16"), b"{"])
+def test_a_caption_that_cannot_be_read_is_named_and_left_out(collection, caplog, data):
+    suffix = ".json" if data == b"{" else ".txt"
+    (collection / "events" / "0-red.txt").unlink()
+    store(collection / "events" / f"0-red{suffix}", data)
+    assert {one.caption for one in retrieve(collection, 3)} == {""}
+    assert "without its caption: " in caplog.text
+
+
+def test_a_picture_of_odd_exif_does_not_end_the_pool(collection, monkeypatch, caplog):
+    def fail(self):
+        raise TypeError("a float is required")
+
+    monkeypatch.setattr("PIL.Image.Image.getexif", fail)
+    assert len(retrieve(collection, 9)) == 9
+    assert "0-red.png: its EXIF cannot be read (a float is required) and is not used" in caplog.text
 
 
 def test_a_pool_without_pictures_or_events_is_refused(collection):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mmunlearn.dataset.pictures import EncodedPicture, Pictures
+from mmunlearn.dataset.pope_files import picture_ids
 from mmunlearn.records import POPE_SUBSETS, RecordError
 from tests.unit.file_sets import COCO, build, encoded, pope_lines, sets, store, write_manifest
 
@@ -76,14 +77,32 @@ def test_too_few_figures_say_what_to_do(collection):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("2.png", "Bo"), ("9.png", "Cy")], r"\.csv, line 3: the picture '9\.png' is not in .*people"),
-        ([("2.png", "Bo"), ("2.png", "Cy")], r"line 3: 2\.png is listed a second time"),
-        ([("2.png", " ")], r"line 2: a name is needed, found none"),
-        ([("2.png",)], r"line 2: a name is needed"),
+        (
+            [("2.png", "Bo", ""), ("9.png", "Cy", "")],
+            r"\.csv, line 3: the picture '9\.png' is not in .*people",
+        ),
+        ([("2.png", "Bo", ""), ("2.png", "Cy", "")], r"line 3: 2\.png is listed a second time, after line 2"),
+        ([("2.png", "Bo", ""), ("./2.png", "Cy", "")], r"line 3: \./2\.png is listed a second time"),
+        ([("2.png", "Bo", ""), ("same.png", "Cy", "")], r"line 3: same\.png is listed a second time"),
+        ([("2.png", " ", "")], r"line 2: a name is needed, found none"),
+        (
+            [("2.png", "Bo", "", "Lund")],
+            r"line 2: 3 cells are expected .* found 4 \(\['2\.png', 'Bo'.*comma in double",
+        ),
+        ([("2.png", "Bo")], r"line 2: 3 cells are expected \(file, name, licence\), found 2"),
+        ([("2.png",)], r"line 2: 3 cells are expected .* found 1"),
+        ([("2.png", "Bo", ""), ("", "Cy", "")], r"line 3 for a file below .*'', which is no path"),
+        ([("../events/0-red.png", "Bo", "")], r"line 2 for a file below .*people.*which leads upwards"),
+        ([("/etc/a.png", "Bo", "")], r"line 2 .*which is absolute"),
+        ([("a\\1.jpg", "Bo", "")], r"line 2 .*which has backslashes"),
+        ([("out.png", "Bo", "")], r"line 2 .*'out\.png', which is a link out of it"),
+        ([("a", "Bo", "")], r"line 2: the picture 'a' is not in"),
     ],
 )
 def test_a_wrong_line_of_the_manifest_is_named(collection, rows, message):
     write_manifest(collection / "people", rows)
+    (collection / "people" / "same.png").symlink_to("2.png")
+    (collection / "people" / "out.png").symlink_to(collection / "events" / "0-red.png")
     with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
 
@@ -93,9 +112,40 @@ def test_a_manifest_without_its_columns_or_without_a_file_is_refused(collection)
     message = r"needs the columns file and name, found \['file', 'who'\]: add name"
     with pytest.raises(RecordError, match=message):
         sets(collection).real(1, seed=1)
+    write_manifest(collection / "people", [("2.png", "Bo", "Lund")], columns=("file", "name", "name"))
+    with pytest.raises(
+        RecordError, match=r"found \['file', 'name', 'name'\]: add name to its first line, each once"
+    ):
+        sets(collection).real(1, seed=1)
     (collection / "people" / "manifest.csv").unlink()
     with pytest.raises(RecordError, match=r"people, which lacks manifest\.csv: put the files there"):
         sets(collection).real(1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('file,name\n2.png,"Lund', r"not a CSV file in UTF-8 \(unexpected end of data"),
+        ('file,name\n2.png,"Ada" Lund', r"not a CSV file in UTF-8"),
+        ("", r"needs the columns file and name, found none"),
+        ("file;name\n2.png;Ada", r"found \['file;name'\]"),
+        ("file,name\n2.png,Zo\u00eb Lund", None),
+    ],
+)
+def test_a_manifest_that_is_no_table_is_refused(collection, text, message):
+    path = collection / "people" / "manifest.csv"
+    path.write_text(text, encoding="utf-8-sig")
+    if message is None:
+        assert sets(collection).real(1, seed=1)[1][0].subset == "Zo\u00eb Lund"
+        message = "byte 0xeb in line 2, as in Latin-1"
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(RecordError, match=message):
+        sets(collection).real(1, seed=1)
+
+
+def test_a_name_with_a_comma_stands_in_quotes(collection):
+    write_manifest(collection / "people", [("2.png", "Lund, Ada", "")])
+    assert sets(collection).real(1, seed=1)[1][0].subset == "Lund, Ada"
 
 
 def test_an_answer_with_other_fields_is_refused(collection):
@@ -185,6 +235,38 @@ def test_a_wrong_line_of_pope_is_named(collection, line, message):
     lines[2] = line
     store(collection / "pope" / "coco_pope_popular.json", "\n".join(lines).encode())
     with pytest.raises(RecordError, match=rf"(?s)coco_pope_popular\.json.*{message}"):
+        sets(collection).world(4, 1)
+
+
+def test_two_pictures_of_one_stem_are_two(collection):
+    """One would be shown for both, with the questions of both."""
+    names = ["a/7.jpg", "b/7.jpg", "a/7.png", "9.jpg"]
+    for i, name in enumerate(names):
+        store(collection / "coco" / name, encoded((i, 0, 0), (8, 8), "PNG"))
+    for subset in POPE_SUBSETS:
+        lines = "\n".join(pope_lines(subset, names))
+        store(collection / "pope" / f"coco_pope_{subset}.json", lines.encode("utf-8-sig"))
+    pictures, rows = sets(collection).world(4, 1)
+    assert sorted(pictures) == ["9", "a_7_jpg", "a_7_png", "b_7_jpg"]
+    assert {name: pictures[name].getpixel((0, 0))[0] for name in pictures} == {
+        "a_7_jpg": 0, "b_7_jpg": 1, "a_7_png": 2, "9": 3,
+    }  # fmt: skip
+    assert set(Counter(row.image_id for row in rows).values()) == {18}
+    with pytest.raises(
+        RecordError, match=r"pictures a-b/7\.jpg and a/b/7\.jpg would both be called a_b_7_jpg"
+    ):
+        picture_ids(["a/b/7.jpg", "a-b/7.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [("../people/2.png", "leads upwards"), ("/etc/a.jpg", "is absolute"), ("a\\\\b.jpg", "has backslashes")],
+)
+def test_a_picture_of_pope_out_of_its_folder_is_refused(collection, image, problem):
+    lines = pope_lines("popular")
+    lines[2] = lines[2].replace(COCO[0], image)
+    store(collection / "pope" / "coco_pope_popular.json", "\n".join(lines).encode())
+    with pytest.raises(RecordError, match=rf"popular\.json, line 3 for a file below .*coco.*which {problem}"):
         sets(collection).world(4, 1)
 
 
