@@ -7,12 +7,14 @@ Equal inputs give equal bytes: no dates, no random choice.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup, escape
 
 from mmunlearn.records import (
     Event,
@@ -117,7 +119,7 @@ def write_report(
         "heads": HEADS,
         "table3": score_blocks(rows),
         "versus": versus_blocks(read_table(versus)),
-        "deviations": yaml.safe_load(deviations.read_text(encoding="utf-8")),
+        "deviations": _deviations(deviations),
         "ceiling": ceiling_blocks(ceiling_rows, rows),
         "tradeoff": png_uri(tradeoff),
         "examples": answer_examples(answers, [read_json(path, Split) for path in splits], pictures, labels),
@@ -137,6 +139,19 @@ def _render(context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(TEMPLATE.name).render(context)
+
+
+def _deviations(path: Path) -> list[dict[str, Any]]:
+    """The parts of the list, with what is between backticks as code."""
+    parts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [
+        part | {"rows": [{name: _with_code(text) for name, text in row.items()} for row in part["rows"]]}
+        for part in parts
+    ]
+
+
+def _with_code(text: str) -> Markup:
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _about(settings: Mapping[str, Any], pictures: Pictures, rows: Table, ceiling: Table) -> dict[str, Any]:

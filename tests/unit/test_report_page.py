@@ -154,7 +154,8 @@ def test_it_says_what_differs_from_the_paper(text: str) -> None:
     for part in parts:
         assert f">{part['title']}</th>" in shown
         for row in part["rows"]:
-            cells = (f'<td class="text">{row[side]}</td>' for side in ("paper", "here"))
+            told = (re.sub("`(.*?)`", r"<code>\1</code>", row[side]) for side in ("paper", "here"))
+            cells = (f'<td class="text">{text}</td>' for text in told)
             assert all(cell in shown for cell in cells), row["what"]
 
 
