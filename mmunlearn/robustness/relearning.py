@@ -6,14 +6,13 @@ shows. A model that has truly forgotten learns as slowly as the goal model, whic
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmunlearn.atomic import scratch_folder
 from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
@@ -26,6 +25,7 @@ from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.run import LoopSettings, TrainingRun
 from mmunlearn.training.schedule import Step, plan_finetuning
 from mmunlearn.training.train import trace
+from mmunlearn.weights.tensors import free_memory
 
 
 def relearn(
@@ -69,12 +69,11 @@ def relearn(
         seed=derive_seed(seed, "relearn", target.files["split"].stem),
     )
     home = target.work / "relearning"
-    home.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{target.run.recipe}-", dir=home) as temporary:
-        folder = Path(temporary)
+    name = f"{target.run.model}-{target.run.recipe}-{target.run.seed}-{target.files['split'].stem}"
+    with scratch_folder(home / name) as folder:
         adapters = {step: folder / f"step-{step}" for step in sorted(steps)}
         steps_done, losses = trace(run, adapters)
-        gc.collect()  # the trained base goes before the one that is asked comes
+        free_memory()  # the trained base goes before the one that is asked comes
         findings = []
         for step, adapter in adapters.items():
             name = f"{POLICY}-{step}"

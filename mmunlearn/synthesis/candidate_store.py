@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from mmunlearn.atomic import atomic_folder
 from mmunlearn.backends import GENERATORS, SCORERS
 from mmunlearn.ids import candidate_id
 from mmunlearn.pictures import open_picture
@@ -100,16 +99,11 @@ class CandidateStore:
         if self._planned:
             self._generator.prepare(self._planned)
             self._planned = []
-        self._draws.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".unit-", dir=self._draws) as temporary:
-            unfinished = Path(temporary, folder.name)
-            unfinished.mkdir()
+        with atomic_folder(folder) as unfinished:
             for request, image in zip(unit, self._generator.draw(unit), strict=True):
                 image.save(unfinished / _file(request), format="PNG")
             sums = {path.name: sha256_of(path) for path in sorted(unfinished.iterdir())}
             (unfinished / SUMS).write_text(json.dumps(sums), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
         return sums
 
     def _measure(self, request: DrawRequest, picture: Path, sha256: str) -> StoredPicture:

@@ -19,9 +19,10 @@ from PIL import Image
 
 from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
-from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, free_memory, load_pipeline
+from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, load_pipeline
 from mmunlearn.weights import WeightsError, fingerprint
 from mmunlearn.weights.files import check_sound, read_json, shards_of
+from mmunlearn.weights.tensors import free_memory
 
 CODE_VERSION = 1  # counts changes of this package that change a picture
 STRIDE = 16  # pixels of a side that one token of the transformer covers

@@ -7,7 +7,6 @@ attempts, and the encoders leave memory before the transformer enters it. At FLU
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of
 from mmunlearn.scorers.device import device_of
-from mmunlearn.weights.tensors import read_header, read_tensors
+from mmunlearn.weights.tensors import free_memory, read_header, read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -145,15 +144,6 @@ def load_pipeline(source: Path, dtype: str, device: str, **components: Any) -> A
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(place)
-
-
-def free_memory() -> None:
-    """Give back what dropped models held, on the CPU and on the GPU."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @contextmanager

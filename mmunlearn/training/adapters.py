@@ -6,14 +6,14 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from mmunlearn.atomic import atomic_folder
 from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_WEIGHTS, POLICY
 from mmunlearn.weights.tensors import read_tensors, shapes_of
 
@@ -23,38 +23,27 @@ CHECKPOINT_REMEDY = "remove this checkpoint, which the killed job has left: the 
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that replaces `folder` when the block ends without an error."""
-    temporary = folder.with_name(f".{folder.name}-being-written")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    yield temporary
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-
-
 def save_adapter(model: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
     """Write the policy as adapter_config.json and adapter_model.safetensors, replacing what was there.
 
     Args:
         state: the model's weights, where they had to be gathered from several processes.
     """
-    with _replaced(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary, selected_adapters=[POLICY], state_dict=state)
         (temporary / "README.md").unlink(missing_ok=True)
 
 
 def copy_adapter(source: Path, folder: Path) -> None:
     """Copy a saved adapter, replacing what was there."""
-    with _replaced(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         for name in ADAPTER_FILES:
             shutil.copyfile(source / name, temporary / name)
 
 
 def link_adapter(source: Path, folder: Path) -> None:
     """Put a saved adapter into a second folder without another copy on the disk, where its file system can."""
-    with _replaced(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         for name in ADAPTER_FILES:
             try:
                 os.link(source / name, temporary / name)

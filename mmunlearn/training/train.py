@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import shutil
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-
-import torch
 
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.models.collate import Collator
@@ -21,6 +18,7 @@ from mmunlearn.training.adapters import WEIGHTS, copy_adapter, link_adapter
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.trainer import PlannedTrainer
+from mmunlearn.weights.tensors import free_memory
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +125,7 @@ def _make_reference(run: TrainingRun, folder: Path, beside: Collection[int]) -> 
     logger.info("the reference has learnt the refusals in %d steps: %s", trainer.steps, trainer.stop_reason)
     _finish(trainer)
     del trainer
-    gc.collect()  # trainer and callbacks hold each other, and with them the base, which is loaded once more
-    torch.cuda.empty_cache()
+    free_memory()  # the base is loaded once more
 
 
 def _finish(trainer: PlannedTrainer) -> None:

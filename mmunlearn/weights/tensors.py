@@ -5,6 +5,7 @@ No file is mapped into memory: one larger than it can be read, and nothing that 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import weakref
@@ -132,6 +133,15 @@ def finite(tensor: torch.Tensor) -> bool:
         tensor = tensor.float()
     total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
     return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor).all())
+
+
+def free_memory() -> None:
+    """Give back what dropped models held, on the CPU and on the GPU; trainers and their callbacks hold each other."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def check_shapes(path: str | Path, found: Shapes, expected: Shapes, remedy: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
@@ -13,7 +14,7 @@ import torch
 import yaml
 
 from mmunlearn.ids import Run
-from mmunlearn.models.loading import ModelSpec
+from mmunlearn.models.loading import ModelSpec, load_base
 from mmunlearn.records import Answer, Person, Question, RecordError, Split, write_json, write_jsonl
 from mmunlearn.robustness.membership import (
     Tokens,
@@ -26,7 +27,7 @@ from mmunlearn.robustness.membership import (
 )
 from mmunlearn.robustness.paraphrase import paraphrase, pooled, read_paraphrases
 from mmunlearn.robustness.quantisation import quantise, rounded
-from mmunlearn.robustness.relearning import constant_rate, from_every_concept, plan_relearning
+from mmunlearn.robustness.relearning import constant_rate, from_every_concept, plan_relearning, relearn
 from mmunlearn.robustness.target import GenerationSettings, TargetModel
 from mmunlearn.robustness.unseen import first_attempt
 from mmunlearn.workflow.targets import Targets
@@ -359,3 +360,32 @@ def test_finetuned_and_goal_are_always_attacked():
         for recipe, split in zip(runs, splits, strict=True)
     ]
     assert len(Targets(merged({})).attacks) == 2 * 7 * 4
+
+
+@pytest.mark.parametrize("precision", ["none", "bf16"])
+def test_the_base_that_relearning_trained_is_gone_when_the_other_is_asked(
+    finetuned, tmp_path, monkeypatch, precision
+):
+    write_jsonl(tmp_path / "people.jsonl", [])
+    names = {"adapter": "adapter/adapter_model.safetensors", "split": "person50.json"}
+    names |= {"questions": "questions.jsonl", "features": "features.safetensors"}
+    files = {name: finetuned / file for name, file in names.items()} | {"people": tmp_path / "people.jsonl"}
+    spec = ModelSpec("llava", str(finetuned / "tiny"), "float32")
+    settings = GenerationSettings(None, 0, 4, {"person": 3, "event": 3}, 10)
+    target = TargetModel(Run("tiny", "ga-person50", 1), spec, files, settings, tmp_path / "work", 1)
+    loaded, alive = [], []
+
+    def load(*args, **more):
+        loaded.append(weakref.ref((base := load_base(*args, **more)).model))
+        return base
+
+    for module in ("training.train", "robustness.target"):
+        monkeypatch.setattr(f"mmunlearn.{module}.load_base", load)
+    monkeypatch.setattr(
+        TargetModel, "answers", lambda *_: alive.append([one() is not None for one in loaded]) or []
+    )
+    monkeypatch.setattr(TargetModel, "recovery", lambda *_: [1.0])
+    optimiser = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
+    relearn(target, samples=2, steps=[0, 1], batch=2, at_once=None, precision=precision, **optimiser)
+    assert alive == [[False, True]] * 2
+    assert list((tmp_path / "work" / "relearning").iterdir()) == []
