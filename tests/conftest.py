@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import mmunlearn  # noqa: F401 - before any test imports peft, as in every job
+
 # Before torch is first imported, and inherited by the processes that a test starts.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

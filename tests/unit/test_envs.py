@@ -20,6 +20,7 @@ from mmunlearn.training import methods
 
 ROOT = Path(__file__).parents[2]
 ENVS = {path.name: path for path in sorted((ROOT / "envs").glob("*.yaml"))}
+TEXTS = (".py", ".md", ".yaml", ".smk", ".toml", ".j2")
 RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 
 REGISTRIES = {
@@ -162,3 +163,44 @@ def test_pyproject_pins_agree_with_the_constraints() -> None:
     others = [one for one in asked if not one.startswith("mmunlearn[")]
     missing = {canonical(re.split(r"[<>=]", one)[0]) for one in others} - set(CONSTRAINTS)
     assert not missing, f"constraints.txt has no version of {sorted(missing)}"
+
+
+def test_extras_and_targets_that_messages_and_pages_name_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    places = [
+        "mmunlearn/**/*",
+        "workflow_scripts/*",
+        "rules/*",
+        "docs/**/*",
+        "profiles/**/*",
+        "presets/*",
+        "envs/*",
+        "*",
+    ]
+    files = {
+        path
+        for place in places
+        for path in ROOT.glob(place)
+        if path.suffix in TEXTS or path.name == "Makefile"
+    }
+    named: dict[str, set[str]] = {"extra": set(), "target": set()}
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        lists = re.findall(r"(?:mmunlearn|'\.|\"\.)\[([a-z, -]+)\]", text) + re.findall(
+            r"extra `([a-z]+)`", text
+        )
+        named["extra"] |= {one.strip() for names in lists for one in names.split(",")}
+        named["target"] |= {
+            one for pair in re.findall(r"`make ([a-z][a-z-]*)|: make ([a-z]+)\b", text) for one in pair
+        }
+    named["target"].discard("")
+    assert {"paper", "dev", "slurm"} <= named["extra"] <= set(project["optional-dependencies"])
+    assert {"paper", "review"} <= named["target"] <= targets
+
+
+def test_peft_finds_no_bitsandbytes_which_pyiqa_asks_for_in_vain() -> None:
+    from peft.import_utils import is_bnb_available
+
+    assert sys.modules.get("bitsandbytes") is None and not is_bnb_available()
+    assert not any(name.startswith("bitsandbytes.") for name in sys.modules)
