@@ -90,8 +90,9 @@ def token_statistics(logits: Tensor, labels: Tensor) -> list[Tokens]:
     """Of every row's answer. logits (B, T, V), labels (B, T), not shifted, -100 where there is no answer."""
     logp = logits[:, :-1].double().log_softmax(-1)
     labels = labels[:, 1:]
-    mean = (logp.exp() * logp).sum(-1)
-    deviation = ((logp.exp() * logp.square()).sum(-1) - mean.square()).clamp(min=0).sqrt()
+    possible = logp.masked_fill(logp.isneginf(), 0.0)  # 0 log 0 is 0
+    mean = (logp.exp() * possible).sum(-1)
+    deviation = ((logp.exp() * possible.square()).sum(-1) - mean.square()).clamp(min=0).sqrt()
     of_token = logp.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     answered = labels != IGNORED
     return [

@@ -167,8 +167,8 @@ def test_auc_interval_holds_the_value_and_is_repeatable():
 
 
 def test_token_statistics_against_a_distribution_computed_by_hand():
-    # after softmax: 0.5, 0.25, 0.25 at the place before the only answer token, which is token 1
-    logits = torch.log(torch.tensor([[[0.5, 0.25, 0.25], [1.0, 1.0, 1.0]]]))
+    # after softmax: 0.5, 0.25, 0.25, 0 at the place before the only answer token, which is token 1
+    logits = torch.log(torch.tensor([[[0.5, 0.25, 0.25, 0.0], [1.0, 1.0, 1.0, 1.0]]]))
     (one,) = token_statistics(logits, torch.tensor([[-100, 1]]))
     mean = -(0.5 * math.log(2) + 0.5 * math.log(4))
     variance = 0.5 * math.log(2) ** 2 + 0.5 * math.log(4) ** 2 - mean**2
