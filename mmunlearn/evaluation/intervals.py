@@ -5,12 +5,9 @@ paired differences follow: stratum -> cluster -> (sum of the values, how many).
 
 - Percentile intervals of a bootstrap are too narrow for few clusters. Their tails are those of Student's t, expanded
   by sqrt(K / (K - 1)) (Hesterberg, What Teachers Should Know about the Bootstrap, The American Statistician 2015).
-- Where all clusters agree (all values 0, or all 100), a bootstrap has no width. The bound is then the exact one of
-  Clopper and Pearson for K clusters: with 2.5% probability K clusters show nothing of a share of 1 - 0.025^(1/K), whose
-  values are at worst at the other end.
-- Below `FEW` clusters a bootstrap says nothing. The bounds are Clopper and Pearson's again, as if every cluster were
-  wholly right or wrong, which is the worst case: wide, and honest. (Fewer than six could not show a difference by a
-  sign test at 5% either.)
+- Where all clusters agree (all values are 0, or all 100), a bootstrap has no width, and of fewer than `FEW` clusters it
+  says nothing. The bounds are then Clopper and Pearson's exact ones for K clusters, at worst each wholly right or
+  wrong: wide, and honest. (Fewer than six show no difference by a sign test at 5% either.)
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ import numpy as np
 Sums = Mapping[str, Mapping[str, tuple[float, int]]]
 FEW = 6  # clusters
 TAIL = 0.025
+AGREE = 1e-9  # means of clusters that differ by less are equal
 
 
 def cluster_sums(
@@ -104,22 +102,37 @@ def _interval(
     terms: Sequence[tuple[float, Sums]], value: float, ends: tuple[float, float], seed: int, resamples: int
 ) -> tuple[float, float]:
     """Interval of the sum of signed means over the same clusters."""
-    from scipy.stats import beta, norm, t
-
     clusters = clusters_of(terms[0][1])
-    n, (least, most) = len(clusters), ends
-    if n < FEW:
-        share = min(max((value - least) / (most - least), 0.0), 1.0) * n
-        low = beta.ppf(TAIL, share, n - share + 1) if share > 0 else 0.0
-        high = beta.ppf(1 - TAIL, share + 1, n - share) if share < n else 1.0
-        return least + float(low) * (most - least), least + float(high) * (most - least)
     cells = [(sign, *_arrays(sums, clusters)) for sign, sums in terms]
     each = sum(sign * _ratio(totals, counts) for sign, totals, counts in cells)
-    if np.ptp(each) < 1e-9:
+    if len(clusters) < FEW or np.ptp(each) < AGREE:
+        return exact(value, len(clusters), ends, agree=np.ptp(each) < AGREE)
+    weights = draws(_patterns(terms[0][1], clusters), seed, resamples)
+    drawn = sum(sign * _ratio(weights @ totals, weights @ counts) for sign, totals, counts in cells)
+    return percentiles(drawn, len(clusters))
+
+
+def exact(value: float, n: int, ends: tuple[float, float], *, agree: bool) -> tuple[float, float]:
+    """Clopper and Pearson's bounds of a mean over n clusters.
+
+    Where they `agree` on the value, of the share of clusters that n may leave unseen, at worst at one of the ends;
+    otherwise as if each cluster were wholly at one of the ends.
+    """
+    from scipy.stats import beta
+
+    least, most = ends
+    if agree:
         unseen = 1 - TAIL ** (1 / n)
         return value - unseen * (value - least), value + unseen * (most - value)
-    weights = _weights(_patterns(terms[0][1], clusters), seed, resamples)
-    drawn = sum(sign * _ratio(weights @ totals, weights @ counts) for sign, totals, counts in cells)
+    share = n * (value - least) / (most - least)
+    low, high = beta.ppf([TAIL, 1 - TAIL], [share, share + 1], [n - share + 1, n - share])
+    return least + float(low) * (most - least), least + float(high) * (most - least)
+
+
+def percentiles(drawn: np.ndarray, n: int) -> tuple[float, float]:
+    """The 95% interval of what was drawn from n clusters, its tails those of Student's t, expanded."""
+    from scipy.stats import norm, t
+
     tail = 100 * norm.cdf(-((n / (n - 1)) ** 0.5) * t.ppf(1 - TAIL, n - 1))
     low, high = np.percentile(drawn, [tail, 100 - tail])
     return float(low), float(high)
@@ -145,8 +158,12 @@ def _patterns(sums: Sums, clusters: Sequence[str]) -> tuple[tuple[str, ...], ...
 
 
 @lru_cache(maxsize=8)
-def _weights(patterns: tuple[tuple[str, ...], ...], seed: int, resamples: int) -> np.ndarray:
-    """(resamples, clusters): how often each cluster is drawn; the same for all methods on the same clusters."""
+def draws(patterns: tuple[tuple[str, ...], ...], seed: int, resamples: int) -> np.ndarray:
+    """(resamples, clusters): how often each cluster is drawn; the same for all methods on the same clusters.
+
+    Args:
+        patterns: the strata that each cluster is in; drawn is among clusters of the same ones.
+    """
     rng, weights = np.random.default_rng(seed), np.zeros((resamples, len(patterns)))
     for pattern in sorted(set(patterns)):
         at = [index for index, one in enumerate(patterns) if one == pattern]

@@ -22,6 +22,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
 
+from mmunlearn.evaluation.intervals import FEW, draws, exact, percentiles
 from mmunlearn.models.base import Features
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
@@ -65,6 +66,7 @@ def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding
         for features in (target.features, unseen)
     )
     drawing = {"seed": target.bootstrap_seed, "resamples": target.settings.bootstrap}
+    drawing |= {"clusters": target.clusters(rows)}
     findings = [
         compare(name, [one[name] for one in members], [one[name] for one in others], **drawing)
         for name in SCORES
@@ -129,24 +131,45 @@ def auc(members: Sequence[float], others: Sequence[float]) -> float:
 
 
 def compare(
-    name: str, members: Sequence[float], others: Sequence[float], *, seed: int, resamples: int
+    name: str,
+    members: Sequence[float],
+    others: Sequence[float],
+    *,
+    seed: int,
+    resamples: int,
+    clusters: Sequence[str] | None = None,
 ) -> Finding:
     """The AUC of a score with its interval; none where a score is not finite."""
     if not np.isfinite([*members, *others]).all():
         return no_finding(name, "auc", "a likelihood is not finite")
-    low, high = auc_interval(members, others, seed=seed, resamples=resamples)
-    value = Metric(value=round(auc(members, others), 4), n=len(members), low=low, high=high)
+    clusters = clusters or [str(at) for at in range(len(members))]
+    low, high = auc_interval(members, others, seed=seed, resamples=resamples, clusters=clusters)
+    value = Metric(
+        value=auc(members, others), n=len(members), low=low, high=high, clusters=len(set(clusters))
+    )
     return Finding(setting=name, metric="auc", result=value)
 
 
 def auc_interval(
-    members: Sequence[float], others: Sequence[float], *, seed: int, resamples: int
+    members: Sequence[float],
+    others: Sequence[float],
+    *,
+    seed: int,
+    resamples: int,
+    clusters: Sequence[str] | None = None,
 ) -> tuple[float, float]:
-    """95% bootstrap interval of the AUC of pairs: member i and non-member i are resampled together."""
-    table, rng = wins(members, others), np.random.default_rng(seed)
-    picks = rng.integers(len(table), size=(resamples, len(table)))
-    low, high = np.percentile([table[np.ix_(pick, pick)].mean() for pick in picks], [2.5, 97.5])
-    return round(float(low), 4), round(float(high), 4)
+    """95% interval of the AUC of pairs, see `evaluation.intervals`.
+
+    Member i and non-member i are drawn together, and with all pairs of their cluster: `clusters` names that of each
+    pair; without it each is its own.
+    """
+    table = wins(members, others)
+    names, at = np.unique(clusters or range(len(table)), return_inverse=True)
+    if len(names) < FEW or np.ptp(table) == 0:
+        return exact(auc(members, others), len(names), (0.0, 1.0), agree=np.ptp(table) == 0)
+    weights = draws(("",) * len(names), seed, resamples)[:, at]
+    drawn = np.einsum("rm,mn,rn->r", weights, table, weights, optimize=True) / weights.sum(1) ** 2
+    return percentiles(drawn, len(names))
 
 
 class Membership(AttackMethod):

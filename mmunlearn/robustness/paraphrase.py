@@ -23,9 +23,12 @@ def paraphrase(target: TargetModel) -> tuple[list[Finding], dict[str, object]]:
         rows = target.sample(target.questions_on(images))
         original, *others = (target.efficacy(target.answers(rows, wording)) for wording in (None, *wordings))
         settings = {"original": original, **pooled(original, others)}
-        findings += [target.finding(setting, metric, values) for setting, values in settings.items()]
+        clusters = target.clusters(rows)
+        findings += [
+            target.finding(setting, metric, values, clusters) for setting, values in settings.items()
+        ]
         by_wording[metric] = [
-            {"wording": wording, "value": round(sum(values) / len(values), 4) if values else None}
+            {"wording": wording, "value": sum(values) / len(values) if values else None}
             for wording, values in zip(wordings, others, strict=True)
         ]
     return findings, {"by_wording": by_wording}
@@ -34,7 +37,7 @@ def paraphrase(target: TargetModel) -> tuple[list[Finding], dict[str, object]]:
 def pooled(original: Sequence[float], others: Sequence[Sequence[float]]) -> dict[str, list[float]]:
     """Per question: the mean over the other wordings, and the least over all wordings, the original among them.
 
-    A question counts once, however many wordings it has, so that intervals are over questions.
+    A question counts once, however many wordings it has, so that a mean is over questions.
     """
     return {
         "paraphrased": [sum(values) / len(values) for values in zip(*others, strict=True)],

@@ -43,8 +43,12 @@ def quantise(
         if width is not None:
             moved[setting] = _round(linears, whole, width, None if width >= 8 else group)
         findings += [
-            target.finding(setting, "efficacy", target.efficacy(target.answers(forget))),
-            target.finding(setting, "retain", target.recovery(target.answers(retain))),
+            target.finding(
+                setting, "efficacy", target.efficacy(target.answers(forget)), target.clusters(forget)
+            ),
+            target.finding(
+                setting, "retain", target.recovery(target.answers(retain)), target.clusters(retain)
+            ),
         ]
     return findings, {"linears": len(linears), "relative_error": moved}
 
@@ -59,7 +63,7 @@ def _round(
         error += float((coarse.double() - weight.double()).square().sum())
         size += float(weight.double().square().sum())
         layer.weight.data.copy_(coarse)
-    return round((error / size) ** 0.5, 6) if size else 0.0
+    return (error / size) ** 0.5 if size else 0.0
 
 
 def rounded(weight: Tensor, bits: int, group: int | None = None) -> Tensor:

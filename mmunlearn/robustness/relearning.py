@@ -80,7 +80,7 @@ def relearn(
             add_adapter(target.model, adapter, name)
             target.model.set_adapter(name)
             values = target.recovery(target.answers(rows))
-            findings.append(target.finding(f"step {step}", "recovered", values))
+            findings.append(target.finding(f"step {step}", "recovered", values, target.clusters(rows)))
             target.model.set_adapter(POLICY)
             target.model.delete_adapter(name)
     return findings, {

@@ -14,7 +14,7 @@ from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.answers import Suite
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
 from mmunlearn.evaluation.score_inputs import read_names
-from mmunlearn.ids import Run, concepts_of
+from mmunlearn.ids import TARGETS, Run, concepts_of
 from mmunlearn.models.base import Base
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, load_adapter, load_base
@@ -134,9 +134,16 @@ class TargetModel:
         people = {row.question_id: self._names[concepts_of(row.image_id)[0]] for row in answers}
         return metrics.name_hits(answers, people)
 
-    def finding(self, setting: str, metric: str, values: Sequence[float]) -> Finding:
-        """Mean of the values with its interval over questions."""
-        summary = metrics.summarise(values, seed=self.bootstrap_seed, resamples=self.settings.bootstrap)
+    def clusters(self, rows: Sequence[Question]) -> list[str]:
+        """The person or event that each question is on, by the split's target: answers on one are not independent."""
+        return [concepts_of(row.image_id)[TARGETS.index(self.split.target)] for row in rows]
+
+    def finding(
+        self, setting: str, metric: str, values: Sequence[float], clusters: Sequence[str] | None = None
+    ) -> Finding:
+        """Mean of the values with its interval over their clusters."""
+        drawing = {"seed": self.bootstrap_seed, "resamples": self.settings.bootstrap}
+        summary = metrics.summarise(values, clusters=clusters, **drawing)
         return Finding(setting=setting, metric=metric, result=summary)
 
     @property

@@ -115,7 +115,10 @@ def test_all_recipes_are_asked_the_same_few_and_an_interval_is_of_the_run_s_seed
     rows = target.questions_on(f"{person}-{event}" for person in PEOPLE for event in SCENES)
     assert [row.image_id for row in target.sample(rows)] == ["p1-e0", "p1-e1"]
     result = target.finding("original", "efficacy", [0.0, 100.0] * 10).result
-    assert (result.value, result.n, result.low, result.high) == (50.0, 20, 32.375, 67.625)
+    assert (result.value, result.n, result.clusters) == (50.0, 20, 20)
+    assert (result.low, result.high) == pytest.approx((20.0, 68.4913), abs=1e-3)
+    few = target.finding("original", "efficacy", [0.0, 100.0] * 10, ["p0", "p1"] * 10).result
+    assert few.clusters == 2 and few.low < 2 and few.high > 98
 
 
 def test_each_half_is_asked_in_every_wording(target):
@@ -163,7 +166,11 @@ def test_auc_interval_holds_the_value_and_is_repeatable():
     low, high = auc_interval(members, others, seed=3, resamples=300)
     assert low < auc(members, others) < high
     assert (low, high) == auc_interval(members, others, seed=3, resamples=300)
-    assert auc_interval([2.0], [1.0], seed=0, resamples=10) == (1.0, 1.0)
+    assert auc_interval([2.0], [1.0], seed=0, resamples=10) == pytest.approx((0.025, 1.0)), "one pair"
+    people = [f"p{number // 4}" for number in range(len(members))]
+    assert auc_interval(members, others, seed=3, resamples=300, clusters=people) != (low, high)
+    wide = auc_interval(members, others, seed=3, resamples=300, clusters=["p0", "p1"] * (len(members) // 2))
+    assert wide[0] < 0.1 and wide[1] > 0.95, "two people say little"
 
 
 def test_token_statistics_against_a_distribution_computed_by_hand():
