@@ -129,7 +129,7 @@ def main(folder: str) -> int:
         tables / "table3.csv",
         tables / "table3.md",
         tables / "table3.tex",
-        tables / "table3_vs_published.csv",
+        *(tables / f"table3_{name}.csv" for name in ("vs_published", "ranks", "differences")),
         tables / "filter_agreement.csv",
         *(tables / f"table4{end}" for end in (".csv", ".md", ".tex", "_vs_published.csv")),
         *(results / "figures" / f"fig{n}.{kind}" for n in (4, 7, 8, 9, 10) for kind in ("png", "pdf")),

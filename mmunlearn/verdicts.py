@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
+from mmunlearn.escape import unguard
 from mmunlearn.records import Record, RecordError, digest_of
 
 Kind = Literal["picture", "sample", "person", "event"]
-GUARDED = re.compile(r"'+[=+\-@\t\r]")  # what a page guards by one more apostrophe: spreadsheets would run it
 
 
 def _iso(text: str) -> str:
@@ -150,7 +149,7 @@ def _parse(cells: list[str], where: str) -> Verdict:
         raise RecordError(
             f"Asked {where}, for {len(COLUMNS)} columns. Found {len(cells)}. Save them again, or delete the row."
         )
-    plain = [cell[1:] if GUARDED.match(cell) else cell for cell in cells]
+    plain = list(map(unguard, cells))
     try:
         return Verdict(**dict(zip(COLUMNS, plain, strict=True)))
     except ValidationError as error:

@@ -3,8 +3,8 @@
 needs  <results>/scores/, <results>/answers/, <results>/models/*/*/seed-<n>/training.json, <results>/images/,
        <results>/curation/, <results>/dataset/splits/, <results>/figures/fig8.png, resources/published/,
        resources/deviations.yaml
-makes  <results>/tables/table3.{csv,md,tex}, table3_ceiling.csv, table3_vs_published.csv,
-       table4.{csv,md,tex}, table4_ceiling.csv, table4_vs_published.csv
+makes  <results>/tables/table3.{csv,md,tex}, table3_{ceiling,vs_published,ranks,differences}.csv,
+       table4.{csv,md,tex}, table4_{ceiling,vs_published,ranks,differences}.csv
        <results>/report.html, <results>/run_config.yaml
 """
 
@@ -32,6 +32,8 @@ rule make_table3:
         tex="<results>/tables/table3.tex",
         ceiling="<results>/tables/table3_ceiling.csv",
         versus="<results>/tables/table3_vs_published.csv",
+        ranks="<results>/tables/table3_ranks.csv",
+        differences="<results>/tables/table3_differences.csv",
     log:
         "<logs>/make_table3.log",
     benchmark:
@@ -41,6 +43,7 @@ rule make_table3:
     params:
         table="table3",
         ceiling_seed=config["ceiling_seed"],
+        bootstrap=config["evaluation"]["bootstrap"],
         code=code_digest("reporting"),
     script:
         "../workflow_scripts/make_table3.py"
@@ -56,6 +59,8 @@ use rule make_table3 as make_table4 with:
         tex="<results>/tables/table4.tex",
         ceiling="<results>/tables/table4_ceiling.csv",
         versus="<results>/tables/table4_vs_published.csv",
+        ranks="<results>/tables/table4_ranks.csv",
+        differences="<results>/tables/table4_differences.csv",
     log:
         "<logs>/make_table4.log",
     benchmark:
@@ -73,6 +78,8 @@ rule write_report:
         table3="<results>/tables/table3.csv",
         ceiling="<results>/tables/table3_ceiling.csv",
         versus="<results>/tables/table3_vs_published.csv",
+        ranks="<results>/tables/table3_ranks.csv",
+        differences="<results>/tables/table3_differences.csv",
         tradeoff="<results>/figures/fig8.png",
         answers=RUNS.answers("table3"),
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),

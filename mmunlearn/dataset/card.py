@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from mmunlearn import escape
 from mmunlearn.records import RecordError, digest_of
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
@@ -58,12 +60,15 @@ def data_card(
         lstrip_blocks=True,
         autoescape=False,  # Markdown
     )
+    environment.filters |= {"md": escape.markdown, "code": escape.code}
+    written = _yaml(dict(settings))
     return environment.get_template(TEMPLATE.name).render(
+        fence="`" * max(3, 1 + max(map(len, re.findall("`+", written)), default=0)),
         head=_yaml(_head(scale, generator, statistics, digest_of(dict(digests)))),
         scale=scale,
         generator=generator,
         writer=settings["curation"].get("openai", {}).get("model"),
-        settings=_yaml(dict(settings)),
+        settings=written,
         counts=statistics,
         files=[(name, _readable(sizes[name]), digest) for name, digest in digests.items()],
         flux_licence=FLUX_LICENCE,

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from mmunlearn.backends import REFERENCE_SETS
+from mmunlearn.escape import guard
 from mmunlearn.progress import progress
 from mmunlearn.records import SuiteQuestion, atomic_path, sha256_of, write_jsonl, write_text
 
@@ -76,7 +77,7 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: guard(str(value)) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
     return path
 

@@ -28,7 +28,7 @@ from mmunlearn.records import (
     read_json,
     read_jsonl,
 )
-from mmunlearn.reporting.layout import number, write_table
+from mmunlearn.reporting.layout import full, write_table
 
 COLUMNS = ("model", "unlearned", "tested", "kind", "region", "value", "n", "reason")
 Answers = Mapping[str, Answer]  # by question id
@@ -187,7 +187,7 @@ def write_matrix(path: Path, studies: Sequence[Study]) -> None:
             "tested": cell.tested.id,
             "kind": cell.tested.kind,
             "region": cell.region,
-            "value": number(cell.value),
+            "value": full(cell.value),
             "n": str(cell.n),
             "reason": cell.reason,
         }

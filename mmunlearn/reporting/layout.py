@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from mmunlearn.escape import guard, unguard
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import write_text
 
@@ -92,24 +93,29 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with fixed decimals, never `-0.00`; empty where there is none or it is not finite."""
+    """A number as it is printed: rounded once, never `-0.00`; empty where there is none or it is not finite."""
     if value is None or not math.isfinite(value):
         return ""
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def full(value: float | None) -> str:
+    """A number as tables keep it, with all its digits; empty where there is none or it is not finite."""
+    return "" if value is None or not math.isfinite(value) else repr(float(value) + 0.0)
+
+
 def read_table(path: str | Path) -> Table:
     """Read a CSV file; every cell stays text."""
     with open(path, encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
+        return [{name: unguard(cell) for name, cell in row.items()} for row in csv.DictReader(handle)]
 
 
 def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a CSV file atomically; a column that a row lacks is empty."""
+    """Write a CSV file atomically; a column that a row lacks is empty, and no text is a spreadsheet's formula."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: guard(cell) for name, cell in row.items()} for row in rows)
     write_text(path, text.getvalue())
 
 
@@ -160,30 +166,24 @@ def display(row: Row | None, metric: str) -> str:
     if not row or not row[metric]:
         return MISSING
     std = row.get(f"{metric}_std")
-    return f"{float(row[metric]):.1f}" + (f" ± {float(std):.1f}" if std else "")
+    return number(float(row[metric]), 1) + (f" ± {number(float(std), 1)}" if std else "")
+
+
+def place_of(row: Row | None, metric: str) -> str:
+    """`best` or `second` where a cell has that place, else empty."""
+    return (row or {}).get(f"{metric}_place", "")
 
 
 def gain(block: Block, method: str, target: str, metric: str) -> str:
-    """What a variant (`GD+BGD`) gains over its base method (`GD`), from the values as displayed, e.g. `+6.3`.
+    """What a variant (`GD+BGD`) gains over its base method (`GD`), e.g. `+6.3`.
 
     Empty for other methods, and where either value is missing.
     """
     base = method.rpartition("+")[0]
     ours, theirs = (block.get(name, {}).get(target, {}).get(metric) for name in (method, base))
-    if not ours or not theirs:
-        return ""
-    return f"{round(round(float(ours), 1) - round(float(theirs), 1), 1) + 0.0:+.1f}"
+    return signed(float(ours) - float(theirs)) if ours and theirs else ""
 
 
-def podium(block: Block, target: str, metric: str) -> dict[str, str]:
-    """Method -> `best` or `second` among the unlearning methods, by the value as displayed.
-
-    Equal values share their place; the second place is the next smaller value.
-    """
-    printed = {
-        method: round(float(row[target][metric]), 1)
-        for method, row in block.items()
-        if not is_bound(method) and target in row and row[target][metric]
-    }
-    places = dict(zip(sorted(set(printed.values()), reverse=True), ("best", "second"), strict=False))
-    return {method: places[value] for method, value in printed.items() if value in places}
+def signed(value: float) -> str:
+    """A difference with one decimal and its sign, as typeset: `+6.3`, `−1.8`, `+0.0`."""
+    return f"{float(number(value, 1)):+.1f}".replace("-", "−")

@@ -38,7 +38,14 @@ from mmunlearn.reporting.page_pictures import (
     sample_grid,
 )
 from mmunlearn.reporting.page_runs import duration, merged_versions, time_by_rule, training_rows
-from mmunlearn.reporting.page_tables import HEADS, ceiling_blocks, score_blocks, versus_blocks
+from mmunlearn.reporting.page_tables import (
+    HEADS,
+    ceiling_blocks,
+    difference_blocks,
+    rank_lines,
+    score_blocks,
+    versus_blocks,
+)
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 DEVIATIONS = Path(__file__).resolve().parents[2] / "resources" / "deviations.yaml"
@@ -61,6 +68,8 @@ def write_report(
     table3: Path,
     ceiling: Path,
     versus: Path,
+    ranks: Path,
+    differences: Path,
     tradeoff: Path,
     answers: Sequence[Path],
     splits: Sequence[Path],
@@ -81,7 +90,8 @@ def write_report(
             lies at its `path`, relative to the working folder, and is shown without its picture where that is gone.
         filters: the JSON of `check_images`.
         people, events: the curated JSON lines.
-        table3, ceiling, versus, tradeoff: Table III, its ceiling and comparison (CSV), and Figure 8 (PNG).
+        table3, ceiling, versus, ranks, differences: Table III and what stands beside it (CSV), see `make_table`.
+        tradeoff: Figure 8 (PNG).
         answers: `<model>/<recipe>/seed-<n>/dataset.jsonl` files of Answer rows.
         splits, trainings: JSON files of Split and Training records.
         run_config: the merged configuration, whose digest is shown.
@@ -107,7 +117,7 @@ def write_report(
     statistics = json.loads(filters.read_text(encoding="utf-8"))
     times = time_by_rule(Path(benchmarks))
     total_time = duration(sum(row["seconds"] for row in times))
-    inputs = (run_config, manifest, table3, ceiling, versus)
+    inputs = (run_config, manifest, table3, ceiling, versus, ranks, differences)
     context = {
         "about": _about(settings, pictures, rows, ceiling_rows) | {"versions": merged_versions(trained)},
         "digests": {path.name: sha256_of(path)[:16] for path in inputs},
@@ -118,8 +128,10 @@ def write_report(
         "filters": _filter_rows(statistics, settings["thresholds"]),
         "heads": HEADS,
         "table3": score_blocks(rows),
+        "differences": difference_blocks(read_table(differences)),
         "versus": versus_blocks(read_table(versus)),
         "deviations": _deviations(deviations),
+        "ranks": rank_lines(read_table(ranks)),
         "ceiling": ceiling_blocks(ceiling_rows, rows),
         "tradeoff": png_uri(tradeoff),
         "examples": answer_examples(answers, [read_json(path, Split) for path in splits], pictures, labels),

@@ -22,8 +22,9 @@ from mmunlearn.reporting.layout import (
     distinct,
     is_bound,
     number,
-    podium,
+    place_of,
     select,
+    signed,
     values,
     with_seeds,
 )
@@ -35,7 +36,7 @@ PageBlock = dict[str, Any]
 
 
 def score_blocks(rows: Table) -> list[PageBlock]:
-    """Table III: each number with its 95% interval below, the questions behind a column in the last row."""
+    """Table III: each number with its 95% interval below, a column's questions and clusters in the last rows."""
     return [_score_block(model, percent, block) for (model, percent), block in blocks(rows).items()]
 
 
@@ -61,7 +62,15 @@ def _score_block(model: str, percent: str, block: Block) -> PageBlock:
         "title": f"{model}, {percent}% forgotten",
         "note": f"Seeds: {_joined(rows, 'seed_list')}. Judge: {_joined(rows, 'judge')}.",
         "rows": _lines(block, lambda method, target, metric: _score_cell(block, method, target, metric)),
-        "footer": [{"label": "Questions", "cells": [_count(block, *cell) for cell in TABLE3.cells]}],
+        "footer": [
+            {"label": "Questions", "cells": [_count(block, *cell) for cell in TABLE3.cells]},
+            {"label": "Clusters", "cells": [_counts(block, *cell, "clusters") for cell in TABLE3.cells]},
+        ],
+        "doubtful": [
+            (f"{row['method']}, {row['target']}", row["world_fact_doubtful"])
+            for row in rows
+            if row["world_fact_doubtful"] not in ("", "0")
+        ],
         "reasons": [
             f"{row['method']}, {row['target']}: {row['reason'].replace('_', ' ')}"
             for row in rows
@@ -92,17 +101,62 @@ def _score_cell(block: Block, method: str, target: str, metric: str) -> Row:
     return {
         "main": display(row, metric),
         "sub": f"{float(low):.0f}–{float(high):.0f}" if low and high else "",
-        "place": podium(block, target, metric).get(method, ""),
+        "place": place_of(row, metric),
     }
 
 
 def _count(block: Block, target: str, metric: str) -> str:
-    """Questions behind a column, as a range where rows differ, and how many of them have no verdict."""
-    rows = [of_target[target] for of_target in block.values() if target in of_target]
-    counts = sorted({int(row[f"{metric}_n"]) for row in rows if row[metric]})
-    missing = sum(int(row[f"{metric}_missing"]) for row in rows)
-    text = "–".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else MISSING
+    """Questions behind a column and how many of them have no verdict."""
+    missing = sum(int(row[target][f"{metric}_missing"]) for row in block.values() if target in row)
+    text = _counts(block, target, metric, "n")
     return f"{text} ({missing} missing)" if missing else text
+
+
+def _counts(block: Block, target: str, metric: str, part: str) -> str:
+    """A count behind a column, as a range where rows differ."""
+    rows = [of_target[target] for of_target in block.values() if target in of_target]
+    counts = sorted({int(row[f"{metric}_{part}"]) for row in rows if row[metric]})
+    return "–".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else MISSING
+
+
+def difference_blocks(differences: Table) -> list[PageBlock]:
+    """By how much each method differs from Goal, with the interval of the paired difference below."""
+    keys = ("model", "forget_percent")
+    to_goal = select(differences, other="Goal")
+    return [
+        _difference_block(*key, select(to_goal, **dict(zip(keys, key, strict=True))))
+        for key in distinct(to_goal, *keys)
+    ]
+
+
+def _difference_block(model: str, percent: str, rows: Table) -> PageBlock:
+    at = {(row["method"], row["target"], row["metric"]): row for row in rows}
+    return {
+        "title": f"{model}, {percent}% forgotten, minus Goal",
+        "rows": _lines(values(rows, "method"), lambda *place: _difference_cell(at.get(place))),
+        "footer": [],
+    }
+
+
+def _difference_cell(row: Row | None) -> Row:
+    if not row or not row["difference"]:
+        return {"main": MISSING, "sub": "", "place": ""}
+    low, high = (number(float(row[end]), 0).replace("-", "−") if row[end] else "" for end in ("low", "high"))
+    sub = f"{low} to {high}" if low else ""
+    return {"main": signed(float(row["difference"])), "sub": sub, "place": ""}
+
+
+def rank_lines(ranks: Table) -> list[dict[str, str]]:
+    """The mean rank correlations, ours and the paper's own: {whose, pair, rho, columns}."""
+    return [
+        {
+            "whose": row["whose"],
+            "pair": f"{row['model']}, {row['forget_percent']}% and {row['other_model']}, {row['other_percent']}%",
+            "rho": _rho(row["spearman"]),
+            "columns": row["columns"],
+        }
+        for row in ranks
+    ]
 
 
 def _versus_block(model: str, twin: str, percent: str, rows: Table) -> PageBlock:
@@ -112,19 +166,21 @@ def _versus_block(model: str, twin: str, percent: str, rows: Table) -> PageBlock
         "title": f"{model} beside {twin}, {percent}% forgotten",
         "rows": _lines(methods, lambda *place: _versus_cell(at["value", *place])),
         "footer": [
-            {"label": label, "cells": [_correlation(at[kind, "", *cell]) for cell in TABLE3.cells]}
+            {"label": label, "cells": [_rho(at[kind, "", *cell]["spearman"]) for cell in TABLE3.cells]}
             for kind, label in SPEARMAN_LABELS.items()
         ],
     }
 
 
 def _versus_cell(row: Row) -> Row:
-    ours, published = (f"{float(row[side]):.1f}" if row[side] else MISSING for side in ("ours", "published"))
+    ours, published = (
+        number(float(row[side]), 1) if row[side] else MISSING for side in ("ours", "published")
+    )
     return {"main": ours, "sub": published, "place": ""}
 
 
-def _correlation(row: Row) -> str:
-    return number(float(row["spearman"])).replace("-", "−") if row["spearman"] else MISSING
+def _rho(text: str) -> str:
+    return number(float(text)).replace("-", "−") if text else MISSING
 
 
 def _joined(rows: Table, column: str) -> str:

@@ -7,8 +7,8 @@ Columns of `robustness.csv`:
   `worst wording`: efficacy, generality);
 - `value`: mean over seeds, in [0, 100]; of `auc` in [0, 1]. High efficacy and generality: forgotten. High recovered:
   the truth is told again. High retain: the rest is still known. auc 0.5: nothing betrays the forgotten pictures;
-- `n`, `low`, `high`: questions (pairs of pictures, for auc) over all seeds, and the 95% bootstrap interval over them,
-  with several seeds the mean of their ends;
+- `n`, `clusters`: questions (pairs of pictures, for auc) over all seeds, and the people or events that they are on;
+- `low`, `high`: the 95% interval over these, with several seeds the mean of their ends;
 - `std`: sample standard deviation over seeds, empty with one; `seeds`, `seed_list`; `digest`: of all inputs;
 - `reason`: why there is no value, or of which seeds.
 """
@@ -19,15 +19,16 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from mmunlearn import escape
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import Attack, Finding, read_json, write_text
-from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, select, values, write_table
+from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, number, select, values, write_table
 from mmunlearn.reporting.tables import TableError, pooled, pooled_seeds, row_order
 from mmunlearn.reporting.typeset import grid
 
 COLUMNS = (
     "model", "forget_percent", "method", "target", "attack", "setting", "metric", "value", "n", "low", "high", "std",
-    "seeds", "seed_list", "digest", "reason",
+    "clusters", "seeds", "seed_list", "digest", "reason",
 )  # fmt: skip
 ATTACKS = {
     "relearning": "what is told of the other forget samples after finetuning on a few: near Goal is best",
@@ -35,6 +36,7 @@ ATTACKS = {
     "membership": "AUC of forget_train against unseen pictures of the same cells: 0.5 is best, Goal is the reference",
     "paraphrase": "efficacy (forget_train) and generality (forget_test) in other words: higher is better",
 }
+NOTED = ("method", "target", "attack", "setting", "metric")
 METRICS = ("recovered", "efficacy", "generality", "retain", "auc")
 
 
@@ -87,14 +89,13 @@ def _rows(group: Sequence[Attack]) -> Table:
 def _cells(findings: dict[int, Finding | None]) -> Row:
     """The value over seeds, and why some of them have none."""
     present = [one for one in findings.values() if one and one.result.value is not None]
-    digits = 4 if any(one.metric == "auc" for one in present) else 2
     reasons = {
         seed: (one.result.reason or "no value and no reason given") if one else "not measured"
         for seed, one in findings.items()
         if one is None or one.result.value is None
     }
     texts = [f"seed {seed}: {why}" if len(findings) > 1 else why for seed, why in reasons.items()]
-    return pooled([one.result for one in present], digits) | {"reason": "; ".join(texts)}
+    return pooled([one.result for one in present]) | {"reason": "; ".join(texts)}
 
 
 def markdown(rows: Table) -> str:
@@ -102,13 +103,13 @@ def markdown(rows: Table) -> str:
     parts = ["# Robustness"]
     for model, percent in distinct(rows, "model", "forget_percent"):
         of_model = select(rows, model=model, forget_percent=percent)
-        parts.append(f"## {model} ({percent}% forget)")
+        parts.append(f"## {escape.markdown(model)} ({percent}% forget)")
         for attack, meaning in ATTACKS.items():
             if of_attack := select(of_model, attack=attack):
                 parts.append(f"### {attack.title()}: {meaning}")
                 parts += [_grid(select(of_attack, target=target), target) for target in TARGETS]
         missing = [
-            f"- {row['method']}, {row['target']}, {row['attack']}, {row['setting']}, {row['metric']}: {row['reason']}"
+            "- " + escape.markdown(", ".join(row[name] for name in NOTED) + f": {row['reason']}")
             for row in of_model
             if row["reason"]
         ]
@@ -122,8 +123,11 @@ def _grid(rows: Table, target: str) -> str:
     heads = distinct(sorted(rows, key=lambda row: METRICS.index(row["metric"])), "metric", "setting")
     cells = {(row["method"], row["metric"], row["setting"]): _display(row) for row in rows}
     return grid(
-        [target.title(), *(f"{metric}<br>{setting}" for metric, setting in heads)],
-        [[name, *(cells.get((name, *head), MISSING) for head in heads)] for name in values(rows, "method")],
+        [target.title(), *(f"{metric}<br>{escape.markdown(setting)}" for metric, setting in heads)],
+        [
+            [escape.markdown(name), *(cells.get((name, *head), MISSING) for head in heads)]
+            for name in values(rows, "method")
+        ],
     )
 
 
@@ -132,6 +136,6 @@ def _display(row: Row) -> str:
         return MISSING
     digits = 2 if row["metric"] == "auc" else 1
     value, low, high = (
-        f"{float(row[part]):.{digits}f}" if row[part] else "" for part in ("value", "low", "high")
+        number(float(row[part]), digits) if row[part] else "" for part in ("value", "low", "high")
     )
     return value + (f" <sub>{low} to {high}</sub>" if low and high else "")

@@ -68,6 +68,7 @@ SETTINGS = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a dollar in a label is a dollar
 }
 
 
@@ -124,7 +125,7 @@ def write_notes(figure: Figure, notes: Sequence[str], head: str, width: int = 11
     rest = [f"and {len(notes) - most} more"] if len(notes) > most else []
     text = f"{head}: {'; '.join([*notes[:most], *rest])}."
     lines = textwrap.fill(text, width)
-    figure.supxlabel(lines, x=0.012, ha="left", fontsize=SMALL, color="#444444", parse_math=False)
+    figure.supxlabel(lines, x=0.012, ha="left", fontsize=SMALL, color="#444444")
 
 
 def new_figure(width: float, height: float) -> Figure:

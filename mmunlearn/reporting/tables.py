@@ -4,11 +4,14 @@ Columns of `table3.csv` and `table3_ceiling.csv`, after `model, forget_percent, 
 metrics (0 to 100, higher is better, mean over seeds):
 
 - `<metric>_std`: sample standard deviation over seeds; empty with one seed;
-- `<metric>_low`, `<metric>_high`: 95% bootstrap interval over questions. With one seed it is that of the
-  scores; with several it is the mean of the lower and the mean of the upper ends, hence the width at one
-  seed, not the (narrower) interval of the mean;
+- `<metric>_low`, `<metric>_high`: 95% interval over clusters. With one seed it is that of the scores; with several
+  it is the mean of the lower and the mean of the upper ends, hence the width at one seed, not the (narrower)
+  interval of the mean;
 - `<metric>_n`, `<metric>_missing`: questions behind the number and answers without a verdict, summed over
-  seeds;
+  seeds; `<metric>_clusters`: the people, events, figures or pictures that they are on, the same for all seeds;
+- `<metric>_place`: `best` or `second` of the unlearning methods; those that are tied share a place, see
+  `mmunlearn.reporting.differences`;
+- `world_fact_doubtful`: yes/no replies that may not mean what POPE's official reading takes them for, over seeds;
 - `real_vs_finetuned`: for events, ROUGE-L against the finetuned model's answers instead of the ground truth;
 - `seeds`, `seed_list`: how many and which; `judge`; `digest`: of all inputs of the row's scores;
 - `reason`: `metric: why` for each empty cell, and for each number that rests on fewer seeds than the row.
@@ -18,7 +21,8 @@ The printed tables (Markdown, LaTeX) set the ceiling's rows below Goal; the CSV 
 `table4.csv` and `table4_ceiling.csv` have the same columns but `scope`, which the paper leaves out there, and
 `forget_percent` (of people and of events each) after the metrics.
 
-Every number has two decimals. Equal scores give equal bytes, in whatever order the files are named.
+Numbers have all their digits: they are rounded where they are printed, once. Equal scores give equal bytes, in whatever
+order the files are named.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from statistics import fmean, stdev
 
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import Attack, Metric, Scores, digest_of, read_json, write_text
+from mmunlearn.reporting.differences import COLUMNS as DIFFERENCE_COLUMNS
+from mmunlearn.reporting.differences import Standing, difference_rows
 from mmunlearn.reporting.layout import (
     FORMS,
     TABLE3,
@@ -38,25 +44,27 @@ from mmunlearn.reporting.layout import (
     Row,
     Table,
     blocks,
+    full,
     join_reasons,
     method_order,
-    number,
     read_table,
     with_seeds,
     write_table,
 )
-from mmunlearn.reporting.published import VERSUS_COLUMNS, versus_rows
+from mmunlearn.reporting.published import RANK_COLUMNS, VERSUS_COLUMNS, rank_rows, versus_rows
 from mmunlearn.reporting.typeset import latex, markdown
 
 EXTRA = "real_vs_finetuned"
+DOUBTFUL = "world_fact_doubtful"
+PARTS = ("std", "low", "high", "n", "missing", "clusters", "place")
 
 
 def columns(form: Form) -> tuple[str, ...]:
     """The columns of a table's CSV file."""
-    parts = (f"{metric}_{part}" for metric in form.metrics for part in ("std", "low", "high", "n", "missing"))
+    parts = (f"{metric}_{part}" for metric in form.metrics for part in PARTS)
     percent = () if "forget_percent" in form.keys else ("forget_percent",)
     return (
-        *form.keys, *form.metrics, *percent, *parts, EXTRA, "seeds", "seed_list", "judge", "digest", "reason"
+        *form.keys, *form.metrics, *percent, *parts, DOUBTFUL, EXTRA, "seeds", "seed_list", "judge", "digest", "reason"
     )  # fmt: skip
 
 
@@ -73,10 +81,13 @@ def make_table(
     tex: Path,
     ceiling: Path,
     versus: Path,
+    ranks: Path,
+    differences: Path,
     table: str,
     ceiling_seed: int | None,
+    bootstrap: int,
 ) -> None:
-    """Write a table of scores, its ceiling and the comparison with the published numbers.
+    """Write a table of scores, its ceiling, its differences and the comparison with the published numbers.
 
     Args:
         scores: Scores files, one a (model, recipe, seed, target, percent), in any order. Table IV's are those of
@@ -85,9 +96,11 @@ def make_table(
         csv, md, tex: the table as data, to read, and to paste into a paper.
         ceiling: the same columns for `ceiling_seed` alone: what a goal model of another seed reaches before the same
             judge, the honest upper bound. These scores are not in the table.
-        versus: long format, see `mmunlearn.reporting.published`.
+        versus, ranks: long format, see `mmunlearn.reporting.published`.
+        differences: of all pairs of methods, see `mmunlearn.reporting.differences`.
         table: `table3`, or `table4`: person and event unlearned together.
         ceiling_seed: the seed whose scores are the ceiling; None for no ceiling, hence an empty table.
+        bootstrap: resamples of the intervals of differences.
 
     Raises:
         RecordError: a file is not a Scores file.
@@ -95,7 +108,8 @@ def make_table(
     """
     form = FORMS[table]
     records = [read_json(path, Scores) for path in scores]
-    rows = table_rows([one for one in records if one.seed != ceiling_seed], form)
+    ours = [one for one in records if one.seed != ceiling_seed]
+    rows = table_rows(ours, form)
     if not rows:
         raise TableError(
             f"Asked for {form.title} of {len(scores)} score files. Found none of a seed other than the ceiling's "
@@ -103,6 +117,9 @@ def make_table(
             "Table IV), or change the ceiling seed."
         )
     ceiling_rows = table_rows([one for one in records if one.seed == ceiling_seed], form)
+    pairs = difference_rows(ours, form, bootstrap)
+    standing = Standing(pairs)
+    rows = with_places(rows, standing, form)
     places = blocks(rows)
     printed = rows + [
         row | {"method": with_seeds(row)}
@@ -113,12 +130,39 @@ def make_table(
     write_table(ceiling, columns(form), ceiling_rows)
     write_text(md, markdown(printed, form))
     write_text(tex, latex(printed, form))
-    write_table(versus, VERSUS_COLUMNS, versus_rows(rows, read_table(published), form))
+    write_table(differences, DIFFERENCE_COLUMNS, pairs)
+    paper = read_table(published)
+    comparison = versus_rows(rows, paper, standing, form)
+    write_table(versus, VERSUS_COLUMNS, comparison)
+    write_table(ranks, RANK_COLUMNS, rank_rows(comparison, paper, form))
 
 
 def table_rows(scores: Sequence[Scores], form: Form = TABLE3) -> Table:
     """One row a (model, percent, method, target), in the paper's order, pooled over seeds."""
     return [_row(list(group), form) for _, group in groupby(sorted(scores, key=row_order), key=_place)]
+
+
+def with_places(rows: Table, standing: Standing, form: Form) -> Table:
+    """The rows with the places of their methods in each column."""
+    places: dict[tuple[str, ...], str] = {}
+    for (model, percent), block in blocks(rows).items():
+        for target, metric in form.cells:
+            values = {
+                method: float(row[target][metric])
+                for method, row in block.items()
+                if target in row and row[target][metric]
+            }
+            podium = standing.podium((model, percent, target, metric), values)
+            places |= {(model, percent, target, metric, method): name for method, name in podium.items()}
+    keys = ("model", "forget_percent", "target")
+    return [
+        row
+        | {
+            f"{metric}_place": places.get((*(row[key] for key in keys), metric, row["method"]), "")
+            for metric in form.metrics
+        }
+        for row in rows
+    ]
 
 
 def row_order(one: Scores | Attack) -> tuple:
@@ -154,15 +198,16 @@ def pooled_seeds(group: Sequence[Scores | Attack], what: str) -> Row:
     }
 
 
-def pooled(cells: Sequence[Metric], digits: int = 2) -> Row:
-    """Over seeds with a value: mean and deviation, mean ends of the interval, and the sum of questions."""
+def pooled(cells: Sequence[Metric]) -> Row:
+    """Over seeds with a value: mean and deviation, mean ends of the interval, the sum of questions, the clusters."""
     parts = {
         part: [value for cell in cells if (value := getattr(cell, part)) is not None]
         for part in ("value", "low", "high")
     }
-    means = {part: number(fmean(numbers), digits) if numbers else "" for part, numbers in parts.items()}
-    std = number(stdev(parts["value"]), digits) if len(cells) > 1 else ""
-    return {**means, "std": std, "n": str(sum(cell.n for cell in cells))}
+    means = {part: full(fmean(numbers)) if numbers else "" for part, numbers in parts.items()}
+    std = full(stdev(parts["value"])) if len(cells) > 1 else ""
+    n, clusters = sum(cell.n for cell in cells), max((cell.clusters for cell in cells), default=0)
+    return {**means, "std": std, "n": str(n), "clusters": str(clusters)}
 
 
 def _row(group: list[Scores], form: Form) -> Row:
@@ -171,7 +216,9 @@ def _row(group: list[Scores], form: Form) -> Row:
     row = pooled_seeds(group, f"score of {form.title}")
     for metric in form.metrics:
         row |= _cells(metric, group)
+    doubtful = sum(one.metrics["world_fact"].doubtful for one in group if "world_fact" in one.metrics)
     return row | {
+        DOUBTFUL: str(doubtful),
         **{metric: _cells(metric, group)[metric] for metric in extra},
         "judge": ", ".join(sorted({one.judge for one in group})),
         "reason": join_reasons({metric: text for metric, text in reasons.items() if text}),

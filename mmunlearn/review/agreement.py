@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mmunlearn.escape import markdown
 from mmunlearn.records import Candidate, RecordError, Truth, read_jsonl, read_manifest, write_text
-from mmunlearn.reporting.layout import Row, number, write_table
+from mmunlearn.reporting.layout import MISSING, Row, number, write_table
 from mmunlearn.review.agreement_page import PAPER_RECALL, agreement_page
 from mmunlearn.review.audit import Rater, audit_item, draw_audit
 from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
@@ -207,5 +208,4 @@ def _markdown_table(rows: Sequence[Row]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join("\\" + sign if sign in "\\|*_`[]" else sign for sign in plain) or "–"
+    return markdown(text) or MISSING

@@ -66,12 +66,20 @@ def _metric(value: float) -> Metric:
 
 def write_score(
     folder: Path, method: str, target: str, seed: int = 1, percent: int = 5, *, model: str = MODEL,
-    recipe: str = "", **changed: Metric | float | None,
+    recipe: str = "", shares: dict[str, list[float]] | None = None, **changed: Metric | float | None,
 ) -> Path:  # fmt: skip
-    """One Scores file; `changed` replaces metrics by name, None removes one."""
+    """One Scores file; `changed` replaces metrics by name, None removes one.
+
+    `shares`: metric -> what each person is known of, in [0, 100], on 20 pictures; the metric is their mean.
+    """
     names = (*METRICS, "real_vs_finetuned") if target == "event" else METRICS
     levels, noise = random.Random(f"{method} {target} {percent}"), random.Random(f"{method} {target} {seed}")
     values = {name: levels.uniform(5, 95) + noise.uniform(-2, 2) for name in names}
+    values |= {name: sum(part) / len(part) for name, part in (shares or {}).items()}
+    sums = {
+        name: {"": {f"p{number:03d}": (20 * share, 20) for number, share in enumerate(part)}}
+        for name, part in (shares or {}).items()
+    }
     metrics = {
         name: value if isinstance(value, Metric) else _metric(value)
         for name, value in (values | changed).items()
@@ -82,6 +90,7 @@ def write_score(
     write_json(path, Scores(
         model=model, recipe=recipe, method=method, target=target, percent=percent, seed=seed, judge="local",
         metrics=metrics, details={}, digests={"answers": f"{recipe}-{seed}"}, versions={"mmunlearn": "0.1.0"},
+        sums=sums,
     ))  # fmt: skip
     return path
 
@@ -107,9 +116,11 @@ def write_table(
     """Run `make_table` into `folder`; the paths of what it wrote by argument name."""
     names = {kind: f"{table}.{kind}" for kind in ("csv", "md", "tex")}
     names |= {"ceiling": f"{table}_ceiling.csv", "versus": f"{table}_vs_published.csv"}
+    names |= {name: f"{table}_{name}.csv" for name in ("ranks", "differences")}
     paths = {name: folder / file for name, file in names.items()}
     published = PUBLISHED / f"pebench_{table}.csv"
-    make_table(scores=scores, **paths, published=published, table=table, ceiling_seed=ceiling_seed)
+    settings = {"table": table, "ceiling_seed": ceiling_seed, "bootstrap": 200}
+    make_table(scores=scores, **paths, published=published, **settings)
     return paths
 
 
@@ -270,7 +281,7 @@ def report_inputs(folder: Path, seeds: tuple[int, ...] = (1,)) -> dict[str, Any]
         "filters": folder / "filters.json",
         "table3": tables["csv"],
         "ceiling": tables["ceiling"],
-        "versus": tables["versus"],
+        **{name: tables[name] for name in ("versus", "ranks", "differences")},
         "tradeoff": folder / "fig8.png",
         "answers": write_answers(folder),
         "splits": write_splits(folder),
