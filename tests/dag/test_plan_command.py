@@ -61,7 +61,8 @@ def test_the_paper_is_counted_by_what_its_rules_say(folder):
         6 * 400,
         5 * 5 * 400,
     )  # goal, four methods and the ceiling; five methods after five steps
-    assert totals["judge cases"] == 2 * (table3 + table4 + figure7)
+    figure9 = 2 * 400  # two events unlearned alone, each judged on both
+    assert totals["judge cases"] == 2 * (table3 + table4 + figure7 + figure9)
     assert rows["train_finetuned"].counts["optimizer steps"] == 5 * (8000 / 64 + 8000 / 32)
     assert rows["trace_unlearned"].counts["optimizer steps"] == 2 * 5 * (16 + 32)
     assert rows["answer_steps"].counts["questions"] == 2 * 2 * 5 * 5 * (2 * 400 + 500 + 2 * 200 + 500)
