@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import re
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 SHOWN = 20  # problems in a message
 _MARKS = {
@@ -21,16 +25,47 @@ class RecordError(ValueError):
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; line ends as they are.
+    """The text of a file in UTF-8, with or without a byte order mark; every line ends in \\n.
 
     Raises:
         RecordError: it is in another encoding, which is named: UTF-16, UTF-32, or Latin-1 and its like.
     """
-    return decode(Path(path).read_bytes(), path)
+    return decode(Path(path).read_bytes(), path).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The plain data of a YAML file. Raises RecordError where it is none, or as of `read_text`."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise RecordError(
+            f"Asked {path} for YAML. Found {' '.join(str(error).split())}. Correct it there."
+        ) from error
+
+
+def read_csv(path: str | Path) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV file (RFC 4180), each with the line in which it begins; empty lines are left out.
+
+    Raises:
+        RecordError: a row is damaged, such as by a quote that never ends; names the line. Or as of `read_text`.
+    """
+    text = decode(Path(path).read_bytes(), path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows, line = [], 1
+    try:
+        for cells in reader:
+            if cells:
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise RecordError(
+            f"Asked {path}, line {line}, for a row of CSV. Found a damaged one ({error}). Save the table again."
+        ) from error
+    return rows
 
 
 def decode(data: bytes, name: str | Path) -> str:
-    """As `read_text`, of bytes; `name` is what errors call them."""
+    """As `read_text`, of bytes, line ends as they are; `name` is what errors call them."""
     found = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None)
     try:
         text = data.decode("utf-8-sig")

@@ -6,8 +6,6 @@ that was edited. PEBench, section III-B: a picture is valid only after all revie
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
 from mmunlearn.escape import unguard
+from mmunlearn.files import read_csv
 from mmunlearn.records import Record, RecordError, digest_of
 
 Kind = Literal["picture", "sample", "person", "event"]
@@ -47,8 +46,9 @@ COLUMNS = tuple(Verdict.model_fields)
 
 
 def verdict_files(folder: str | None) -> list[str]:
-    """The reviewers' CSV files of a folder, sorted; none where there is no folder."""
-    return sorted(path.as_posix() for path in Path(folder).glob("*.csv")) if folder else []
+    """The reviewers' CSV files of a folder (.csv, .CSV), sorted; none where there is no folder."""
+    files = Path(folder).iterdir() if folder and Path(folder).is_dir() else ()
+    return sorted(path.as_posix() for path in files if path.suffix.lower() == ".csv" and path.is_file())
 
 
 def text_digest(row: Record) -> str:
@@ -117,38 +117,19 @@ def _moment(row: Verdict) -> datetime:
 
 
 def _read(path: Path) -> list[Verdict]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+    rows = read_csv(path)
+    header = rows[0][1] if rows else []
+    if tuple(header) != COLUMNS:
         raise RecordError(
-            f"Asked {path} for verdicts in UTF-8. Found bytes that are not ({error}). Save it as CSV in UTF-8."
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, line = [], 1
-    try:
-        header = next(reader, [])
-        if tuple(header) != COLUMNS:
-            raise RecordError(
-                f"Asked {path}, line 1, for the columns {','.join(COLUMNS)}. Found {','.join(header) or 'none'}. "
-                "Save the verdicts from the review page again, with commas between the columns."
-            )
-        line = reader.line_num + 1
-        for cells in reader:
-            if cells:
-                rows.append(_parse(cells, f"{path}, line {line}"))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise RecordError(
-            f"Asked {path}, line {line}, for a row of CSV. Found a damaged one ({error}). Save the verdicts again."
-        ) from error
-    return rows
+            f"Asked {path}, line 1, for the columns {','.join(COLUMNS)}. Found {','.join(header) or 'none'}. "
+            "Save the verdicts from the review page again, with commas between the columns."
+        )
+    return [_parse(cells, f"{path}, line {line}") for line, cells in rows[1:]]
 
 
 def _parse(cells: list[str], where: str) -> Verdict:
     if len(cells) != len(COLUMNS):
-        raise RecordError(
-            f"Asked {where}, for {len(COLUMNS)} columns. Found {len(cells)}. Save them again, or delete the row."
-        )
+        raise RecordError(f"Asked {where}, for {len(COLUMNS)} columns. Found {len(cells)}. Save them again.")
     plain = list(map(unguard, cells))
     try:
         return Verdict(**dict(zip(COLUMNS, plain, strict=True)))

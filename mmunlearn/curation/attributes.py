@@ -13,8 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import yaml
-
+from mmunlearn.files import read_yaml
 from mmunlearn.records import Record
 from mmunlearn.seeds import derive_seed
 
@@ -89,7 +88,7 @@ def continents() -> dict[str, str]:
 
 @cache
 def _groups(name: str) -> dict[str, Any]:
-    return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return read_yaml(_FOLDER / f"{name}.yaml")
 
 
 @cache

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmunlearn.backends import CURATORS
+from mmunlearn.files import read_text
 from mmunlearn.records import Event, Person, RecordError, write_jsonl
 from mmunlearn.text import fold, name_words
 from mmunlearn.verdicts import read_verdicts, rejected
@@ -117,7 +118,7 @@ def name_problem(name: str, others: Sequence[str]) -> str | None:
 @cache
 def entities(path: Path) -> frozenset[str]:
     """SHA-256 of the folded names of MLUBench's 127 entities."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from mmunlearn.files import RecordError, inside, read_text, shown
+from mmunlearn.files import RecordError, inside, read_csv, shown
 from mmunlearn.text import name_words
 
 MANIFEST = "manifest.csv"
@@ -62,11 +60,7 @@ def read_people(folder: Path) -> list[RealPerson]:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a manifest, by the columns' names, each with its line."""
-    try:
-        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-        lines = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, RecordError, csv.Error) as error:
-        raise RecordError(f"{path} is not a CSV file in UTF-8 ({error}): write it again") from error
+    lines = read_csv(path)
     names, rows = (lines[0][1], lines[1:]) if lines else ([], [])
     if wrong := [name for name in ("file", "name") if names.count(name) != 1]:
         raise RecordError(

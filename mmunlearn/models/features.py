@@ -61,7 +61,8 @@ class Picture:
         except (OSError, RecordError) as error:
             problem = str(error)
         raise RecordError(
-            f"picture {self.path} is listed in {self.listed_in}, but {problem}; delete {self.listed_in} and rerun"
+            f"picture {self.path} is listed in {self.listed_in}, but {problem}; run the rule that wrote the latter "
+            f"again (--forcerun)"
         )
 
 

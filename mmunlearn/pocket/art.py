@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from xml.etree import ElementTree
 
+from mmunlearn.files import read_text
 from mmunlearn.pocket.resources import pocket_resource
 from mmunlearn.pocket.shapes import mix
 
@@ -73,7 +74,7 @@ def read_drawing(name: str) -> Drawing:
     """
     file = f"art/{name.replace(' ', '_')}.svg"
     try:
-        text = pocket_resource(file).read_text(encoding="utf-8")
+        text = read_text(pocket_resource(file))
         root = ElementTree.fromstring(text)
         _, _, width, height = map(float, root.get("viewBox", "").split())
     except (OSError, ValueError, ElementTree.ParseError) as error:

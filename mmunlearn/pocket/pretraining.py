@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from mmunlearn.files import read_yaml
 from mmunlearn.pocket.architecture import Sizes, build_model, build_processor, build_tokenizer
 from mmunlearn.pocket.pretraining_data import Pool, PoolSettings, load_pool
 from mmunlearn.pocket.pretraining_text import NO, YES, Exercises, exercises, tokenizer_corpus
@@ -69,8 +69,7 @@ class Settings(BaseModel):
 
 def read_settings(path: Path | None = None) -> Settings:
     """Read settings from a YAML file, by default the shipped one."""
-    text = (path or pocket_resource("pretraining.yaml")).read_text(encoding="utf-8")
-    return Settings.model_validate(yaml.safe_load(text))
+    return Settings.model_validate(read_yaml(path or pocket_resource("pretraining.yaml")))
 
 
 def pretrain(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from mmunlearn.files import read_text
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.render import Picture, render_entity, render_person, render_scene
 from mmunlearn.pocket.scenes import Box, Placement, Scene
@@ -135,7 +136,7 @@ def load_pool(
         with atomic_path(pixels_path) as path:
             np.save(path, np.concatenate(pixels))
     read = TypeAdapter(Annotation).validate_json
-    rows = annotations_path.read_text(encoding="utf-8").splitlines()
+    rows = read_text(annotations_path).splitlines()
     return Pool(np.load(pixels_path), [read(row) for row in rows])
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from functools import cache
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from mmunlearn.files import read_yaml
 from mmunlearn.pocket.identities import describe, sample_identity
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_data import Annotation
@@ -112,7 +112,7 @@ def exercises(
 @cache
 def general_english() -> tuple[list[str], list[str], list[str]]:
     """Read the lists of common words, first names and last names."""
-    lists = yaml.safe_load(pocket_resource("pretraining_words.yaml").read_text(encoding="utf-8"))
+    lists = read_yaml(pocket_resource("pretraining_words.yaml"))
     return tuple(lists[name].split() for name in ("words", "first_names", "last_names"))
 
 

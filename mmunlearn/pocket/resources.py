@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.files import read_text
+
 _FOLDER = Path(__file__).resolve().parents[2] / "resources" / "pocket"
 
 
@@ -21,5 +23,5 @@ def pocket_resource(name: str) -> Path:
 
 def read_rows(name: str) -> list[dict[str, Any]]:
     """Read a JSON-lines data file into one dictionary a line, in file order."""
-    lines = pocket_resource(name).read_text(encoding="utf-8").splitlines()
+    lines = read_text(pocket_resource(name)).splitlines()
     return [json.loads(line) for line in lines if line.strip()]

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 from mmunlearn.escape import guard, unguard
+from mmunlearn.files import RecordError, read_csv
 from mmunlearn.ids import TARGETS
 from mmunlearn.records import write_text
 
@@ -105,9 +106,16 @@ def full(value: float | None) -> str:
 
 
 def read_table(path: str | Path) -> Table:
-    """Read a CSV file; every cell stays text."""
-    with open(path, encoding="utf-8", newline="") as handle:
-        return [{name: unguard(cell) for name, cell in row.items()} for row in csv.DictReader(handle)]
+    """Read a CSV file; every cell stays text. Raises RecordError where it is none, with the line."""
+    rows = read_csv(path)
+    names = rows[0][1] if rows else []
+    for line, cells in rows[1:]:
+        if len(cells) != len(names):
+            raise RecordError(
+                f"Asked {path}, line {line}, for {len(names)} cells, as its first line has. Found {len(cells)}. Save "
+                "the table again, or run the rule that wrote it again (--forcerun)."
+            )
+    return [dict(zip(names, map(unguard, cells), strict=True)) for _, cells in rows[1:]]
 
 
 def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup, escape
 
+from mmunlearn.files import read_yaml
 from mmunlearn.records import (
     Event,
     Person,
@@ -155,7 +155,7 @@ def _render(context: Mapping[str, Any]) -> str:
 
 def _deviations(path: Path) -> list[dict[str, Any]]:
     """The parts of the list, with what is between backticks as code."""
-    parts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parts = read_yaml(path)
     return [
         part | {"rows": [{name: _with_code(text) for name, text in row.items()} for row in part["rows"]]}
         for part in parts

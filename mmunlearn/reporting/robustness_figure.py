@@ -55,7 +55,9 @@ def plot_robustness(table: Path, png: Path, pdf: Path) -> None:
     """
     rows = read_table(table)
     if not rows:
-        raise RecordError(f"Asked for the robustness figure. Found no row in {table}. Delete it and rerun.")
+        raise RecordError(
+            f"Asked for the robustness figure. Found no row in {table}. Run rule make_robustness again."
+        )
     blocks = {
         (model, percent): _by_target(select(rows, model=model, forget_percent=percent))
         for model, percent in distinct(rows, "model", "forget_percent")

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
+from mmunlearn.files import read_yaml
 from mmunlearn.records import Finding, RecordError
 from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel
@@ -47,7 +46,7 @@ def pooled(original: Sequence[float], others: Sequence[Sequence[float]]) -> dict
 
 def read_paraphrases(path: Path) -> Mapping[str, list[str]]:
     """Kind of question -> questions. Raises RecordError where a kind has none, or the file is something else."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     for kind in ("person", "event"):
         texts = content.get(kind) if isinstance(content, dict) else None
         if not (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmunlearn.files import read_text
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
 from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_jsonl
@@ -91,7 +92,7 @@ def group_questions(rows: Iterable[Question | SuiteQuestion]) -> list[Example]:
 
 def read_refusals(path: Path) -> list[str]:
     """One refusal a line. Raises ValueError where there is none."""
-    refusals = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    refusals = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not refusals:
         raise ValueError(f"{path} holds no refusals; PO and DPO need at least one line")
     return refusals

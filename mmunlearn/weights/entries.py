@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from mmunlearn.files import read_yaml
 from mmunlearn.records import Record
 from mmunlearn.text import nearest
 from mmunlearn.weights.errors import WeightsError
@@ -145,4 +145,4 @@ def entry(name: str) -> Entry:
 
 
 def _rows() -> dict[str, Any]:
-    return yaml.safe_load(RESOURCE.read_text(encoding="utf-8"))
+    return read_yaml(RESOURCE)

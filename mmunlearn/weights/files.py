@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.files import read_text
 from mmunlearn.progress import progress
 from mmunlearn.weights.entries import Entry
 from mmunlearn.weights.errors import WeightsError
@@ -103,7 +104,7 @@ def check_sound(path: Path, origin: str = "") -> None:
 def read_json(path: Path, origin: str = "") -> Any:
     """The content of a JSON file among the weights. Raises WeightsError where it is cut off."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except ValueError as error:
         raise _unsound(path, f"no whole JSON file ({error})", origin) from error
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.endpoint import ChatError, check_endpoint
+from mmunlearn.files import read_yaml
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
 from mmunlearn.text import nearest
@@ -47,7 +46,7 @@ def prepare(config: dict[str, Any]) -> None:
 @cache
 def schema() -> dict[str, Any]:
     """What resources/config.schema.yaml says."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return read_yaml(SCHEMA)
 
 
 def _fill_models(models: Any) -> None:

@@ -91,7 +91,7 @@ def test_another_picture_than_listed_is_not_encoded(encoded, tmp_path, suite, pi
     world = encoded.copy(tmp_path / "world")
     Image.new("RGB", (128, 128)).save(world.results / picture)
     with pytest.raises(
-        RecordError, match=rf"{picture} .*not the one listed; delete results/mini/{listed} and rerun"
+        RecordError, match=rf"{picture} .*not the one listed; run the rule that wrote the latter again"
     ):
         world.run("encode_images", model="tiny", suite=suite, output=["features"])
     assert not (world.root / "features").exists()

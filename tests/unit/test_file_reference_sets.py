@@ -125,8 +125,11 @@ def test_a_manifest_without_its_columns_or_without_a_file_is_refused(collection)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('file,name\n2.png,"Lund', r"not a CSV file in UTF-8 \(unexpected end of data"),
-        ('file,name\n2.png,"Ada" Lund', r"not a CSV file in UTF-8"),
+        (
+            'file,name\n2.png,"Lund',
+            r"manifest\.csv, line 2, for a row of CSV\. Found a damaged one \(unexpected end",
+        ),
+        ('file,name\n2.png,"Ada" Lund', r"line 2, for a row of CSV\. Found a damaged one"),
         ("", r"needs the columns file and name, found none"),
         ("file;name\n2.png;Ada", r"found \['file;name'\]"),
         ("file,name\n2.png,Zo\u00eb Lund", None),

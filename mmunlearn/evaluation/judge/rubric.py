@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from mmunlearn.chat import Reply, ReplyError, object_of
 from mmunlearn.endpoint import shown_url
+from mmunlearn.files import read_text
 from mmunlearn.records import Answer, Judgement, digest_of, read_jsonl
 
 PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "judge"
@@ -83,7 +84,7 @@ class Rubric(ABC):
 
     @cached_property
     def _prompt(self) -> str:
-        return self.prompt.read_text(encoding="utf-8").strip()
+        return read_text(self.prompt).strip()
 
     def messages(self, texts: Mapping[str, str]) -> list[dict[str, str]]:
         """The conversation that asks for one verdict."""

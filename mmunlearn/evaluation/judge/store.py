@@ -139,7 +139,7 @@ class JudgeStore:
                 raise StoreError(f"{self.path}: there is no such file") from error
             raise StoreError(
                 f"Asked {self.path} for verdicts. Found that SQLite says: {error}. Make room and give write access, "
-                "or, where the file is damaged, restore or delete it: verdicts in it are then asked for again."
+                "or, where the file is damaged, restore it or move it away: then all verdicts are asked for again."
             ) from error
 
     @contextmanager
