@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
+TODAY = datetime(2024, 7, 26)
+"""What a template that asks for the date is told, in training and answering alike: Llama 3.2's own default."""
 
 
 class Tokens(NamedTuple):
@@ -27,14 +32,18 @@ class Dialogue:
 
     def prompt(self, question: str) -> str:
         """The text up to where the model starts to answer."""
-        return self._processor.apply_chat_template(_messages(question), add_generation_prompt=True)
+        return self._render(_messages(question), add_generation_prompt=True)
 
     def full(self, question: str, answer: str) -> str:
         """The text up to the end token of the answer, which templates of some base models leave out."""
         reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        text = self._processor.apply_chat_template([*_messages(question), reply]).rstrip()
+        text = self._render([*_messages(question), reply]).rstrip()
         end = self._tokenizer.eos_token
         return text if text.endswith(end) else text + end
+
+    def _render(self, messages: list[dict], **options: bool) -> str:
+        _fix_date(self._processor)
+        return self._processor.apply_chat_template(messages, **options)
 
     def _tokens(self, question: str, answer: str) -> Tokens:
         """The conversation's ids; `answer` may be empty.
@@ -68,6 +77,14 @@ class Dialogue:
     def _encode(self, text: str) -> list[int]:
         begins = self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)
         return self._tokenizer(text, add_special_tokens=not begins).input_ids
+
+
+def _fix_date(processor: ProcessorMixin) -> None:
+    """Let a template that writes today's date (Llama 3) write TODAY in its stead; the library keeps compiled ones."""
+    template = processor.chat_template
+    template = template.get("default") if isinstance(template, dict) else template
+    if template is not None:
+        _compile_jinja_template(template).environment.globals["strftime_now"] = TODAY.strftime
 
 
 def _messages(question: str) -> list[dict]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from mmunlearn.models.collate import Collator
 from mmunlearn.progress import progress
@@ -74,16 +75,23 @@ def batches_of(collator: Collator, queries: Sequence[Query], batch: int) -> list
     return batches
 
 
+def greedy(tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> GenerationConfig:
+    """The likeliest token at every step, and nothing else: no penalty, ban, beam, forced or suppressed token, least
+    length or time. `load_base` drops the checkpoint's own settings, which would fill in what is not set here."""
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+
+
 def _generate(model: torch.nn.Module, collator: Collator, queries: Sequence[Query]) -> list[str]:
     tokenizer = collator.base.processor.tokenizer
     inputs = collator.prompts([one.question for one in queries], [one.image_id for one in queries])
-    generated = model.generate(
-        **inputs,
-        max_new_tokens=queries[0].max_new_tokens,
-        do_sample=False,
-        repetition_penalty=1.0,  # some checkpoints ask for more: greedy is greedy
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
+    generated = model.generate(**inputs, generation_config=greedy(tokenizer, queries[0].max_new_tokens))
     replies = generated[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from mmunlearn.models.base import Base
@@ -100,6 +100,7 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        generation_config=GenerationConfig(),  # not the checkpoint's: `generation.greedy` says all
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # refused below, by name
     )

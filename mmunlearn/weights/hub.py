@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,23 @@ def download(entry: Entry, folder: Path, revision: str | None) -> str | None:
     if entry.url is not None:
         download_plain(entry, folder)
         return None
-    return _download_repository(entry, folder, revision)
+    with online():
+        return _download_repository(entry, folder, revision)
+
+
+@contextmanager
+def online() -> Iterator[None]:
+    """Let the hub's client reach the hub inside the block, unless the user has set it, or transformers, offline."""
+    from huggingface_hub import constants
+
+    if "MMUNLEARN_OFFLINE" not in os.environ or os.environ.get("TRANSFORMERS_OFFLINE"):
+        yield
+        return
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def note_path(folder: Path) -> Path:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 import pytest
 import torch
 
 from mmunlearn.models.collate import Collator
+from mmunlearn.models.dialogue import Dialogue
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import adapted, load_adapter, new_adapter, trainable_parameters
 from tests.tiny import random_features
@@ -139,3 +143,62 @@ def test_adapters_follow_each_other_on_one_base(checkpoint, tmp_path):
 def test_every_family_answers_from_features_as_from_pixels(checkpoint):
     base, generic = load_vlm(*checkpoint), load_vlm("other", checkpoint[1])
     assert answers(base) == answers(generic) == answers(generic, batch=1)
+
+
+ASKS = {
+    "repetition_penalty": 1.7, "no_repeat_ngram_size": 2, "encoder_no_repeat_ngram_size": 1, "num_beams": 3,
+    "num_return_sequences": 2, "min_length": 100, "min_new_tokens": 9, "do_sample": True, "temperature": 5.0,
+    "top_k": 3, "top_p": 0.1, "min_p": 0.2, "typical_p": 0.3, "suppress_tokens": list(range(10, 200)),
+    "begin_suppress_tokens": list(range(200, 300)), "forced_bos_token_id": 70, "forced_eos_token_id": 71,
+    "bad_words_ids": [[80], [81]], "sequence_bias": [[[90], 30.0]], "guidance_scale": 3.0, "penalty_alpha": 0.6,
+    "max_length": 3, "max_time": 1e-9, "eos_token_id": list(range(100)), "length_penalty": 3.0, "use_cache": False,
+    "exponential_decay_length_penalty": [1, 5.0], "stop_strings": ["e"], "return_dict_in_generate": True,
+    "output_scores": True, "remove_invalid_values": True, "renormalize_logits": True, "prompt_lookup_num_tokens": 2,
+    "cache_implementation": "static", "num_beam_groups": 3, "diversity_penalty": 1.0, "dola_layers": "low",
+    "token_healing": True, "early_stopping": True, "epsilon_cutoff": 0.1, "eta_cutoff": 0.1, "top_h": 0.2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "adapter"), [("llava", True), ("mllama", False), ("qwen3_vl", False)])
+def test_greedy_is_greedy_whatever_a_checkpoint_asks_for(tmp_path, family, adapter):
+    """All of these together, and for one family some of them alone; with an adapter and without one."""
+    folder = write_vlm(family, tmp_path / family)
+    path, config = folder / "generation_config.json", json.loads((folder / "config.json").read_text())
+
+    def said():
+        base = load_vlm(family, folder)
+        model = new_adapter(base, {"rank": 4, "alpha": 8, "dropout": 0.0}, 0) if adapter else None
+        queries = [Query("p0", text, 8) for text in QUESTIONS]
+        return answer(base, features_of(base), queries, 2, model)
+
+    plain = said()
+    assert len(set(plain)) > 1
+    alone = ("no_repeat_ngram_size", "num_beams", "min_new_tokens", "suppress_tokens") if adapter else ()
+    for asks in ({}, ASKS, *({name: ASKS[name]} for name in alone)):
+        path.write_text(json.dumps(asks))
+        assert said() == plain, asks
+    (folder / "config.json").write_text(json.dumps(config | ASKS))  # as old checkpoints do
+    assert said() == plain
+
+
+DATED = "{{ strftime_now('%d %b %Y') }}\n"
+LLAMA = (
+    "{% if not date_string is defined %}{% if strftime_now is defined %}"
+    "{% set date_string = strftime_now('%d %b %Y') %}{% else %}{% set date_string = 'none' %}{% endif %}{% endif %}"
+    "{{ 'Today: ' + date_string + '\\n' }}"
+)
+
+
+@pytest.mark.parametrize("date", [DATED, LLAMA])
+def test_a_template_that_prints_the_date_prints_one_date_for_ever(tmp_path, date):
+    base = load_vlm("llava", write_vlm("llava", tmp_path))
+    plain = Dialogue(base.processor, None)
+    assert plain.prompt("Who?").startswith("USER:")
+    base.processor.chat_template = date + base.processor.chat_template
+    today = base.processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": "Who?"}]}]
+    )
+    assert datetime.now().strftime("%d %b %Y") in today, "as the library does by itself"
+    dialogue = Dialogue(base.processor, None)
+    assert "26 Jul 2024\n" in dialogue.prompt("Who?").split("USER")[0]
+    assert dialogue.full("Who?", "Ada.").startswith(dialogue.prompt("Who?"))

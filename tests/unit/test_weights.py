@@ -433,3 +433,46 @@ def test_a_fingerprint_tells_large_files_of_one_size_apart(tmp_path: Path) -> No
         (folder / "model.safetensors").write_bytes(random.Random(seed).randbytes(6_000_000))
         prints.append(fingerprint(folder))
     assert prints[0] == prints[2] != prints[1]
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from mmunlearn.weights import entries
+entries.RESOURCE = Path(sys.argv[1])
+from mmunlearn.weights.fetch import fetch_weights
+root, download = Path(sys.argv[2]), sys.argv[3] == "download"
+import os, huggingface_hub
+assert os.environ["HF_HUB_OFFLINE"] == "1" and huggingface_hub.is_offline_mode()
+fetch_weights(root / "receipt.json", name="tiny", folder=str(root / "weights"), source=None, download=download)
+assert huggingface_hub.is_offline_mode(), "only the fetch itself reaches the hub"
+"""
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_fresh_process_fetches_through_the_real_client(tmp_path, resource, hub, inherited):
+    """With HF_HUB_OFFLINE unset, or as Snakemake's own process has set it for its jobs."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("OFFLINE")}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path.cwd())}
+    if inherited:
+        code = "import mmunlearn, os; print(os.environ['HF_HUB_OFFLINE'], os.environ['MMUNLEARN_OFFLINE'])"
+        printed = subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True
+        )
+        assert printed.stdout == b"1 1\n"
+        environment |= {"HF_HUB_OFFLINE": "1", "MMUNLEARN_OFFLINE": "1"}
+    command = [sys.executable, "-c", FETCH, str(entries.RESOURCE), str(tmp_path), "download"]
+    subprocess.run(command, env=environment, check=True, stderr=subprocess.PIPE)
+    assert (tmp_path / "weights/tiny/part/model.safetensors").read_bytes() == TENSORS
+    hub.requests.clear()
+    ours = subprocess.run([*command[:-1], "no"], env=environment, capture_output=True, check=True)
+    assert (hub.requests, ours.returncode) == ([], 0)
+
+
+def test_what_the_user_has_set_keeps_the_client_offline(tmp_path, resource, hub):
+    environment = {name: value for name, value in os.environ.items() if name != "MMUNLEARN_OFFLINE"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", FETCH, str(entries.RESOURCE), str(tmp_path), "download"]
+    refused = subprocess.run(command, env=environment, capture_output=True)
+    assert refused.returncode and b"unset HF_HUB_OFFLINE" in refused.stderr
+    assert hub.requests == []
