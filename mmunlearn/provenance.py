@@ -32,12 +32,13 @@ def peak_memory_gb() -> float:
     return round(kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
 
 
+def of_checkpoint(name: str) -> bool:
+    """Whether a file of a checkpoint's folder is read: configuration, weights, tokenizer or template."""
+    return Path(name).parent == Path() and name.endswith(
+        (".json", ".safetensors", ".jinja", ".txt", ".model")
+    )
+
+
 def checkpoint_files(source: str) -> list[str]:
-    """Configuration, weights, tokenizer and template of a checkpoint folder; config.json even where it is missing, so
-    that its absence is reported."""
-    files = {
-        path.as_posix()
-        for path in Path(source).glob("*")
-        if path.suffix in (".json", ".safetensors", ".jinja")
-    }
-    return sorted(files | {f"{source}/config.json"})
+    """The files of a checkpoint folder that are read, sorted."""
+    return sorted(path.as_posix() for path in Path(source).glob("*") if of_checkpoint(path.name))

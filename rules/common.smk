@@ -3,7 +3,8 @@
 from mmunlearn import ids
 from mmunlearn.workflow import check, params, targets
 from mmunlearn.workflow.forward import forward_interrupts
-from mmunlearn.workflow.job import code_digest, require_library
+from mmunlearn.workflow.identity import code_digest
+from mmunlearn.workflow.job import require_library
 
 require_library(workflow.basedir)
 check.prepare(config)
@@ -26,4 +27,5 @@ wildcard_constraints:
 
 
 onstart:
+    PARAMS.contents.settle()
     forward_interrupts()

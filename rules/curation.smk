@@ -9,8 +9,6 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 
 rule curate_people:
-    input:
-        lists=PARAMS.shipped_texts("people"),
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -31,8 +29,6 @@ rule curate_people:
 
 
 use rule curate_people as curate_events with:
-    input:
-        lists=PARAMS.shipped_texts("events"),
     output:
         "<results>/curation/drafts/events.jsonl",
     log:

@@ -49,7 +49,6 @@ rule split_concepts:
 rule build_reference_set:
     input:
         events="<results>/curation/events.jsonl",
-        lists=PARAMS.set_lists,
         weights=PARAMS.set_weights,
     output:
         "<results>/dataset/{set}.jsonl",
@@ -90,6 +89,6 @@ rule count_dataset:
     conda:
         "../envs/dataset.yaml"
     params:
-        code=code_digest("dataset/statistics.py"),
+        code=code_digest("count_dataset", "dataset/statistics.py"),
     script:
         "../workflow_scripts/count_dataset.py"

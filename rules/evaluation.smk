@@ -105,7 +105,7 @@ rule judge_answers:
         rubric="g-eval",
         judge=config["evaluation"]["judge"],
         decided=PARAMS.judge_identity("g-eval"),
-        code=code_digest("evaluation/judge"),
+        code=code_digest("judge_answers", "evaluation/judge"),
     script:
         "../workflow_scripts/judge_answers.py"
 
@@ -133,7 +133,7 @@ rule score_answers:
         judge=PARAMS.judge_name,
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
-        code=code_digest("evaluation"),
+        code=code_digest("score_answers", "evaluation"),
     script:
         "../workflow_scripts/score_answers.py"
 

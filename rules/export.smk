@@ -26,6 +26,6 @@ rule export_dataset:
     params:
         scale=config["scale"],
         settings=PARAMS.public,
-        code=code_digest("dataset/export.py", "dataset/card.md.j2"),
+        code=code_digest("export_dataset", "dataset/export.py", "dataset/card.md.j2"),
     script:
         "../workflow_scripts/export_dataset.py"

@@ -20,7 +20,7 @@ rule plot_figure4:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting"),
+        code=code_digest("plot_figure4", "reporting"),
     script:
         "../workflow_scripts/plot_figure4.py"
 
@@ -39,7 +39,7 @@ rule plot_figure7:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting"),
+        code=code_digest("plot_figure7", "reporting"),
     script:
         "../workflow_scripts/plot_figure7.py"
 
@@ -57,7 +57,7 @@ rule plot_figure8:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting"),
+        code=code_digest("plot_figure8", "reporting"),
     script:
         "../workflow_scripts/plot_figure8.py"
 
@@ -85,7 +85,7 @@ rule plot_figure9:
         method=PARAMS.labels[config["figures"]["concept_method"]],
         percent=config["figures"]["percent"],
         judge=PARAMS.judge_name,
-        code=code_digest("reporting"),
+        code=code_digest("plot_figure9", "reporting"),
     script:
         "../workflow_scripts/plot_figure9.py"
 
@@ -105,6 +105,6 @@ rule plot_figure10:
         "../envs/paper.yaml"
     params:
         percent=config["figures"]["percent"],
-        code=code_digest("reporting"),
+        code=code_digest("plot_figure10", "reporting"),
     script:
         "../workflow_scripts/plot_figure10.py"

@@ -114,6 +114,6 @@ rule check_images:
         "../envs/images.yaml"
     params:
         min_accepted_share=IMAGES["min_accepted_share"],
-        code=code_digest("reporting/filter_statistics.py"),
+        code=code_digest("check_images", "reporting/filter_statistics.py"),
     script:
         "../workflow_scripts/check_images.py"

@@ -18,6 +18,7 @@ rule write_run_config:
         "../envs/paper.yaml"
     params:
         decided=PARAMS.recorded,
+        code=code_digest("write_run_config", "workflow/run_config.py"),
     script:
         "../workflow_scripts/write_run_config.py"
 
@@ -25,7 +26,6 @@ rule write_run_config:
 rule make_table3:
     input:
         scores=RUNS.scores("table3"),
-        published="resources/published/pebench_table3.csv",
     output:
         csv=report("<results>/tables/table3.csv", caption="../report/table3.rst", category="Tables"),
         md="<results>/tables/table3.md",
@@ -42,9 +42,10 @@ rule make_table3:
         "../envs/paper.yaml"
     params:
         table="table3",
+        published=PARAMS.resource("published/pebench_table3.csv"),
         ceiling_seed=config["ceiling_seed"],
         bootstrap=config["evaluation"]["bootstrap"],
-        code=code_digest("reporting"),
+        code=code_digest("make_table3", "reporting"),
     script:
         "../workflow_scripts/make_table3.py"
 
@@ -52,7 +53,6 @@ rule make_table3:
 use rule make_table3 as make_table4 with:
     input:
         scores=RUNS.scores("table4"),
-        published="resources/published/pebench_table4.csv",
     output:
         csv=report("<results>/tables/table4.csv", caption="../report/table4.rst", category="Tables"),
         md="<results>/tables/table4.md",
@@ -67,6 +67,7 @@ use rule make_table3 as make_table4 with:
         "<benchmarks>/make_table4/all.tsv"
     params:
         table="table4",
+        published=PARAMS.resource("published/pebench_table4.csv"),
 
 
 rule write_report:
@@ -85,7 +86,6 @@ rule write_report:
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
         trainings=RUNS.trainings("table3"),
         run_config="<results>/run_config.yaml",
-        deviations="resources/deviations.yaml",
     output:
         page=report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -94,10 +94,11 @@ rule write_report:
         "../envs/paper.yaml"
     params:
         settings=PARAMS.report,
+        deviations=PARAMS.resource("deviations.yaml"),
         benchmarks=f"benchmarks/{config['scale']}",
         labels=PARAMS.labels,
         sample_people=config["report"]["sample_people"],
         sample_events=config["report"]["sample_events"],
-        code=code_digest("reporting"),
+        code=code_digest("write_report", "reporting"),
     script:
         "../workflow_scripts/write_report.py"

@@ -20,7 +20,7 @@ rule write_truth:
     params:
         seed=config["seed"],
         defect_rate=IMAGES["pocket"]["defect_rate"],
-        code=code_digest("pocket/defects.py"),
+        code=code_digest("write_truth", "pocket/defects.py"),
     script:
         "../workflow_scripts/write_truth.py"
 
@@ -56,8 +56,6 @@ rule calibrate_scorers:
 
 
 rule pretrain_model:
-    input:
-        settings="resources/pocket/pretraining.yaml",
     output:
         "results/pocket-models/llava/card.json",
     log:
@@ -66,6 +64,7 @@ rule pretrain_model:
         "../envs/pocket.yaml"
     threads: 2
     params:
+        settings=PARAMS.resource("pocket/pretraining.yaml"),
         version=1,
     script:
         "../workflow_scripts/pretrain_model.py"

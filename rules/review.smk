@@ -8,8 +8,6 @@ The pages work from the file system: pictures are shown at full size where a pag
 it was mailed. People hand in the CSV files that the pages save.
 """
 
-REVIEW_CODE = code_digest("review")
-
 
 rule review_texts:
     input:
@@ -24,7 +22,7 @@ rule review_texts:
     conda:
         "../envs/review.yaml"
     params:
-        code=REVIEW_CODE,
+        code=code_digest("review_texts", "review"),
     script:
         "../workflow_scripts/review_texts.py"
 
@@ -45,7 +43,7 @@ rule review_page:
     params:
         people_per_shard=IMAGES["people_per_shard"],
         shards=len(PARAMS.shards),
-        code=REVIEW_CODE,
+        code=code_digest("review_page", "review"),
     script:
         "../workflow_scripts/review_page.py"
 
@@ -66,7 +64,7 @@ rule review_sample:
     params:
         share=REVIEW["sample_share"],
         seed=config["seed"],
-        code=REVIEW_CODE,
+        code=code_digest("review_sample", "review"),
     script:
         "../workflow_scripts/review_sample.py"
 
@@ -74,7 +72,6 @@ rule review_sample:
 rule compare_filters:
     input:
         manifest="<results>/images/manifest.parquet",
-        verdicts=params.verdict_files(REVIEW["verdicts"]),
         truth=PARAMS.planted_truth,
     output:
         csv=report("<results>/tables/filter_agreement.csv", category="Tables"),
@@ -90,6 +87,7 @@ rule compare_filters:
         share=REVIEW["sample_share"],
         seed=config["seed"],
         reviewers=REVIEW["reviewers"],
-        code=REVIEW_CODE,
+        verdicts=PARAMS.verdict_files,
+        code=code_digest("compare_filters", "review"),
     script:
         "../workflow_scripts/compare_filters.py"

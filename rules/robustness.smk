@@ -58,7 +58,6 @@ rule attack_model:
         finetuned=PARAMS.finetuned_answers,
         goal=PARAMS.goal_answers,
         unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
-        paraphrases=config["robustness"]["paraphrases"],
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,
     output:
@@ -78,6 +77,7 @@ rule attack_model:
         spec=PARAMS.model,
         label=PARAMS.label,
         settings=PARAMS.attack_settings,
+        paraphrases=PARAMS.paraphrases,
         attacks=PARAMS.attacks,
         version=2,
     script:
@@ -97,7 +97,7 @@ rule make_robustness:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting"),
+        code=code_digest("make_robustness", "reporting"),
     script:
         "../workflow_scripts/make_robustness.py"
 
@@ -115,6 +115,6 @@ rule plot_robustness:
     conda:
         "../envs/paper.yaml"
     params:
-        code=code_digest("reporting"),
+        code=code_digest("plot_robustness", "reporting"),
     script:
         "../workflow_scripts/plot_robustness.py"

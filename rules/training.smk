@@ -65,6 +65,7 @@ rule train_finetuned:
         loop=PARAMS.finetuning,
         epochs=TRAINING["finetune"]["epochs"],
         precision=TRAINING["precision"],
+        code=PARAMS.method_code,
         version=3,
     script:
         "../workflow_scripts/train_finetuned.py"
@@ -84,7 +85,6 @@ rule train_unlearned:
         questions="<results>/dataset/questions.jsonl",
         features=["<results>/features/{model}/dataset.safetensors"],
         splits=PARAMS.splits,
-        refusals=TRAINING["unlearn"]["refusals"],
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,
     output:
@@ -102,11 +102,13 @@ rule train_unlearned:
     params:
         spec=PARAMS.model,
         options=PARAMS.method_options,
+        refusals=PARAMS.refusals,
         loop=PARAMS.unlearning,
         max_steps=PARAMS.max_steps,
         epochs=TRAINING["unlearn"]["epochs"],
         stopping=PARAMS.stopping,
         precision=TRAINING["precision"],
+        code=PARAMS.method_code,
         version=3,
     script:
         "../workflow_scripts/train_unlearned.py"

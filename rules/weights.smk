@@ -19,7 +19,7 @@ rule fetch_weights:
         mem_mb=8000,
         runtime=720,
     params:
-        folder=WEIGHTS["folder"],
+        decided=PARAMS.weights,
         version=1,
     script:
         "../workflow_scripts/fetch_weights.py"

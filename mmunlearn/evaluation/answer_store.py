@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.models.identity import base_identity, stamps
 from mmunlearn.models.loading import ADAPTER_FILES, ModelSpec
-from mmunlearn.provenance import checkpoint_files
 from mmunlearn.records import digest_of, sha256_of, write_json
 
 logger = logging.getLogger(__name__)
@@ -33,21 +33,20 @@ def identity(
     spec: ModelSpec,
     features: Iterable[Path],
     settings: Mapping[str, Any],
+    work: Path,
 ) -> str:
     """Digest of what shapes one adapter's answers.
 
-    Weights of the base and features, up to hundreds of GB, are named by size and time of writing, not by content: a
-    file that was written anew asks anew.
+    See `base_identity` and `stamps` for what stands for base and features.
 
     Args:
         adapter: its `adapter_digests`.
         output: folder of the answers; two jobs never share a store.
         settings: further plain data, such as the batch.
+        work: where checksums are kept.
     """
-    local = Path(spec.source).is_dir()
-    files = [*(checkpoint_files(spec.source) if local else ()), *features]
-    stamps = [[Path(path).name, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files]
-    return digest_of([asdict(spec), stamps, list(adapter), str(output), dict(settings)])
+    base = [{**asdict(spec), "source": ""}, base_identity(spec, work)]
+    return digest_of([base, stamps(features), list(adapter), str(output), dict(settings)])
 
 
 class AnswerStore:

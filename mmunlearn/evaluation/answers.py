@@ -71,7 +71,7 @@ def answer_questions(
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
         folder = files[runs[0]]["dataset"].parent
-        key = identity(digests, folder, spec=model_spec, features=features, settings=settings)
+        key = identity(digests, folder, spec=model_spec, features=features, settings=settings, work=work)
         stores.append(work / "answers" / key)
         part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
         with adapted(base, paths[0].parent) as model:

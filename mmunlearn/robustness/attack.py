@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.digests import STORE, checksums
 from mmunlearn.ids import Run
 from mmunlearn.models.loading import ModelSpec
 from mmunlearn.provenance import versions
-from mmunlearn.records import Attack, sha256_of, write_json
+from mmunlearn.records import Attack, write_json
 from mmunlearn.robustness import ATTACKS
 from mmunlearn.robustness.target import GenerationSettings, TargetModel
 
@@ -26,6 +27,7 @@ def attack_model(
     label: str,
     settings: Mapping[str, Any],
     attacks: Mapping[str, Mapping[str, Any]],
+    paraphrases: Path,
     batch: int,
     work: Path,
     version: int,
@@ -34,18 +36,19 @@ def attack_model(
 
     Args:
         outputs: attack -> its JSON.
-        files: those of TargetModel; `unseen`: features of the pictures that no model has trained on; `paraphrases`:
-            other wordings, YAML.
+        files: those of TargetModel; `unseen`: features of the pictures that no model has trained on.
         spec: settings of `ModelSpec`.
         label: the method's name in tables and figures.
         settings, batch: of `GenerationSettings`.
         attacks: attack -> options of its function.
+        paraphrases: other wordings, YAML.
         work, version: see TargetModel.
     """
+    files = {**files, "paraphrases": paraphrases}
     target = TargetModel(
         run, ModelSpec(**spec), files, GenerationSettings(**settings, batch=batch), work, version
     )
-    digests = {name: sha256_of(path) for name, path in files.items()}
+    digests = {name: checksums({name: path}, work / STORE)[name] for name, path in files.items()}
     for name in ATTACKS:
         method = ATTACKS.load(name)
         findings, details = method.attack(target, **attacks[name])

@@ -48,6 +48,7 @@ def launch(function: Callable[..., object], run: TrainingRun, **arguments: Any) 
     if run.processes <= 1 and run.accelerate_config is None:
         function(run, **arguments)
         return
+    logger.info("run %s", run.identity)  # whose checksums the processes then find
     call = json.dumps(plain_call(function, run, arguments), indent=2, sort_keys=True)
     folder = run.work / "launch"
     path = folder / f"{digest_of(call)}.json"

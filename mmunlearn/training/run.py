@@ -10,12 +10,13 @@ from typing import Any
 
 from peft import PeftModel
 
+from mmunlearn.digests import STORE, checksums
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.models.base import Base
 from mmunlearn.models.example import Example
+from mmunlearn.models.identity import base_identity, stamps
 from mmunlearn.models.loading import ModelSpec, add_reference, load_adapter, new_adapter
-from mmunlearn.provenance import checkpoint_files
-from mmunlearn.records import Question, SuiteQuestion, digest_of, read_jsonl, sha256_of
+from mmunlearn.records import Question, SuiteQuestion, digest_of, read_jsonl
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import WEIGHTS
 from mmunlearn.training.methods.base import Method
@@ -134,12 +135,12 @@ class TrainingRun:
         }
 
     @cached_property
-    def base_digests(self) -> list[str]:
-        """Checksums of base and features; name and revision of a base in the cache of the model hub."""
-        source = self.spec["source"]
-        local = Path(source).is_dir()
-        files = [*(checkpoint_files(source) if local else ()), *self.features]
-        return [*([] if local else [f"{source}@{self.model_spec.revision}"]), *map(sha256_of, files)]
+    def base_digests(self) -> list[Any]:
+        """What stands for base and features. See `base_identity` and `stamps`."""
+        return [base_identity(self.model_spec, self.work), stamps(self.features)]
+
+    def _checksum(self, path: Path) -> str:
+        return checksums({"": path}, self.work / STORE)[""]
 
     @cached_property
     def identity(self) -> str:
@@ -150,7 +151,11 @@ class TrainingRun:
             [
                 [self.version, *self.run, {**asdict(self.model_spec), "source": ""}],
                 [type(self.method).__name__, asdict(self.loop_settings), self.order_seed, self.recorded],
-                [self.precision, self.base_digests, list(map(sha256_of, [*self.inputs, *adapters]))],
+                [
+                    self.precision,
+                    self.base_digests,
+                    [self._checksum(path) for path in [*self.inputs, *adapters]],
+                ],
             ]
         )
 

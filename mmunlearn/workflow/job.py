@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +23,8 @@ LIBRARY = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("mmunlearn")
 
 
-UNREAD = ("base", "check", "lists", "weights")
-"""Inputs that only say when a job is to run anew: what they stand for is found by its settings."""
+UNREAD = ("base", "check", "weights")
+"""Inputs that only have to be there first: what they stand for is found by the job's settings."""
 
 
 class Files(Mapping[str, Any]):
@@ -116,9 +113,11 @@ class Job:
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Where the weights of the job's name come from: the user's folder if any, and whether they may be fetched."""
+        """Where the weights of the job's name lie, where they come from: the user's folder if any, and whether they may
+        be fetched."""
         weights = self.config["weights"]
-        return {"source": weights["sources"].get(self.wildcards["weights"]), "download": weights["download"]}
+        source = weights["sources"].get(self.wildcards["weights"])
+        return {"folder": weights["folder"], "source": source, "download": weights["download"]}
 
     @property
     def batch(self) -> int:
@@ -210,45 +209,3 @@ def require_library(folder: str | Path) -> None:
             "environment was set up for that folder. Run `make run` here, which sets up one of its own, or start "
             "Snakemake from an environment without an installed mmunlearn."
         )
-
-
-@cache
-def code_digest(*modules: str) -> str:
-    """Digest of library sources and of all that they import, as a param of cheap rules.
-
-    Snakemake does not see an edited module.
-
-    Args:
-        modules: files or folders below the package, e.g. `evaluation` or `reporting/tables.py`; templates count, too.
-    """
-    files = {file for module in modules for file in _sources(LIBRARY / module)}
-    todo = list(files)
-    while todo:
-        imported = _imports(todo.pop()) - files
-        files |= imported
-        todo += imported
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.relative_to(LIBRARY).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _sources(path: Path) -> list[Path]:
-    files = path.rglob("*.*") if path.is_dir() else [path]
-    return [file for file in files if file.suffix in (".py", ".j2")]
-
-
-@cache
-def _imports(file: Path) -> frozenset[Path]:
-    """The library's files that a module names in its imports."""
-    if file.suffix != ".py":
-        return frozenset()
-    names = {
-        f"{node.module}.{alias.name}"
-        for node in ast.walk(ast.parse(file.read_bytes()))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(LIBRARY.name)
-        for alias in node.names
-    }
-    paths = (LIBRARY.parent.joinpath(*name.split(".")) for name in names)
-    candidates = (one for path in paths for one in (path.with_suffix(".py"), path.parent.with_suffix(".py")))
-    return frozenset(file for file in candidates if file.is_file())

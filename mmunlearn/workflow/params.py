@@ -10,21 +10,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from snakemake.io import ancient
+
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
-from mmunlearn.provenance import checkpoint_files
-from mmunlearn.records import POPE_SUBSETS, digest_of
+from mmunlearn.records import digest_of
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import confirmed, read_verdicts, rejected, verdict_files
+from mmunlearn.weights.entries import entry
+from mmunlearn.workflow.identity import Contents, Param, Recorded, method_digest
 from mmunlearn.workflow.public import public_settings
 
 Config = Mapping[str, Any]
 
 LOOP_KEYS = ("targets", "learning_rate", "max_steps", "label")
 """Keys of a method's row that the loop, the tables or the targets read; the rest are the method's own options."""
+NETWORKS = ("face", "scene", "subject", "distortion", "aesthetic")
 THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
 SUITES = ("dataset", "real", "world")
+PLACES = ("people", "events", "clip", "pope", "coco")
+"""Keys of `dataset.files` that name a file or a folder."""
 SET_OPTIONS = {
     "real": ("people", "events", "real_reference", "clip", "quick_gelu"),
     "world": ("pope", "coco"),
@@ -46,6 +52,8 @@ class Params:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        receipts = Path("results", config["scale"], "weights")
+        self.contents = Contents(receipts, config["weights"]["folder"])
 
     # the run
 
@@ -60,6 +68,14 @@ class Params:
     def public(self) -> dict[str, Any]:
         """The settings that leave with an exported data set."""
         return public_settings(self._config)
+
+    def resource(self, path: str) -> Param:
+        """A file of this repository that a job reads."""
+        return lambda wildcards: self.contents.of(f"resources/{path}", Path)
+
+    def verdict_files(self, wildcards: Any) -> list[Recorded]:
+        """The reviewers' CSV files."""
+        return [self.contents.of(path, Path) for path in verdict_files(self._config["review"]["verdicts"])]
 
     @property
     def report(self) -> dict[str, Any]:
@@ -95,15 +111,9 @@ class Params:
         """What decides the texts of `people` or `events`: the file, or the model that writes them."""
         backend = self._config["curation"]["backend"]
         options = self._config["curation"][backend]
-        return [
-            options[key]
-            for key in ((what,) if backend == "shipped" else ("base_url", "model", "temperature"))
-        ]
-
-    def shipped_texts(self, what: str) -> str | list[str]:
-        """The file that holds the shipped people or events, as an input."""
-        curation = self._config["curation"]
-        return curation["shipped"][what] if curation["backend"] == "shipped" else []
+        if backend == "shipped":
+            return [self.contents.of(options[what])]
+        return [options[key] for key in ("base_url", "model", "temperature")]
 
     @property
     def pictures(self) -> dict[str, Any]:
@@ -111,10 +121,14 @@ class Params:
         images = self._config["images"]
         return {
             **{key: images[key] for key in ("generator", "scorers", "size", "guidance_scales")},
-            "generator_options": images[images["generator"]],
-            "scorers_options": images[images["scorers"]],
+            "generator_options": self._placed(images[images["generator"]], "source", "weights"),
+            "scorers_options": self._placed(images[images["scorers"]], "weights", *NETWORKS),
             "seed": self._config["seed"],
         }
+
+    def _placed(self, section: Mapping[str, Any], *places: str) -> dict[str, Any]:
+        """Options in which what some keys name counts by its content."""
+        return {key: self.contents.of(one) if key in places else one for key, one in section.items()}
 
     @property
     def sampler(self) -> dict[str, Any]:
@@ -139,38 +153,36 @@ class Params:
         return "<results>/images/truth.jsonl" if self._config["images"]["generator"] == "pocket" else []
 
     def receipts(self, folders: Iterable[str]) -> list[str]:
-        """Receipts of the rule fetch_weights for those of the folders that it fills."""
+        """Receipts of the rule fetch_weights for those of the folders that it fills. It has to have run: what it has
+        found counts by the weights themselves."""
         home = Path(self._config["weights"]["folder"])
-        return sorted({f"<results>/weights/{Path(f).name}.json" for f in folders if Path(f).parent == home})
+        names = sorted({Path(folder).name for folder in folders if Path(folder).parent == home})
+        return [ancient(f"<results>/weights/{name}.json") for name in names]
+
+    def weights(self, wildcards: Any) -> list[Any]:
+        """What decides whether weights are fetched and compared again: their row in resources/weights.yaml, and what
+        lies in the user's own folder."""
+        source = self._config["weights"]["sources"].get(wildcards.weights)
+        row = entry(wildcards.weights).model_dump(mode="json")
+        return [digest_of(row), source and self.contents.of(source)]
 
     @property
     def picture_weights(self) -> list[str]:
-        """What stands for the weights of the generator and the scorers in use, as inputs of the rules that draw."""
+        """Receipts of the weights of the generator and the scorers in use, as inputs of the rules that draw."""
         images = self._config["images"]
         folders = [images["flux"]["source"]] if images["generator"] == "flux" else []
         if images["scorers"] == "networks":
-            folders += [
-                images["networks"][name] for name in ("face", "scene", "subject", "distortion", "aesthetic")
-            ]
-        card = [f"{images['pocket']['weights']}/card.json"] if images["scorers"] == "pocket" else []
-        return card + self.receipts(folders)
+            folders += [images["networks"][name] for name in NETWORKS]
+        return self.receipts(folders)
 
     # reference sets
 
     def set_options(self, wildcards: Any) -> dict[str, Any]:
         """What a reference set reads of its backend's section."""
         section = self._config["dataset"].get(self._config["dataset"]["reference_sets"], {})
-        return {key: section[key] for key in SET_OPTIONS[wildcards.set] if key in section}
-
-    def set_lists(self, wildcards: Any) -> list[str]:
-        """The lists of a reference set's pictures, so that an edited one makes the set anew; the backend reports a
-        missing one."""
-        section, lists = self.set_options(wildcards), []
-        if "people" in section:
-            lists.append(f"{section['people']}/manifest.csv")
-        if "pope" in section:
-            lists += [f"{section['pope']}/coco_pope_{subset}.json" for subset in POPE_SUBSETS]
-        return [path for path in lists if Path(path).exists()]
+        return self._placed(
+            {key: section[key] for key in SET_OPTIONS[wildcards.set] if key in section}, *PLACES
+        )
 
     def set_weights(self, wildcards: Any) -> list[str]:
         """Receipts of the weights that retrieve a reference set's pictures."""
@@ -186,19 +198,16 @@ class Params:
     def model(self, wildcards: Any) -> dict[str, Any]:
         """The row of `models` that a job loads, as `models.loading.ModelSpec` takes it."""
         row = self._config["models"][wildcards.model]
-        return {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
+        spec = {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
+        return spec if row["revision"] else {**spec, "source": self.contents.checkpoint(row["source"])}
 
     def lora_targets(self, wildcards: Any) -> str | None:
         """Which modules of a model get LoRA, where its row says so."""
         return self._config["models"][wildcards.model]["lora_targets"]
 
     def base(self, wildcards: Any) -> list[str]:
-        """What stands for a base model as inputs, so that other weights or another template train anew: the receipt of
-        fetched weights, or the files of any other folder. A hub id has none: its revision says which weights."""
-        row = self._config["models"][wildcards.model]
-        if row["revision"] is not None:
-            return []
-        return self.receipts([row["source"]]) or checkpoint_files(row["source"])
+        """The receipt of a base model whose weights are fetched, as an input."""
+        return self.receipts([self._config["models"][wildcards.model]["source"]])
 
     def suite_pictures(self, wildcards: Any) -> str:
         """The file that lists a suite's pictures with their checksums."""
@@ -236,6 +245,17 @@ class Params:
         """What the method itself takes: its row without the loop's keys."""
         row = self._method_row(wildcards)
         return {key: value for key, value in sorted(row.items()) if key not in LOOP_KEYS}
+
+    def method_code(self, wildcards: Any) -> Recorded:
+        """Digest of the code that decides what a recipe learns."""
+        method = parse_recipe(wildcards.recipe).method
+        if method in (FINETUNED, GOAL):
+            return method_digest("mmunlearn.training.methods.finetune:Finetune")
+        return method_digest(self._config["methods"][method].get("path") or METHODS[method].path)
+
+    def refusals(self, wildcards: Any) -> Recorded:
+        """The file of what PO and DPO teach to say."""
+        return self.contents.of(self._config["training"]["unlearn"]["refusals"], Path)
 
     def max_steps(self, wildcards: Any) -> int:
         """Optimizer steps of a method at most."""
@@ -321,6 +341,10 @@ class Params:
             "questions": robustness["questions"],
             "seed": self._config["seed"],
         }
+
+    def paraphrases(self, wildcards: Any) -> Recorded:
+        """The file of questions in other words."""
+        return self.contents.of(self._config["robustness"]["paraphrases"], Path)
 
     def attacks(self, wildcards: Any) -> dict[str, dict[str, Any]]:
         """Attack -> its options."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import product
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -121,8 +120,6 @@ def test_the_sets_of_files_come_from_local_folders(curated, tmp_path, monkeypatc
     assert {name: sorted(job["params"]["options"]) for name, job in read.items()} == {
         "real": ["clip", "events", "people", "quick_gelu", "real_reference"], "world": ["coco", "pope"], "replay": [],
     }  # fmt: skip
-    lists = {name: [Path(path).name for path in job["input"]["lists"]] for name, job in read.items()}
-    assert lists["real"] == ["manifest.csv"] and len(lists["world"]) == 3 and lists["replay"] == []
     for name in SETS:
         world.run("build_reference_set", set=name)
     rows = {name: read_jsonl(world.results / f"dataset/{name}.jsonl", SuiteQuestion) for name in SETS}

@@ -75,7 +75,7 @@ def test_the_base_model_is_pretrained_from_nothing(curated, tmp_path, torch_sett
         shipped[stage] |= {"steps": 2, "batch": 2}
     settings = tmp_path / "tiny.yaml"
     settings.write_text(yaml.safe_dump(shipped), encoding="utf-8")
-    world.run("pretrain_model", input={"settings": str(settings)})
+    world.run("pretrain_model", params={"settings": settings})
     folder = world.root / "results" / "pocket-models" / "llava"
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     assert card["settings"] == shipped

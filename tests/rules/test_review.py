@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_compare_filters_tells_reviewers_and_the_planted_truth_apart(drawn, tmp_
     item = candidate_id(row.image_id, row.attempt)
     one = {"kind": "sample", "item": item, "digest": row.sha256, "verdict": "reject", "reviewer": "Kim"}
     save_verdicts(world.root / "kim.csv", one | {"time": "2026-01-01T10:00:00Z", "note": ""})
-    world.run("compare_filters", input={"verdicts": ["kim.csv"]})
+    world.run("compare_filters", params={"verdicts": [Path("kim.csv")]})
     with (world.results / "tables" / "filter_agreement.csv").open(encoding="utf-8") as handle:
         judges = {line["judge"] for line in csv.DictReader(handle)}
     assert {"planted truth", "reviewer Kim", "all reviewers"} <= judges

@@ -81,7 +81,8 @@ def test_every_attack_has_its_findings_and_says_what_they_rest_on(attacked, name
         top = 1 if name == "membership" else 100
         assert values(one).keys() == FINDINGS[name]
         assert all(value is not None and 0 <= value <= top for value in values(one).values())
-        files = attacked.job("attack_model", **job)["input"]
+        given = attacked.job("attack_model", **job)
+        files = {**given["input"], "paraphrases": given["params"]["paraphrases"]}
         assert one.digests == {key: sha256_of(attacked.root / files[key]) for key in DIGESTS[name]}
         assert list(one.digests) == DIGESTS[name] and one.versions["torch"]
 

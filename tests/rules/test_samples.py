@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def test_a_damaged_or_foreign_batch_is_asked_again(tmp_path, caplog):
     assert "is damaged" in caplog.text and "it holds other questions" in caplog.text
 
 
-def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled):
+def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled, tmp_path):
     job = sampled.job("answer_questions", model="tiny", recipe="finetuned", seed=1)
     adapter, spec = (sampled.root / job["input"]["adapters"][0]).parent, ModelSpec(**job["params"]["spec"])
     spec = replace(spec, source=str(sampled.root / spec.source))
@@ -152,16 +153,24 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
         features = [sampled.root / path for path in job["input"]["features"]]
         digests, settings = adapter_digests(adapter), {"batch": batch}
         return identity(
-            digests, Path(output), spec=replace(spec, **changed), features=features, settings=settings
+            digests,
+            Path(output),
+            spec=replace(spec, **changed),
+            features=features,
+            settings=settings,
+            work=sampled.root / "work",
         )
 
     other = sampled.results / "models" / "tiny" / "goal-person15" / "seed-1" / "adapter"
     variants = [named(), named(adapter=other), named(output="b"), named(batch=5), named(attention="eager")]
     assert named() == variants[0] and len(set(variants)) == len(variants)
-    for file in (sampled.root / job["input"]["features"][0], Path(spec.source, "model.safetensors")):
-        before = named()
-        os.utime(file, (1, 1))
-        assert named() != before, "written anew"
+    before = named()
+    moved = shutil.copytree(spec.source, tmp_path / "moved")
+    assert named(source=str(moved)) == before
+    (moved / "model.safetensors").write_bytes(b"other weights")
+    assert named(source=str(moved)) != before
+    os.utime(sampled.root / job["input"]["features"][0], (1, 1))
+    assert named() != before, "written anew"
 
 
 def test_after_k_steps_a_sample_is_asked_and_answered_alike(sampled):

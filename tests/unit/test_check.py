@@ -219,11 +219,12 @@ def test_one_average_counts_in_every_training():
     assert Params(CONFIG).finetuning(wildcards)["average"] == "sample"
 
 
-def test_a_hub_id_has_no_files_to_depend_on():
+def test_a_hub_id_counts_by_its_name_and_a_folder_by_its_files():
     wildcards = Namespace(model="pocket-llava")
-    assert "resources/pocket/llava/config.json" in Params(CONFIG).base(wildcards)
     row = CONFIG["models"]["pocket-llava"] | {"source": "llava-hf/llava-1.5-7b-hf", "revision": "main"}
-    assert Params(changed("models.pocket-llava", row)).base(wildcards) == []
+    hub = Params(changed("models.pocket-llava", row))
+    assert "'source': 'llava-hf/llava-1.5-7b-hf'" in repr(hub.model(wildcards)) and hub.base(wildcards) == []
+    assert "llava'" not in repr(Params(CONFIG).model(wildcards)["source"])
 
 
 def test_percents_of_null_are_the_first_of_the_tables():

@@ -1,0 +1,177 @@
+"""What makes finished jobs run again: the bytes of code and configured files, never their places and times."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from base64 import b64encode
+from collections import Counter
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+from mmunlearn.workflow import identity
+from mmunlearn.workflow.plan import plan_jobs
+from tests.copies import ROOT
+from tests.rules.standin import Rules, _own_signals
+
+TARGETS = ("all", "robustness", "review")
+RECORD = {"write_run_config", "write_report"}
+"""What says where things lie."""
+
+
+def overlay(folder: Path, **changes: object) -> None:
+    """Write mine.yaml, the overlay of all plans."""
+    (folder / "mine.yaml").write_text(yaml.safe_dump(changes))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Snakemake takes every job for done; the files are empty."""
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(ROOT / "resources", folder / "resources")
+    (folder / "config.yaml").symlink_to(ROOT / "config.yaml")
+    overlay(folder)
+    for _, given in Rules.needed(folder, TARGETS, ["mine.yaml"]):
+        output = given["output"]
+        for name in output.values() if isinstance(output, dict) else [output]:
+            for path in [name] if isinstance(name, str) else name:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).touch()
+    with _own_signals(), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            ResourceSettings(cores=1), ConfigSettings(configfiles=[folder / "mine.yaml"]),
+            snakefile=ROOT / "Snakefile", workdir=folder,
+        )  # fmt: skip
+        workflow.dag(DAGSettings(targets=set(TARGETS))).execute_workflow(executor="touch")
+        workflow = workflow._workflow
+        for job in filter(
+            lambda job: job.output, workflow.dag.jobs
+        ):  # which the touching executor leaves out
+            workflow.async_run(workflow.persistence.finished(job))
+    for path in folder.joinpath("results").rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    return folder
+
+
+@pytest.fixture
+def folder(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it with all times, where tests run."""
+    shutil.copytree(done, tmp_path / "copy", symlinks=True)
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the code, whose digests count."""
+    for name in ("mmunlearn", "workflow_scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(identity, "LIBRARY", tmp_path / "mmunlearn")
+    monkeypatch.setattr(identity, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path.joinpath(
+        *name.split(".")).with_suffix(".py"))))  # fmt: skip
+    return tmp_path
+
+
+def to_run(*targets: str) -> Counter:
+    """Rule -> jobs that would run."""
+    planned = plan_jobs(
+        ["--dry-run", "--snakefile", str(ROOT / "Snakefile"),
+         "--configfile", "mine.yaml", "--", *(targets or TARGETS)]
+    )  # fmt: skip
+    assert planned is not None
+    return Counter(job.rule for job in planned[1] if job.to_run and not job.target)
+
+
+def flip(path: Path) -> None:
+    """Change the last byte of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_a_fresh_clone_over_copied_results_has_nothing_to_do(folder):
+    """No record of Snakemake's, and every source is newer than every result."""
+    shutil.rmtree(folder / ".snakemake")
+    assert to_run() == {}
+
+
+def test_no_profile_goes_by_the_time_of_a_script():
+    profiles = [yaml.safe_load(path.read_text()) for path in (ROOT / "profiles").glob("*/profile.yaml")]
+    triggers = [profile["rerun-triggers"] for profile in profiles]
+    assert triggers == 2 * [["mtime", "params", "input", "software-env"]]
+
+
+def test_files_that_move_rerun_what_says_where_they_lie_and_changed_ones_their_jobs(folder):
+    resources = Path("resources")
+    moved = {
+        resources / "pocket" / "llava": "elsewhere/base", resources / "pocket" / "scorers": "elsewhere/scorers",
+        resources / "refusals.txt": "elsewhere/no.txt", resources / "pocket" / "people.jsonl": "elsewhere/p.jsonl",
+        resources / "pocket" / "events.jsonl": "elsewhere/e.jsonl",
+        resources / "pocket" / "paraphrases.yaml": "elsewhere/words.yaml",
+    }  # fmt: skip
+    Path("elsewhere").mkdir()
+    for source, target in moved.items():
+        source.rename(target)
+    base, scorers, refusals, people, events, paraphrases = moved.values()
+    overlay(
+        folder, models={"pocket-llava": {"source": base}}, images={"pocket": {"weights": scorers}},
+        training={"unlearn": {"refusals": refusals}}, robustness={"paraphrases": paraphrases},
+        curation={"shipped": {"people": people, "events": events}},
+    )  # fmt: skip
+    assert set(to_run()) == RECORD
+    flip(Path(paraphrases))
+    assert set(to_run()) == RECORD | {"attack_model", "make_robustness", "plot_robustness"}
+    flip(Path(base, "model.safetensors"))
+    changed = to_run()
+    assert (
+        changed["train_finetuned"] == 1 and changed["train_unlearned"] == 10 and changed["encode_images"] == 4
+    )
+    assert not {"draw_shard", "build_questions", "split_concepts", "curate_people"} & set(changed)
+
+
+def test_edited_code_reruns_what_rests_on_it(folder, library):
+    def edit(path: str, before: str, after: str) -> None:
+        text = (library / path).read_text()
+        assert before in text
+        (library / path).write_text(text.replace(before, after, 1))
+
+    for path in [*library.rglob("*.py")]:
+        path.write_text(f'"""Another text."""\n\n# a remark\n{path.read_text()}\n\n')
+    assert to_run() == {}
+    edit("workflow_scripts/plot_figure8.py", "**it.output", "**dict(it.output)")
+    assert set(to_run()) == {"plot_figure8", "write_report"}
+    edit("mmunlearn/training/methods/ga.py", "class GA", "class Other: ...\n\n\nclass GA")
+    assert to_run("train") == {"train_unlearned": 2}
+    edit("mmunlearn/training/losses.py", "log_softmax", "softmax")
+    assert to_run("train") == {"train_finetuned": 1, "train_goal": 4, "train_unlearned": 10}
+
+
+def test_what_an_interrupted_run_left_unfinished_is_planned(folder):
+    """As by `rerun-incomplete` of the profiles: a job that ran on after Ctrl-C has written its file, unrecorded."""
+    path = "results/pocket/tables/table3.csv"
+    marker = folder / ".snakemake" / "incomplete" / b64encode(path.encode()).decode()
+    marker.parent.mkdir(exist_ok=True)
+    marker.touch()
+    assert set(to_run()) == {"make_table3", "plot_figure8", "write_report"}
+
+
+def test_every_rule_says_which_code_its_result_rests_on(tmp_path):
+    """A digest of its script and of what that imports, or a version that is raised by hand."""
+    with SnakemakeApi() as api:
+        workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=ROOT)._workflow
+        rules = [rule for rule in workflow.rules if rule.script]
+    assert len(rules) > 35
+    for rule in rules:
+        sources = [path for path in rule.input if isinstance(path, str) and not path.startswith("results/")]
+        assert not sources, (
+            f"{rule.name}: Snakemake goes by the place and time of an input; let it be a param"
+        )
+        params = dict(rule.params.items())
+        assert "version" in params or "code" in params, rule.name
+        if "version" not in params:
+            assert str(params["code"](None)) == Path(rule.script).stem, rule.name
