@@ -27,14 +27,15 @@ DEFECTS: tuple[Defect, ...] = get_args(Defect)
 
 
 class RowsError(RecordError):
-    """Some lines of a file are no rows: `problems`, a sentence each; `rows` are the others, by line."""
+    """Some lines of a file are no rows: `problems`, a clause each with its line; `rows` are the others, by line."""
 
     def __init__(self, path: str | Path, kind: str, problems: list[str], rows: dict[int, Any]) -> None:
         super().__init__(
             f"Asked for rows of {kind}. Found {path}, {listed(problems)}. Correct them, or run the rule that wrote "
             f"the file again (--forcerun)."
         )
-        self.problems, self.rows = problems, rows
+        self.problems = [f"{path}, {problem}" for problem in problems]
+        self.rows = rows
 
 
 class Record(BaseModel):

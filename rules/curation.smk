@@ -20,6 +20,7 @@ rule curate_people:
     params:
         what="people",
         curator=config["curation"]["backend"],
+        generator=config["images"]["generator"],
         decided=[PARAMS.decided["texts"], PARAMS.curator("people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmunlearn.records import Event, Person, read_jsonl, write_jsonl
+from mmunlearn.records import Event, Person, RecordError, read_jsonl, write_jsonl
 from mmunlearn.verdicts import confirmed, read_verdicts, rejected, text_digest
 
 NAMED = 10  # texts in a message
@@ -34,10 +34,16 @@ def accept_texts(
         reviewers: people who must confirm a text; 0: a text goes on unless somebody rejects it.
     Raises:
         ReviewPending: a text is not confirmed by that many, or rejected by anyone.
-        RecordError: a file is damaged.
+        RecordError: a file is damaged, or a person and an event have the same id.
     """
     judged = read_verdicts(verdicts)
     texts = {"person": read_jsonl(people_drafts, Person), "event": read_jsonl(events_drafts, Event)}
+    both = {row.person_id for row in texts["person"]} & {row.event_id for row in texts["event"]}
+    if both:
+        raise RecordError(
+            f"Asked {people_drafts} and {events_drafts} for ids of their own. Found {', '.join(sorted(both))} in both. "
+            "Give the events other ids, such as e00."
+        )
     counts = f"{len(texts['person'])} people and {len(texts['event'])} events"
     waiting: list[str] = []
     refused: list[str] = []

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from mmunlearn.backends import CURATORS
-from mmunlearn.files import read_text
-from mmunlearn.records import Event, Person, RecordError, write_jsonl
+from mmunlearn.backends import CURATORS, GENERATORS
+from mmunlearn.curation import fields
+from mmunlearn.files import listed, read_text, shown
+from mmunlearn.records import Event, Person, RecordError, RowsError, write_jsonl
 from mmunlearn.text import fold, name_words
 from mmunlearn.verdicts import read_verdicts, rejected
 
@@ -36,6 +38,10 @@ class Curator(ABC):
     def events(self, n: int, rejected: Collection[str]) -> list[Event]:
         """n events."""
 
+    def place(self, row: Person | Event) -> str:
+        """Where a message finds a row."""
+        return _id(row)
+
 
 def curate(
     output: Path,
@@ -47,6 +53,7 @@ def curate(
     seed: int,
     verdicts: Sequence[Path],
     work: Path,
+    generator: str | None = None,
 ) -> None:
     """Write `n` drafts of people or events, none of which a reviewer has rejected.
 
@@ -54,13 +61,18 @@ def curate(
         curator, options: the curation backend and its own settings.
         verdicts: the reviewers' CSV files.
         work: folder of resumable files, such as a language model's replies.
+        generator: what will draw them, and says which `identity` and `scene` it can; None: neither is looked at.
     Raises:
-        RecordError: they are not fit, see `check_people` and `check_events`.
+        RecordError: they are not fit, see `check_people` and `check_events`; names all that is wrong with any.
     """
-    kind, check = ("person", check_people) if what == "people" else ("event", check_events)
-    backend = CURATORS.load(curator)(options, seed=seed, work=work)
-    rows = getattr(backend, what)(n, rejected(read_verdicts(verdicts), kind))
-    check(rows)
+    kind = "person" if what == "people" else "event"
+    backend, broken = CURATORS.load(curator)(options, seed=seed, work=work), []
+    try:
+        rows = getattr(backend, what)(n, rejected(read_verdicts(verdicts), kind))
+    except RowsError as error:
+        rows, broken = list(error.rows.values()), error.problems
+    drawing = None if generator is None else GENERATORS.load(generator).drawing_problem
+    _refuse(what, [*broken, *_problems(rows, backend.place, drawing)])
     write_jsonl(output, rows)
     logger.info("%d %s from the %s curator", len(rows), what, curator)
 
@@ -69,25 +81,68 @@ def check_people(people: Sequence[Person]) -> None:
     """Names decide every person metric: they must be unique, none part of another and none a known entity.
 
     Raises:
-        RecordError: names the person and says what to do; also where an id occurs twice or holds a hyphen.
+        RecordError: names every such person and says what to do; also where a field holds what it may not (see
+            `fields`) or an id occurs twice.
     """
-    _require_ids("person_id", [person.person_id for person in people])
-    _require_unique("name", [" ".join(name_words(person.name)) for person in people])
-    for index, person in enumerate(people):
-        others = [other.name for other in (*people[:index], *people[index + 1 :])]
-        if problem := name_problem(person.name, others):
-            raise RecordError(f"{person.person_id}: {problem}")
+    _refuse("people", _problems(people))
 
 
 def check_events(events: Sequence[Event]) -> None:
     """Descriptions are the answers: two events must not share one.
 
     Raises:
-        RecordError: an id, a theme or a description occurs twice, or an id holds a hyphen.
+        RecordError: an id, a theme or a description occurs twice, or a field holds what it may not (see `fields`).
     """
-    _require_ids("event_id", [event.event_id for event in events])
-    _require_unique("theme", [event.theme.casefold() for event in events])
-    _require_unique("description", [event.description.casefold() for event in events])
+    _refuse("events", _problems(events))
+
+
+Row = Person | Event
+
+
+def _id(row: Row) -> str:
+    return row.person_id if isinstance(row, Person) else row.event_id
+
+
+def _problems(
+    rows: Sequence[Row], place: Callable[[Row], str] = _id, drawing: Callable[[Row], str | None] | None = None
+) -> list[str]:
+    """What is wrong with rows, each by itself and beside the others. `drawing`: what the generator cannot draw."""
+    found: list[str] = []
+    names = [row.name for row in rows if isinstance(row, Person)]
+    for index, row in enumerate(rows):
+        of_row = fields.problems(row)
+        if drawing is not None and (problem := drawing(row)):
+            of_row.append(problem)
+        if isinstance(row, Person) and (
+            problem := name_problem(row.name, names[:index] + names[index + 1 :])
+        ):
+            of_row.append(problem)
+        found += [f"{place(row)}: {problem}" for problem in of_row]
+    if rows and isinstance(rows[0], Person):
+        found += _twice("person_id", [row.person_id.casefold() for row in rows])
+        return found + _twice("name", [" ".join(name_words(name)) for name in names])
+    found += _twice("event_id", [row.event_id.casefold() for row in rows])
+    return (
+        found
+        + _twice("theme", [fold(row.theme) for row in rows])
+        + _twice("description", [fold(row.description) for row in rows])
+    )
+
+
+def _twice(what: str, values: Sequence[str]) -> list[str]:
+    return [
+        f"{what} must be unique, but {shown(value)} occurs {count} times"
+        for value, count in Counter(values).items()
+        if count > 1
+    ]
+
+
+def _refuse(what: str, problems: list[str]) -> None:
+    if problems:
+        raise RecordError(
+            f"Asked for {what} that can be drawn and asked after. Found {listed(problems)}. Correct them there; "
+            f"docs/people_and_events.md lists all fields and what they may hold."
+        )
 
 
 def name_problem(name: str, others: Sequence[str]) -> str | None:
@@ -120,17 +175,3 @@ def entities(path: Path) -> frozenset[str]:
     """SHA-256 of the folded names of MLUBench's 127 entities."""
     lines = read_text(path).splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-def _require_ids(what: str, values: list[str]) -> None:
-    """Ids are joined by a hyphen in image ids, so they hold none."""
-    _require_unique(what, values)
-    for value in values:
-        if not value.isalnum():
-            raise RecordError(f"{what} '{value}' must be letters and digits only")
-
-
-def _require_unique(what: str, values: list[str]) -> None:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise RecordError(f"{what} must be unique, but '{twice[0]}' occurs {values.count(twice[0])} times")

@@ -19,7 +19,9 @@ from mmunlearn import ids
 from mmunlearn.chat import ChatError, ChatModel, ReplyError
 from mmunlearn.curation.attributes import Attributes, sample_attributes
 from mmunlearn.curation.curate import Curator, name_problem
+from mmunlearn.curation.fields import LONGEST, text_problem
 from mmunlearn.records import Event, Person
+from mmunlearn.text import fold
 from mmunlearn.verdicts import text_digest
 
 PERSON_PROMPT = """\
@@ -201,6 +203,7 @@ def _person(person_id: str, attributes: Attributes) -> Draft:
         name, appearance = _plain(reply["name"]), _plain(reply["appearance"])
         if not name or not appearance:
             raise Unusable(f"The {'appearance' if name else 'name'} is empty.")
+        _check_texts("person", name=name, appearance=appearance)
         problem = name_problem(name, [other.name for other in others])
         if problem:
             raise Unusable(f"The name cannot be used: {problem}.")
@@ -251,11 +254,19 @@ def _event(event_id: str, reply: Mapping[str, Any], others: Sequence[Event]) -> 
     theme, description = _plain(reply["theme"]), _plain(reply["features"])
     if not theme or not description:
         raise Unusable(f"The {'features' if theme else 'theme'} of an event are empty.")
-    if theme.casefold() in [other.theme.casefold() for other in others]:
+    _check_texts("event", theme=theme, description=description)
+    if fold(theme) in [fold(other.theme) for other in others]:
         raise Unusable(f"The theme '{theme}' occurs twice.")
-    if description.casefold() in [other.description.casefold() for other in others]:
+    if fold(description) in [fold(other.description) for other in others]:
         raise Unusable(f"The features of '{theme}' occur twice.")
     return Event(event_id=event_id, theme=theme, description=description)
+
+
+def _check_texts(kind: str, **texts: str) -> None:
+    """Raises Unusable where a field holds what `fields` does not allow."""
+    for field, text in texts.items():
+        if problem := text_problem(field, text, LONGEST[kind][field]):
+            raise Unusable(f"The text cannot be used: {problem}.")
 
 
 def _taken(events: Sequence[Event]) -> str:

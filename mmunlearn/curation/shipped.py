@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.curation.curate import Curator
-from mmunlearn.records import Event, Person, RecordError, read_jsonl
+from mmunlearn.files import shown
+from mmunlearn.records import Event, Person, RecordError, RowsError, read_rows
 from mmunlearn.verdicts import text_digest
 
 
@@ -21,22 +22,40 @@ class ShippedCurator(Curator):
 
     def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:
         self._options = options
+        self._places: dict[str, str] = {}
 
     def people(self, n: int, rejected: Collection[str]) -> list[Person]:
         """The first `n` people whose digest is not in `rejected`. Raises RecordError where fewer are left."""
-        return _first(n, Path(self._options["people"]), Person, rejected, "people")
+        return self._first(n, Person, rejected, "people")
 
     def events(self, n: int, rejected: Collection[str]) -> list[Event]:
         """The first `n` events, likewise."""
-        return _first(n, Path(self._options["events"]), Event, rejected, "events")
+        return self._first(n, Event, rejected, "events")
+
+    def place(self, row: Person | Event) -> str:
+        """Its file, line, id and name or theme."""
+        return self._places.get(_key(row), super().place(row))
+
+    def _first(self, n: int, kind: type, rejected: Collection[str], what: str) -> list:
+        path = Path(self._options[what])
+        try:
+            lines, broken = read_rows(path, kind), None
+        except RowsError as error:
+            lines, broken = error.rows, error
+        for line, row in lines.items():
+            self._places[_key(row)] = f"{path}, line {line} ({_key(row)})"
+        if broken is not None:
+            raise broken
+        rows = list(lines.values())
+        left = [row for row in rows if text_digest(row) not in rejected]
+        if len(left) < n:
+            without = f", {len(left)} without those that reviewers rejected" if len(left) < len(rows) else ""
+            raise RecordError(
+                f"{n} {what} are asked for, {path} holds {len(rows)}{without}: lower curation.n_{what} or add some"
+            )
+        return left[:n]
 
 
-def _first(n: int, path: Path, kind: type, rejected: Collection[str], what: str) -> list:
-    rows = read_jsonl(path, kind)
-    left = [row for row in rows if text_digest(row) not in rejected]
-    if len(left) < n:
-        without = f", {len(left)} without those that reviewers rejected" if len(left) < len(rows) else ""
-        raise RecordError(
-            f"{n} {what} are asked for, {path} holds {len(rows)}{without}: lower curation.n_{what} or add some"
-        )
-    return left[:n]
+def _key(row: Person | Event) -> str:
+    parts = (row.person_id, row.name) if isinstance(row, Person) else (row.event_id, row.theme)
+    return ", ".join(map(shown, parts))

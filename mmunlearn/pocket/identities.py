@@ -1,8 +1,13 @@
 """What makes a cartoon person the same person in every picture."""
 
+import json
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from mmunlearn.files import shown
+from mmunlearn.text import nearest
 
 ATTRIBUTES: dict[str, tuple] = {
     "hair": (
@@ -116,15 +121,33 @@ def describe(identity: Identity, rng: random.Random | None = None) -> str:
     return template.format(parts=", ".join(parts[:-1]) + " and " + parts[-1])
 
 
-def from_json(values: dict[str, Any]) -> Identity:
-    """Read an identity from its dictionary.
+def problems(values: Any) -> list[str]:
+    """What keeps a dictionary from being an identity, a clause each with the values that may be."""
+    return choice_problems(values, ATTRIBUTES, ("hair", "hair_color", "skin"))
 
-    Raises:
-        ValueError: an attribute has a value that ``ATTRIBUTES`` does not list.
-        TypeError: an attribute is unknown or missing.
-    """
-    identity = Identity(**values)
-    for name, allowed in ATTRIBUTES.items():
-        if getattr(identity, name) not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, not {getattr(identity, name)!r}")
-    return identity
+
+def choice_problems(values: Any, allowed: Mapping[str, Sequence], required: Sequence[str]) -> list[str]:
+    """What is wrong with a dictionary whose every key has one of some values."""
+    if not isinstance(values, Mapping):
+        return [f"an object with {', '.join(required)} is needed, found {shown(values)}"]
+    found = [
+        f"unknown key {shown(key)}, {nearest(str(key), allowed)}" for key in values if key not in allowed
+    ]
+    found += [f"{key} is needed: one of {_choices(allowed[key])}" for key in required if key not in values]
+    return found + [
+        f"{key} must be one of {_choices(allowed[key])}, not {shown(values[key])}"
+        for key in allowed
+        if key in values
+        and not any(type(values[key]) is type(one) and values[key] == one for one in allowed[key])
+    ]
+
+
+def _choices(values: Sequence) -> str:
+    return ", ".join(json.dumps(value) for value in values)
+
+
+def from_json(values: dict[str, Any]) -> Identity:
+    """Read an identity from its dictionary. Raises ValueError: names every key that is unknown, missing or wrong."""
+    if found := problems(values):
+        raise ValueError("; ".join(found))
+    return Identity(**values)

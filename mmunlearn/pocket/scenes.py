@@ -1,10 +1,13 @@
 """Event scenes: a sky, a ground and a few objects that stay clear of the person."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmunlearn.files import shown
 from mmunlearn.pocket.backdrops import GROUNDS, SKIES, draw_ground, draw_sky, draw_weather
+from mmunlearn.pocket.identities import choice_problems
 from mmunlearn.pocket.objects import OBJECTS, SceneObject
 from mmunlearn.pocket.shapes import CANVAS, ellipse, place, tinted
 
@@ -36,17 +39,29 @@ class Placement:
     box: Box
 
 
-def from_json(values: dict[str, Any]) -> Scene:
-    """Read a scene from its dictionary.
+MOST_OBJECTS = 6
+CHOICES = {"sky": tuple(SKIES), "ground": tuple(GROUNDS), "objects": tuple(OBJECTS)}
+"""The values of each key of a scene; of objects, there are several."""
 
-    Raises:
-        ValueError: the sky, the ground or an object is unknown.
-    """
-    scene = Scene(values["sky"], values["ground"], tuple(values["objects"]))
-    unknown = {scene.sky} - set(SKIES) | {scene.ground} - set(GROUNDS) | set(scene.objects) - set(OBJECTS)
-    if unknown:
-        raise ValueError(f"unknown sky, ground or object: {sorted(unknown)}")
-    return scene
+
+def problems(values: Any) -> list[str]:
+    """What keeps a dictionary from being a scene, a clause each with the values that may be."""
+    if not isinstance(values, Mapping):
+        return choice_problems(values, {}, ("sky", "ground", "objects"))
+    rest = {key: value for key, value in values.items() if key != "objects"}
+    found = choice_problems(rest, CHOICES, ("sky", "ground"))
+    objects = values.get("objects")
+    if not isinstance(objects, list | tuple) or len(objects) > MOST_OBJECTS:
+        return [*found, f"objects must be a list of 0 to {MOST_OBJECTS}, found {shown(objects)}"]
+    each = [choice_problems({"objects": one}, CHOICES, ()) for one in objects]
+    return found + [problem for of_one in each for problem in of_one]
+
+
+def from_json(values: dict[str, Any]) -> Scene:
+    """Read a scene from its dictionary. Raises ValueError: names every key that is unknown, missing or wrong."""
+    if found := problems(values):
+        raise ValueError("; ".join(found))
+    return Scene(values["sky"], values["ground"], tuple(values["objects"]))
 
 
 def sample_scene(rng: random.Random) -> Scene:

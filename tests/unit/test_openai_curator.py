@@ -324,11 +324,43 @@ def test_a_dead_endpoint_loses_nothing(curator):
     assert len(server.requests) == 2 + 6 + 2 and len({row.name for row in rows}) == 4
 
 
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (person("Ada\x1b[31m Zorn"), r"name must be one line without control characters, found U\+001B"),
+        (person("Ada " + "Zorn" * 30), "name must have 80 characters or fewer, found 124"),
+        (person("Ada Zorn", "..."), "appearance must hold letters"),
+        (person("Ada Zorn", "a\u202eb"), r"appearance must be one line .* found U\+202E"),
+        (person("Ada Zorn", "x" * 1001), "appearance must have 1000 characters or fewer"),
+    ],
+)
+def test_a_text_that_no_field_may_hold_is_asked_for_again(curator, reply, problem):
+    """As of the files of one's own: see docs/people_and_events.md."""
+    with ChatServer(Writer({0: reply})) as server:
+        (row,) = curator(server).people(1, set())
+    assert row.name == "Ada Abara" and len(server.requests) == 2
+    assert re.search(problem, server.requests[1].messages[-1]["content"])
+
+
+@pytest.mark.parametrize("theme", ["\x07 fair", "t" * 101, "!!!"])
+def test_a_theme_that_no_field_may_hold_is_asked_for_again(curator, theme):
+    with ChatServer(Writer({0: events(theme)})) as server:
+        (row,) = curator(server).events(1, set())
+    assert row.theme == THEMES[0] and "theme must " in server.requests[1].messages[-1]["content"]
+
+
 @pytest.mark.parametrize(("what", "record"), [("people", Person), ("events", Event)])
 def test_drafts_are_without_what_the_verdicts_reject(tmp_path, what, record):
     with ChatServer(Writer()) as server:
-        settings = {"what": what, "curator": "openai", "n": 3, "seed": 5, "work": tmp_path / "work"}
-        settings["options"] = OPTIONS | {"base_url": server.base_url}
+        settings = {
+            "what": what,
+            "curator": "openai",
+            "n": 3,
+            "seed": 5,
+            "work": tmp_path / "work",
+            "generator": "flux",
+        }
+        settings |= {"options": OPTIONS | {"base_url": server.base_url}, "generator": "flux"}
         curate(tmp_path / "a.jsonl", **settings, verdicts=[])
         before = read_jsonl(tmp_path / "a.jsonl", record)
         path = save_verdicts(tmp_path / "kim.csv", verdict(before[1]))

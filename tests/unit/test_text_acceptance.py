@@ -39,6 +39,13 @@ def everybody(*reviewers):
     return [(row, "accept", one) for row in [*PEOPLE, *EVENTS] for one in reviewers]
 
 
+def test_a_person_and_an_event_of_one_id_are_refused(accept):
+    """Tables of single concepts name both by their ids."""
+    write_jsonl(accept.folder / "drafts" / "events.jsonl", [event(0).model_copy(update={"event_id": "p003"})])
+    with pytest.raises(RecordError, match=r"Found p003 in both\. Give the events other ids"):
+        accept(reviewers=0)
+
+
 def test_without_reviewers_drafts_go_on(accept):
     accept(reviewers=0)
 
