@@ -11,7 +11,11 @@ pocket (its shipped weights).
 
 from snakemake.utils import min_version
 
+from mmunlearn.workflow.reading import file_error
+
 min_version("9.20")
+if error := file_error("config.yaml", *workflow.overwrite_configfiles):
+    raise error
 
 
 configfile: "config.yaml"

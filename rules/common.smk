@@ -1,14 +1,15 @@
 """Checks the configuration and names what the rules share: the table of runs, leaf values, wildcards."""
 
 from mmunlearn import ids
-from mmunlearn.workflow import check, params, targets
+from mmunlearn.workflow import check, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import require_library
 
 require_library(workflow.basedir)
 check.prepare(config)
-check.check(config)
+if error := check.fault(config, places=workflow.is_main_process):
+    raise error
 
 RUNS, PARAMS = targets.Targets(config), params.Params(config)
 SUITES = params.SUITES
@@ -27,5 +28,6 @@ wildcard_constraints:
 
 
 onstart:
+    paths.require_brought(config)
     PARAMS.contents.settle()
     forward_interrupts()

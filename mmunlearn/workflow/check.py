@@ -1,116 +1,91 @@
-"""What makes a configuration runnable: the schema, and what must hold across keys; errors name the nearest known key.
+"""What makes a configuration runnable: the schema, what must hold across keys, and that its paths lead somewhere.
 
 Imported by the Snakefile: nothing heavy here.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
-from string import Formatter
 from typing import Any
 
 from mmunlearn.dataset.splits import concepts_to_forget
+from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint
-from mmunlearn.files import read_yaml
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
-from mmunlearn.text import nearest
+from mmunlearn.text import fold, nearest
 from mmunlearn.training.methods import METHODS
+from mmunlearn.training.methods.light import check_method
+from mmunlearn.training.methods.options import LOOP_KEYS
 from mmunlearn.weights import known
-from mmunlearn.workflow.params import LOOP_KEYS, labels
+from mmunlearn.workflow import paths, schema
+from mmunlearn.workflow.errors import ConfigError
+from mmunlearn.workflow.params import OWN_LABELS, labels
+from mmunlearn.workflow.schema import SCHEMA
 
-SCHEMA = Path(__file__).resolve().parents[2] / "resources" / "config.schema.yaml"
+__all__ = ["SCHEMA", "ConfigError", "check", "prepare"]
 
-
-class ConfigError(ValueError):
-    """The configuration cannot be run; the message names the key, what was found and what to write."""
+SHARDS = 1000
+"""Shards have three digits."""
+ANSWERS = {"person": (Person, "name"), "event": (Event, "description")}
+"""Kind of question -> the record whose fields its answer's template may name, and the one that it must."""
+logger = logging.getLogger("mmunlearn")
 
 
 def prepare(config: dict[str, Any]) -> None:
     """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), fill in what
-    a model's row leaves to the schema's defaults and the percents that follow from others, and let paths that begin
-    with weights/ lie in `weights.folder`."""
+    a model's row leaves to the schema's defaults and the percents that follow from others, and write paths as they are
+    meant. What is wrong is left as it is, for `check`."""
     for section in ("models", "methods"):
         if isinstance(config.get(section), dict):
             config[section] = {name: row for name, row in config[section].items() if row is not None}
-    _fill_models(config.get("models"))
-    _fill_percents(config)
-    folder = (config.get("weights") or {}).get("folder")
-    if isinstance(folder, str):
-        for section in ("images", "dataset", "models"):
-            config[section] = _moved(config.get(section), folder.rstrip("/"))
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """What resources/config.schema.yaml says."""
-    return read_yaml(SCHEMA)
-
-
-def _fill_models(models: Any) -> None:
-    keys = schema()["properties"]["models"]["additionalProperties"]["properties"]
-    defaults = {key: one["default"] for key, one in keys.items() if "default" in one}
+    models = config.get("models")
     for name, row in models.items() if isinstance(models, dict) else ():
-        if isinstance(row, dict):
-            models[name] = row | {key: value for key, value in defaults.items() if key not in row}
+        models[name] = schema.model_defaults() | row if isinstance(row, dict) else row
+    _fill_percents(config)
+    paths.settle(config)
 
 
 def _fill_percents(config: dict[str, Any]) -> None:
     """The percents that are null: what is forgotten together, and what figures show, is the tables' first percent."""
-    sections = [config.get(name) for name in ("dataset", "figures", "robustness")]
-    if all(isinstance(one, dict) for one in sections) and sections[0].get("percents"):
-        dataset, *shown = sections
-        for section in shown:
-            section["percent"] = section.get("percent") or dataset["percents"][0]
-        dataset["both_percents"] = dataset.get("both_percents") or [shown[0]["percent"]]
+    dataset, *shown = sections = [config.get(name) for name in ("dataset", "figures", "robustness")]
+    if not all(isinstance(one, dict) for one in sections) or not isinstance(dataset.get("percents"), list):
+        return
+    for section in shown:
+        if section.get("percent") is None:
+            section["percent"] = next(iter(dataset["percents"]), None)
+    if dataset.get("both_percents") is None:
+        dataset["both_percents"] = [shown[0]["percent"]]
 
 
-def _moved(value: Any, folder: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _moved(one, folder) for key, one in value.items()}
-    return f"{folder}/{value[8:]}" if isinstance(value, str) and value.startswith("weights/") else value
+def check(config: Mapping[str, Any], *, places: bool = True) -> None:
+    """Validate a prepared configuration: against resources/config.schema.yaml, across keys, and against the disk.
 
-
-def check(config: Mapping[str, Any]) -> None:
-    """Validate a merged configuration against resources/config.schema.yaml and across keys.
+    Args:
+        places: whether paths must lead somewhere; a job need not look again.
 
     Raises:
         ConfigError: every problem found, one a line; an unknown key comes with the nearest known one.
     """
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(dict(config)), key=lambda error: list(map(str, error.path)))
-    unknown = dict(_unknown_methods(config))
-    problems = [*unknown.values()] + [
-        line for error in errors if not set(map(str, error.path)) & unknown.keys() for line in _explain(error)
-    ]
-    problems = problems or list(_conflicts(config))
-    if problems:
-        raise ConfigError("the configuration cannot be run:\n  " + "\n  ".join(problems))
+    if error := fault(config, places=places):
+        raise error
 
 
-def _explain(error: Any) -> list[str]:
-    where = ".".join(map(str, error.path))
-    if where.endswith("key_env"):
-        return [f"{where}: the name of an environment variable (A-Z, 0-9, _) or null, never the key itself"]
-    if where.endswith("base_url"):
-        return [
-            f"{where}: an address such as https://api.openai.com/v1, without user, password, query or white space"
-        ]
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [key for key in error.instance if key not in known]
-        return [
-            f"unknown key '{'.'.join(filter(None, [where, key]))}': {nearest(key, known)}" for key in unknown
-        ]
-    if error.validator != "required" and (".openai" in where or "base_url" in str(error.schema)):
-        return [
-            f"{where or 'top level'}: {error.validator} must be {error.validator_value}"
-        ]  # without what is there
-    return [f"{where or 'top level'}: {error.message}"]
+def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | None:
+    """What `check` raises. The Snakefile raises it itself, so that Snakemake prints no traceback of this module.
+
+    Warns of data that has to be brought before a run, though not before a plan.
+    """
+    unknown = _unknown_methods(config)
+    rest = {name: row for name, row in config["methods"].items() if name not in unknown} if unknown else {}
+    problems = [*unknown.values(), *schema.problems({**config, "methods": rest} if unknown else config)]
+    if not problems:
+        problems = [*_conflicts(config), *(paths.problems(config) if places else ())]
+    for line in paths.to_bring(config) if places and not problems else ():
+        logger.warning(line)
+    return ConfigError(problems) if problems else None
 
 
 def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
@@ -121,6 +96,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         yield "images.max_attempts: must be at least images.candidates"
     if images["generator"] == "flux" and images["size"] % 16:
         yield f"images.size: FLUX draws multiples of 16, not {images['size']}"
+    if -(-curation["n_people"] // images["people_per_shard"]) > SHARDS:
+        yield f"images.people_per_shard: {curation['n_people']} people are more than {SHARDS} shards; write more"
     if not images["stop_at_first_valid"] and images["max_attempts"] % images["candidates"]:
         yield "images.max_attempts: must be a multiple of images.candidates, which are drawn together"
     if images["generator"] == "pocket" and curation["backend"] != "shipped":
@@ -147,21 +124,39 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
             if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
                 yield f"dataset.percents: {percent}% of {sizes[target]} {target}s: nothing to forget or to retain"
     yield from _unknown_names(config)
+    yield from _text_conflicts(dataset)
 
 
 def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     training = config["training"]
     if training["processes"] > 1 and training["job"]["gpu"] != training["processes"]:
         yield f"training.job.gpu: must be training.processes, {training['processes']}, not {training['job']['gpu']}"
-    spelled: dict[str, str] = {}
     for name, row in config["methods"].items():
-        known = (*LOOP_KEYS, *METHODS[name].options) if name in METHODS else row
-        yield from (
-            f"unknown key 'methods.{name}.{key}': {nearest(key, known)}" for key in row if key not in known
-        )
-        spelling = labels(config)[name]
-        if spelled.setdefault(spelling, name) != name:
-            yield f"methods.{name}.label: '{spelling}' is also how {spelled[spelling]} is spelt"
+        try:
+            check_method(name, {key: value for key, value in row.items() if key not in LOOP_KEYS})
+        except ValueError as error:
+            yield from str(error).splitlines()
+    yield from _label_conflicts(labels(config))
+
+
+def _label_conflicts(spelled: Mapping[str, str]) -> Iterable[str]:
+    """Methods that tables could not tell apart, from each other or from the rows that tables have of their own."""
+    reserved = {_spelling(label): name for name, label in OWN_LABELS.items()}
+    reserved |= {_spelling(entry.label): name for name, entry in METHODS.items()}
+    first: dict[str, str] = {}
+    for name, label in spelled.items():
+        key, where = _spelling(label), f"methods.{name}.label"
+        if not key:
+            yield f"{where}: {label!r} prints nothing; write a name"
+        elif re.fullmatch(r"(finetune|goal),?seed[0-9]+", key):
+            yield f"{where}: '{label}' is how tables spell another seed's model; write another"
+        for owner in {reserved.get(key, name), first.setdefault(key, name)} - {name}:
+            yield f"{where}: '{label}' is also how {owner} is spelt; write another"
+
+
+def _spelling(label: str) -> str:
+    """What labels have in common that a reader takes for one."""
+    return fold(label).replace(" ", "")
 
 
 def _endpoint_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
@@ -174,35 +169,40 @@ def _endpoint_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:
-    folder = review["verdicts"]
-    if folder is None and review["reviewers"]:
+    if review["verdicts"] is None and review["reviewers"]:
         yield "review.verdicts: name the folder of the reviewers' CSV files, as review.reviewers is not 0"
-    if folder is not None and not Path(folder).is_dir():
-        yield f"review.verdicts: there is no folder '{folder}'; create it, or correct the name"
 
 
-def _unknown_methods(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Rows of `methods` that neither the registry knows nor a `path` explains, each with what to say of it."""
-    rows = config.get("methods")
-    for name, row in rows.items() if isinstance(rows, dict) else ():
-        if name not in METHODS and not (isinstance(row, dict) and "path" in row):
-            yield name, f"unknown key 'methods.{name}': {nearest(name, METHODS)}"
+def _unknown_methods(config: Mapping[str, Any]) -> dict[str, str]:
+    """Rows of `methods` that neither the registry knows nor a `path` explains -> what to say of each."""
+    return {
+        name: f"unknown key 'methods.{name}': {nearest(name, METHODS)}; a method of your own needs a path"
+        for name, row in (config["methods"].items() if isinstance(config.get("methods"), dict) else ())
+        if isinstance(name, str) and name not in METHODS and not (isinstance(row, dict) and "path" in row)
+    }
 
 
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     for name in config["weights"]["sources"]:
         if name not in known():
             yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
-    if config["figures"]["concept_method"] not in config["methods"]:
-        method = config["figures"]["concept_method"]
-        yield f"figures.concept_method: '{method}' is not in methods; {nearest(method, config['methods'])}"
-    for method in config["robustness"]["methods"] or ():
-        if method not in config["methods"]:
-            yield f"robustness.methods: '{method}' is not in methods; {nearest(method, config['methods'])}"
+    methods = [("figures.concept_method", config["figures"]["concept_method"])]
+    methods += [("robustness.methods", name) for name in config["robustness"]["methods"] or ()]
+    for key, name in methods:
+        if name not in config["methods"]:
+            yield f"{key}: '{name}' is not in methods; {nearest(name, config['methods'])}"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
-    for kind, record in (("person", Person), ("event", Event)):
-        for _, field, _, _ in Formatter().parse(config["dataset"]["answers"][kind]):
-            if field is not None and field not in record.model_fields:
-                yield f"dataset.answers.{kind}: no field '{field}'; {nearest(field, record.model_fields)}"
+
+
+def _text_conflicts(dataset: Mapping[str, Any]) -> Iterable[str]:
+    for kind, (record, needed) in ANSWERS.items():
+        if "{" in dataset["questions"][kind] or "}" in dataset["questions"][kind]:
+            yield f"dataset.questions.{kind}: a question is asked as it stands; leave out the braces"
+        problem = template_problem(dataset["answers"][kind], record, needed)
+        if problem is None and kind == "person" and dataset["reference_sets"] == "files":
+            problem = template_problem(dataset["answers"][kind], record, needed, only=(needed,))
+            problem = problem and f"{problem}: of the public figures of dataset.files it is all that is known"
+        if problem:
+            yield f"dataset.answers.{kind}: {problem}"

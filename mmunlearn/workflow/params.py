@@ -16,15 +16,17 @@ from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
 from mmunlearn.records import digest_of
 from mmunlearn.training.methods import METHODS
+from mmunlearn.training.methods.options import LOOP_KEYS
 from mmunlearn.verdicts import confirmed, read_verdicts, rejected, verdict_files
 from mmunlearn.weights.entries import entry
+from mmunlearn.workflow.errors import decisive
 from mmunlearn.workflow.identity import Contents, Param, Recorded, method_digest
 from mmunlearn.workflow.public import public_settings
 
 Config = Mapping[str, Any]
 
-LOOP_KEYS = ("targets", "learning_rate", "max_steps", "label")
-"""Keys of a method's row that the loop, the tables or the targets read; the rest are the method's own options."""
+OWN_LABELS = {FINETUNED: "Finetune", GOAL: "Goal"}
+"""How tables and figures spell the models that no method has made."""
 NETWORKS = ("face", "scene", "subject", "distortion", "aesthetic")
 THRESHOLDS = ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic")
 STOPPING = ("window", "forget_bound", "refusal_bound")
@@ -44,9 +46,10 @@ def labels(config: Config) -> dict[str, str]:
     rows = config["methods"].items()
     published = {name: METHODS[name].label if name in METHODS else name.upper() for name, _ in rows}
     spelled = {name: row["label"] for name, row in rows if row.get("label")}
-    return {FINETUNED: "Finetune", GOAL: "Goal", **published, **spelled}
+    return {**OWN_LABELS, **published, **spelled}
 
 
+@decisive
 class Params:
     """The leaf values of a checked configuration. Methods that take wildcards are given to rules as they are."""
 

@@ -23,6 +23,7 @@ from mmunlearn.ids import (
     split_parts,
 )
 from mmunlearn.robustness import ATTACKS
+from mmunlearn.workflow.errors import decisive
 
 Config = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ class Row:
         return parse_recipe(self.run.recipe)
 
 
+@decisive
 class Targets:
     """The rows of a configuration, in the order of models, seeds and tables; the ceiling's come last of a model."""
 

@@ -152,6 +152,13 @@ class World:
         root.mkdir(parents=True)
         (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         (root / "resources").symlink_to(ROOT / "resources")
+        for row in config[
+            "models"
+        ].values():  # a configuration names what there is; who needs a model writes one
+            folder = root / row["source"]
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("config.json", "model.safetensors"):
+                (folder / name).touch()
         return cls(root, config)
 
     @property

@@ -111,10 +111,10 @@ def test_finetuning_goes_without_replay(encoded, tmp_path):
 def test_the_sets_of_files_come_from_local_folders(curated, tmp_path, monkeypatch):
     """Real from a manifest and by retrieval, World from POPE's files; params hold what a set reads, no more."""
     monkeypatch.setattr(files, "load_clip", lambda *_: ColourClip())
+    events = read_jsonl(write_collection(tmp_path) / "events.jsonl", Event)
     world = World.make(tmp_path / "world", curated.config | {"dataset": of_files(curated.config, tmp_path)})
     for rule in ("curate_people", "curate_events"):
         world.run(rule)
-    events = read_jsonl(write_collection(tmp_path) / "events.jsonl", Event)
     write_jsonl(world.results / "curation" / "events.jsonl", events)
     read = {name: world.job("build_reference_set", set=name) for name in SETS}
     assert {name: sorted(job["params"]["options"]) for name, job in read.items()} == {

@@ -39,7 +39,8 @@ def test_scripts_are_wiring():
     assert not [name for name, text in texts.items() if decides.search(text)]
 
 
-def test_the_standin_names_files_as_snakemake_does(curated):
+def test_the_standin_names_files_as_snakemake_does(curated, monkeypatch):
+    monkeypatch.chdir(curated.root)
     wildcards = {"model": "tiny", "seed": "1", "recipe": "goal-event15"}
     files = curated.rules["train_goal"].expand_input(wildcards)[0]
     made = named(InputFiles, curated.job("train_goal", **wildcards)["input"])

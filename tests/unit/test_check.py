@@ -6,7 +6,10 @@ import copy
 import importlib
 import inspect
 import json
+import re
+import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,8 @@ from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
 from mmunlearn.workflow.check import ConfigError, check, prepare
 from mmunlearn.workflow.params import Params, labels
+from mmunlearn.workflow.paths import TO_BRING, require_brought, to_bring
+from mmunlearn.workflow.schema import places
 from mmunlearn.workflow.targets import Targets
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
@@ -138,6 +143,265 @@ def test_splits_and_seeds_multiply():
 def test_mistakes_are_named_with_their_key(path, value, message):
     with pytest.raises(ConfigError, match=message):
         check(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("Goal", "is also how goal is spelt"),
+        ("goal", "is also how goal is spelt"),
+        ("Ｇoal", "is also how goal is spelt"),
+        ("Fine tune", "is also how finetuned is spelt"),
+        ("Goal, seed 7", "another seed's model"),
+        ("GOAL,  seed 101", "another seed's model"),
+        ("GA", "is also how ga is spelt"),
+        ("kl + BGD", r"is also how kl\+bgd is spelt"),
+        ("\u200b", "prints nothing"),
+        (" ", "without spaces around it"),
+        ("Mine\n", "without spaces around it"),
+        ("Mine\nOurs", "a line of text"),
+        ("Mine\u2028Ours", "a line of text"),
+    ],
+)
+def test_a_label_that_a_reader_would_take_for_another_is_refused(label, says):
+    config = changed("methods.npo.label", label)
+    del config["methods"]["kl+bgd"]  # what the published tables spell is theirs, in this run or not
+    with pytest.raises(ConfigError, match=f"methods.npo.label.*{says}"):
+        check(config)
+
+
+def test_labels_of_one_s_own_are_as_one_likes():
+    config = changed("methods.ga.label", "Gradient ascent (ours)")
+    check(config | {"methods": config["methods"] | {"npo": config["methods"]["npo"] | {"label": "NPO"}}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "says"),
+    [
+        ("person", "{{name}}", "has no field {name}"),
+        ("event", "{{description}}", "has no field {description}"),
+        ("person", "This is {{{{name}}}}.", "has no field {name}"),
+        ("person", "He is {age}.", "has no field {name}"),
+        ("event", "{theme}", "has no field {description}"),
+        ("person", "{name} {", "is no template"),
+        ("person", "{name} }", "is no template"),
+        ("person", "{name", "is no template"),
+        ("person", "{name!x}", "a field stands alone"),
+        ("person", "{name} {age!r}", "a field stands alone"),
+        ("person", "{name} {age:>99999999}", "a field stands alone"),
+        ("person", "{name:{age}}", "a field stands alone"),
+        ("person", "{name} {identity}", "no field 'identity'"),
+        ("event", "{description} {scene}", "no field 'scene'"),
+        ("person", "{name.__class__}", "no field 'name.__class__'"),
+        ("person", "{name[0]}", "no field 'name[0]'; did you mean 'name'"),
+        ("person", "{name} {0}", "no field '0'"),
+        ("person", "{name} {}", "no field ''"),
+        ("person", "{ name }", "no field ' name '"),
+        ("event", "{name}", "no field 'name'"),
+    ],
+)
+def test_a_template_teaches_each_concept_its_own_sentence(kind, template, says):
+    with pytest.raises(ConfigError, match=re.escape(f"dataset.answers.{kind}: ") + ".*" + re.escape(says)):
+        check(changed(f"dataset.answers.{kind}", template))
+
+
+def test_templates_take_fields_of_one_value_and_doubled_braces():
+    check(changed("dataset.answers.person", "{name}, {age}, {job} of {birthplace} ({{sic}})"))
+    check(changed("dataset.answers.event", "{theme}: {description}"))
+
+
+def test_questions_are_no_templates_and_public_figures_have_names_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"dataset\.questions\.event: a question is asked as it stands"):
+        check(changed("dataset.questions.event", "What does {name} do?"))
+    config = changed("dataset.answers.person", "{name}, a {job}")
+    config["dataset"] |= {"reference_sets": "files"}
+    config["weights"]["download"] = True
+    with pytest.raises(ConfigError, match=r"dataset\.answers\.person: no field 'job'.*all that is known"):
+        check(config)
+
+
+OWN = """
+from math import sqrt
+import torch
+from mmunlearn.training.methods.base import Method, positive
+LOWEST = sqrt(4)
+class Bounded(Method):
+    views, watch = ("forget",), "forget"
+    def __init__(self, ceiling: float, mode: str = "hard", soft: bool = False):
+        positive(ceiling=ceiling)
+        if ceiling < LOWEST:
+            raise ValueError(f"ceiling must be at least {LOWEST}, not {ceiling}")
+        self.ceiling = ceiling
+class Loose(Bounded):
+    def __init__(self, **options): super().__init__(**options)
+class Sloppy(Method):
+    pass
+class Heavy(Method):
+    views, watch = ("forget",), "forget"
+    def __init__(self, ceiling: float = 1.0):
+        if torch.tensor(ceiling) < 2: raise ValueError("not told before torch is there")
+class Other: pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"path": "own_methods:Bounded", "ceiling": 3.0}, None),
+        ({"path": "own_methods:Bounded", "ceiling": 3, "mode": "soft", "soft": True}, None),
+        ({"path": "own_methods:Loose", "ceiling": 3.0}, None),
+        ({"path": "own_methods:Heavy", "ceiling": 0.5}, None),
+        ({"path": "own_methods:Bounded"}, "methods.mine.ceiling: Bounded needs this option"),
+        ({"path": "own_methods:Bounded", "ceiling": 3, "cieling": 3}, "methods.mine.cieling': did you mean 'ceiling'"),
+        ({"path": "own_methods:Bounded", "ceiling": -1}, "ceiling must be above 0, not -1"),
+        ({"path": "own_methods:Bounded", "ceiling": 1.5}, "ceiling must be at least 2.0, not 1.5"),
+        ({"path": "own_methods:Bounded", "ceiling": "3"}, "ceiling must be a number, not '3'"),
+        ({"path": "own_methods:Bounded", "ceiling": True}, "ceiling must be a number, not True"),
+        ({"path": "own_methods:Bounded", "ceiling": 3, "soft": 1}, "soft must be true or false, not 1"),
+        ({"path": "own_methods:Bounded", "ceiling": 3, "mode": 1}, "mode must be text, not 1"),
+        ({"path": "own_methods:Loose", "ceiling": -1}, "ceiling must be above 0"),
+        ({"path": "own_methods:Heavy", "cieling": 3.0}, "'methods.mine.cieling': did you mean 'ceiling'"),
+        ({"path": "own_methods:Sloppy"}, "Sloppy has no views and no watch"),
+        ({"path": "own_methods:Other"}, "is no mmunlearn.training.methods.base.Method"),
+        ({"path": "own_methods:LOWEST"}, "is no mmunlearn.training.methods.base.Method"),
+        ({"path": "own_methods:Bouded"}, "has no 'Bouded'; did you mean 'Bounded'"),
+        ({"path": "own_method:Bounded"}, "there is no module 'own_method'"),
+        ({"path": "own_methods.deeper:Bounded"}, "there is no module 'own_methods.deeper'"),
+        ({"path": "own_methods"}, "package.module:Class is asked for"),
+        ({"path": "own_methods:Bounded\n", "ceiling": 3}, "package.module:Class is asked for"),
+    ],
+)  # fmt: skip
+def test_a_method_of_one_s_own_is_built_without_what_is_heavy(tmp_path, monkeypatch, row, says):
+    (tmp_path / "own_methods.py").write_text(OWN)
+    (tmp_path / "torch.py").write_text("raise ImportError('not here')")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = changed("methods.mine", {"targets": ["person"], "learning_rate": 1e-4, "max_steps": 3} | row)
+    with nullcontext() if says is None else pytest.raises(ConfigError, match=re.escape(says)):
+        check(config)
+    assert "own_methods" not in sys.modules
+
+
+def test_every_registered_method_is_decided_without_torch():
+    """A wrong value of each option of each method is told: none rests on a stand-in."""
+    for name, entry in METHODS.items():
+        for option in entry.options:
+            with pytest.raises(ConfigError, match=rf"methods\.{re.escape(name)}: .*{option}"):
+                check(changed(f"methods.{name}.{option}", -1))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("curation.shipped.people", "nowhere.jsonl", "there is no file 'nowhere.jsonl'"),
+        ("curation.shipped.events", "folder", "a file is asked for; found a folder, 'folder'"),
+        ("robustness.paraphrases", "nowhere.yaml", "there is no file"),
+        ("training.unlearn.refusals", "folder", "a file is asked for"),
+        ("training.unlearn.refusals", "dangling", "there is no file 'dangling', only a link to nowhere"),
+        ("training.accelerate_config", "nowhere.yaml", "there is no file"),
+        ("review.verdicts", "file", "a folder is asked for; found a file, 'file'"),
+        ("review.verdicts", "~nobody-of-that-name/verdicts", "home of a user that this machine does not know"),
+        ("images.pocket.weights", "folder", "the folder 'folder' holds no card.json"),
+        ("models.pocket-llava.source", "nowhere", "there is no folder 'nowhere'"),
+        ("models.pocket-llava.source", "folder", "the folder 'folder' holds no config.json"),
+        ("models.pocket-llava.source", "half", "the folder 'half' holds no *.safetensors"),
+        ("models.pocket-llava.source", "a/b", "there is no folder 'a/b'; name a folder with config.json and "
+         "*.safetensors, or a hub id with its revision"),
+        ("models.pocket-llava.revision", "main", "is a folder, and models.pocket-llava.revision, 'main', is for"),
+        ("models.pocket-llava.source", "weights/mine", "and 'mine' is not there"),
+        ("weights.folder", "file", "'file' is no folder"),
+        ("weights.sources", {"flux-dev": "nowhere"}, "weights.sources.flux-dev: there is no folder 'nowhere'"),
+    ],
+)  # fmt: skip
+def test_a_path_that_leads_nowhere_is_named_with_its_key(tmp_path, monkeypatch, path, value, says):
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    config = changed(path, value)
+    prepare(config)
+    with pytest.raises(ConfigError, match=re.escape(says)) as told:
+        check(config)
+    assert path in str(told.value) and str(told.value).count("\n") == 1
+    check(config, places=False)
+
+
+def lay_out(folder: Path) -> None:
+    """The shipped files, and some things that are in the way."""
+    (folder / "resources").symlink_to(Path(__file__).parents[2] / "resources")
+    (folder / "folder").mkdir()
+    (folder / "file").touch()
+    (folder / "half").mkdir()
+    (folder / "half" / "config.json").touch()
+    (folder / "dangling").symlink_to("nowhere")
+
+
+def test_paths_of_backends_that_are_not_chosen_are_not_looked_for(tmp_path, monkeypatch):
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = changed("dataset.files.pope", "nowhere")
+    config["images"]["flux"]["source"] = config["images"]["networks"]["face"] = "nowhere"
+    config["evaluation"]["openai"]["store"] = "folder"
+    check(config)
+    for section, key, choice, says in (
+        ("dataset", "reference_sets", "files", "dataset.files.pope: there is no folder"),
+        ("images", "generator", "flux", "images.flux.source: there is no folder"),
+        ("images", "scorers", "networks", "images.networks.face: there is no folder"),
+        ("evaluation", "judge", "openai", "evaluation.openai.store: 'folder' is to be a file"),
+    ):
+        chosen = config | {section: config[section] | {key: choice}}
+        with pytest.raises(ConfigError, match=says):
+            check(chosen)
+
+
+def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, monkeypatch, caplog):
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = changed("dataset.reference_sets", "files")
+    check(config)
+    assert "dataset.files.people: there is no folder 'data/mike'; bring it" in caplog.text
+    with pytest.raises(
+        ConfigError, match=r"dataset\.files\.coco: there is no folder 'data/coco/val2014'"
+    ) as told:
+        require_brought(config)
+    assert "clip: there is no folder 'weights/clip-vit-l-14'; set weights.download: true, name" in str(
+        told.value
+    )
+    for weights in ({"download": True}, {"sources": {"clip-vit-l-14": "folder"}}):
+        config["weights"] = CONFIG["weights"] | weights
+        assert not any("clip" in line for line in to_bring(config))
+    require_brought(CONFIG)
+    files = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())["dataset"]["files"]
+    assert {value for value in files.values() if str(value).startswith("data/")} == set(TO_BRING)
+
+
+def test_a_hub_id_is_looked_up_in_the_local_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    row = CONFIG["models"]["pocket-llava"] | {"source": "org/name", "revision": "main"}
+    with pytest.raises(ConfigError, match=r"hf download org/name --revision main"):
+        check(changed("models.pocket-llava", row))
+    repository = tmp_path / "models--org--name"
+    (repository / "snapshots" / "c0ffee").mkdir(parents=True)
+    (repository / "snapshots" / "c0ffee" / "config.json").touch()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    check(changed("models.pocket-llava", row))
+    check(changed("models.pocket-llava", row | {"revision": "c0ffee"}))
+
+
+def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = copy.deepcopy(CONFIG)
+    config["review"]["verdicts"] = config["training"]["accelerate_config"] = "~/mine"
+    config["weights"] |= {"folder": "~/weights", "sources": {"flux-dev": "~"}}
+    for place in places(config):
+        if place.key[0] not in ("weights", "review"):
+            section = config
+            for name in place.key[:-1]:
+                section = section[name]
+            section[place.key[-1]] = "~/mine"
+    config["images"]["networks"]["face"] = "weights/facenet-vggface2"
+    prepare(config)
+    found = {place.path for place in places(config)}
+    assert found == {f"{tmp_path}{end}" for end in ("", "/mine", "/weights", "/weights/facenet-vggface2")}
+    assert len(places(config)) == 22
 
 
 def test_a_bound_on_the_cost_needs_prices():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
+from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ from snakemake.utils import update_config
 
 from mmunlearn import backends
 from mmunlearn.registry import Registry
-from mmunlearn.workflow.check import SCHEMA, ConfigError, check, prepare
+from mmunlearn.workflow.check import ConfigError, check, prepare
+from mmunlearn.workflow.schema import SCHEMA
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -22,6 +26,11 @@ Schema = dict[str, Any]
 
 
 def load(path: Path) -> dict[str, Any]:
+    return copy.deepcopy(_loaded(path))
+
+
+@cache
+def _loaded(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
@@ -92,11 +101,135 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"seeds": []}, "seeds"),
         ({"dataset": {"answers": {"person": "Somebody."}}}, "dataset.answers.person"),
         ({"images": {"generator": "fluxx"}}, "images.generator"),
+        # an integer is written without a point, and true is no number
+        ({"seeds": [1.0]}, "seeds.0: a whole number without a point is asked for; found 1.0"),
+        ({"seeds": [True]}, "seeds.0: a whole number"),
+        ({"ceiling_seed": 7.0}, "ceiling_seed: a whole number"),
+        ({"figures": {"steps": [2.0]}}, "figures.steps.0: a whole number"),
+        ({"dataset": {"percents": [5.0]}}, "dataset.percents.0: a whole number"),
+        ({"training": {"lora": {"alpha": True}}}, "training.lora.alpha: a number is asked for; found True"),
+        (
+            {"training": {"unlearn": {"epochs": "5"}}},
+            "training.unlearn.epochs: a number .* found '5', which YAML",
+        ),
+        # numbers are finite
+        ({"images": {"thresholds": {"scene_pair": math.nan}}}, "images.thresholds.scene_pair: .* found nan"),
+        ({"images": {"thresholds": math.nan}}, "images.thresholds: .* found nan"),
+        ({"images": {"guidance_scales": [3.5, math.inf]}}, "images.guidance_scales.1: .* found inf"),
+        ({"evaluation": {"max_missing_share": math.nan}}, "evaluation.max_missing_share: .* found nan"),
+        ({"evaluation": {"openai": {"max_cost": math.inf}}}, "evaluation.openai.max_cost: .* found inf"),
+        ({"methods": {"dpo": {"beta": -math.inf}}}, "methods.dpo.beta: .* found -inf"),
+        ({"plan": {"acceptance": {"value": math.nan}}}, "plan.acceptance.value: .* found nan"),
+        ({"plan": {"token_seconds": {"value": {"pocket-llava": math.inf}}}}, "pocket-llava: .* found inf"),
+        ({"seed": 10**400}, "seed: a number is asked for; found 1000"),
+        # and do not plan without end
+        ({"curation": {"n_people": 10000000000}}, "curation.n_people: 10000000000 is greater than .* 10000"),
+        ({"curation": {"n_events": 10**9}}, "curation.n_events: .* greater than"),
+        (
+            {"curation": {"n_people": 2000}, "images": {"people_per_shard": 1}},
+            "images.people_per_shard: 2000 people",
+        ),
+        ({"seed": 2**32}, "seed: 4294967296 is greater than"),
+        ({"seeds": list(range(101))}, "seeds: .* is too long"),
+        ({"evaluation": {"bootstrap": 10**9}}, "evaluation.bootstrap: .* greater than"),
+        (
+            {"evaluation": {"openai": {"concurrency": 10**6}}},
+            "evaluation.openai.concurrency: maximum must be 256",
+        ),
+        ({"dataset": {"n_real": 10**9}}, "dataset.n_real: .* greater than"),
+        ({"images": {"size": 10**6}}, "images.size: .* greater than"),
+        ({"images": {"candidates": 10**9, "max_attempts": 10**9}}, "images.candidates: .* greater than"),
+        # patterns go to the end of the text
+        ({"scale": "pocket\n"}, "scale: a name of lower-case letters, digits and hyphens is asked for"),
+        ({"models": {"mine\n": {"family": "other", "source": "a"}}}, r"models: a name .* found 'mine\\n'"),
+        ({"models": {"..": {"family": "other", "source": "a"}}}, "models: a name .* found '..'"),
+        ({"methods": {"ga\n": {"path": "a:B"}}}, "methods: a name"),
+        ({"methods": {"goal": {"path": "a:B"}}}, "methods: a name .* neither finetuned nor goal"),
+        ({"weights": {"sources": {"flux-dev\n": "a"}}}, "weights.sources: a name"),
+        ({"evaluation": {"openai": {"base_url": "http://localhost/v1\n"}}}, "evaluation.openai.base_url: "),
+        ({"curation": {"openai": {"key_env": "KEY\n"}}}, "curation.openai.key_env: "),
+        ({"training": {"unlearn": {"refusals": "a\nb"}}}, "training.unlearn.refusals: a path in one line"),
+        (
+            {"training": {"unlearn": {"refusals": "{model}.txt"}}},
+            "training.unlearn.refusals: a path in one line",
+        ),
+        ({"robustness": {"paraphrases": ""}}, "robustness.paraphrases: a path in one line"),
+        ({"dataset": {"questions": {"person": " \n"}}}, "dataset.questions.person: text that is not blank"),
+        ({"dataset": {"questions": {"person": "Who\0"}}}, "dataset.questions.person: .* does not print"),
+        # a regular expression is one
+        ({"models": {"pocket-llava": {"lora_targets": ".*(q_proj"}}}, "lora_targets: .* is not a 'regex'"),
+        # no default hides what is written
+        ({"figures": {"percent": 0}}, "figures.percent: 0 is less than"),
+        ({"robustness": {"percent": 0}}, "robustness.percent: 0 is less than"),
+        ({"robustness": {"percent": False}}, "robustness.percent: a whole number .* or null .* found False"),
+        ({"dataset": {"both_percents": []}}, "dataset.both_percents: "),
+        ({"dataset": {"percents": 5}}, "dataset.percents: a list is asked for; found 5"),
+        ({"dataset": {"percents": []}}, "dataset.percents: "),
+        ({"dataset": {"percents": "5"}}, "dataset.percents: a list"),
+        # what YAML reads as something else
+        ({"models": {1: {"family": "other"}}}, "models: .* found '1', which YAML reads as a number"),
+        (
+            {"models": {False: {"family": "other"}}},
+            "models: .* YAML reads as true or false .* put it in quotes",
+        ),
+        ({"methods": {False: {}}}, "methods: .* YAML reads as true or false"),
+        ({"methods": {date(2026, 1, 1): {}}}, "methods: .* found '2026-01-01', which YAML reads as a date"),
+        ({"methods": {None: {}}}, "methods: .* YAML reads as nothing"),
+        ({None: 3}, "top level: .* YAML reads as nothing"),
+        ({"plan": {"train_seconds": {"value": {1.5: 3}}}}, "plan.train_seconds.value: .* reads as a number"),
+        ({"scale": date(2026, 1, 1)}, "scale: .* YAML reads as a date"),
+        ({"scale": False}, "scale: .* YAML reads as true or false"),
+        ({"methods": {"ga": {"label": 7}}}, "methods.ga.label: .* YAML reads as a number"),
+        ({"images": {"guidance_scales": {1.0}}}, "images.guidance_scales: .* a set"),
+        # sections that are none
+        ({"images": None}, "images: a section with keys is asked for; found None"),
+        ({"models": [1]}, "models: a section"),
+        ({"models": {"mine": 3}}, "models.mine: a section"),
+        ({"methods": "ga"}, "methods: a section"),
+        ({"methods": {"ga": [3]}}, "methods.ga: a section"),
+        ({"weights": "nowhere"}, "weights: a section"),
+        ({"dataset": 3, "figures": [], "review": True}, "dataset: a section"),
+        ({"curation": {"shipped": "people.jsonl"}}, "curation.shipped: a section"),
     ],
 )
 def test_a_wrong_overlay_is_refused_by_path(overlay: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as told:
         check(merged(overlay))
+    assert all(line.startswith("  ") for line in str(told.value).splitlines()[1:]), "a line a problem"
+
+
+def patterns(node: Any) -> Iterator[str]:
+    """Every pattern of the schema."""
+    for key, value in (
+        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    ):
+        if key == "pattern" and isinstance(value, str):
+            yield value
+        else:
+            yield from patterns(value)
+
+
+def test_no_end_of_a_pattern_lets_a_newline_through() -> None:
+    ends = [pattern for pattern in patterns(load(SCHEMA)) if "$" in pattern.replace("|goal)$)", "")]
+    assert len(ends) > 8 and all(pattern.endswith(r"$(?!\n)") for pattern in ends)
+
+
+def unbounded(schema: Schema, where: str = "") -> Iterator[str]:
+    """Whole numbers and lists without an upper bound."""
+    types = schema.get("type", [])
+    if "integer" in types and "maximum" not in schema:
+        yield where
+    if "array" in types and not {"maxItems", "uniqueItems"} & schema.keys():
+        yield where
+    for name, child in {**schema.get("properties", {}), **schema.get("$defs", {})}.items():
+        yield from unbounded(child, f"{where}.{name}")
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            yield from unbounded(schema[word], f"{where}.{word}")
+
+
+def test_every_whole_number_and_every_list_has_an_end() -> None:
+    assert list(unbounded(load(SCHEMA))) == []
 
 
 @pytest.mark.parametrize(

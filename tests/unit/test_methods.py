@@ -150,7 +150,11 @@ def test_finetuning_takes_any_view():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ga", {"beta": 1.0}, "methods.ga: .*argument"),
+        ("ga", {"beta": 1.0}, "unknown key 'methods.ga.beta'"),
+        ("dpo", {"beta": "much"}, "methods.dpo: beta must be a number, not 'much'"),
+        ("dpo", {"beta": True}, "methods.dpo: beta must be a number, not True"),
+        ("dpo", {"lambda2": -1}, "lambda2 must be at least 0"),
+        ("gd+bgd", {"gamma": -0.5}, "gamma must be at least 0"),
         ("npo", {"beta": 0.0}, "methods.npo: beta must be above 0"),
         ("dpo", {"reference": "goal"}, "methods.dpo: reference must be finetuned or refusals"),
         ("kl+bgd", {"event_cap": 1.5}, "event_cap must lie in"),

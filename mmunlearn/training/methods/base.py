@@ -56,3 +56,10 @@ def positive(**options: float) -> None:
     for name, value in options.items():
         if not value > 0:
             raise ValueError(f"{name} must be above 0, not {value}")
+
+
+def not_negative(**options: float) -> None:
+    """Raises ValueError that names the option which is below 0."""
+    for name, value in options.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, not {value}")

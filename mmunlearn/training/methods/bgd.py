@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mmunlearn.models.example import Example
-from mmunlearn.training.methods.base import Method
+from mmunlearn.training.methods.base import Method, not_negative
 from mmunlearn.training.schedule import Step, plan_balanced
 from mmunlearn.training.views import View, cross_entropy
 
@@ -31,8 +31,9 @@ class BGD(Method):
         event_growth: float = 0.05,
         event_cap: float = 0.5,
     ) -> None:
-        if event_growth < 0 or not 0 <= event_cap <= 1:
-            raise ValueError("event_growth must not be negative and event_cap must lie in [0, 1]")
+        not_negative(alpha=alpha, beta=beta, gamma=gamma, event_growth=event_growth)
+        if not 0 <= event_cap <= 1:
+            raise ValueError(f"event_cap must lie in [0, 1], not {event_cap}")
         self._alpha, self._beta, self._gamma = alpha, beta, gamma
         self._growth, self._cap = event_growth, event_cap
 

@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from mmunlearn.training.losses import preference
-from mmunlearn.training.methods.base import Method, positive
+from mmunlearn.training.methods.base import Method, not_negative, positive
 from mmunlearn.training.views import View
 
 
@@ -31,6 +31,7 @@ class DPO(Method):
         reference: Literal["finetuned", "refusals"] = "finetuned",
     ) -> None:
         positive(beta=beta)
+        not_negative(lambda1=lambda1, lambda2=lambda2)
         if reference not in ("finetuned", "refusals"):
             raise ValueError(f"reference must be finetuned or refusals, not '{reference}'")
         self._beta, self._lambda1, self._lambda2 = beta, lambda1, lambda2

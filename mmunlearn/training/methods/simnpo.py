@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmunlearn.training.losses import simple_negative_preference
-from mmunlearn.training.methods.base import Method, positive
+from mmunlearn.training.methods.base import Method, not_negative, positive
 from mmunlearn.training.views import View
 
 
@@ -20,6 +20,7 @@ class SimNPO(Method):
 
     def __init__(self, beta: float = 2.5, gamma: float = 0.0) -> None:
         positive(beta=beta)
+        not_negative(gamma=gamma)
         self._beta, self._gamma = beta, gamma
 
     def loss(self, view: Mapping[str, View]) -> Tensor:

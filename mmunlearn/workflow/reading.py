@@ -1,0 +1,96 @@
+"""Configuration files as they are written: what merging and YAML would hide. Nothing heavy here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmunlearn.files import RecordError, read_text
+from mmunlearn.workflow.errors import ConfigError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+READ_AS = {
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "null": "nothing",
+    "timestamp": "a date",
+}
+
+
+def file_error(*paths: str | Path) -> ConfigError | None:
+    """What is wrong with files, if anything, a line a problem with file, line and key: each has to be a mapping in
+    which every key is text and stands once. A file that is not there is for Snakemake to name."""
+    problems = [line for path in map(Path, paths) if path.is_file() for line in file_problems(path)]
+    return ConfigError(problems) if problems else None
+
+
+def file_problems(path: Path) -> list[str]:
+    """What is wrong with a file of JSON or YAML."""
+    try:
+        text = read_text(path)
+    except RecordError as error:
+        return [str(error)]
+    try:
+        return [f"{path}: {problem}" for problem in _json_problems(text)]
+    except ValueError:  # as Snakemake reads: YAML where it is no JSON
+        pass
+    try:
+        node = yaml.compose(text, LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or " ".join(str(error).split())
+        tab = "; indent with spaces, not with tabs" if "\t" in text else ""
+        return [f"{path}{line}: this is no YAML: {what}{tab}"]
+    if not isinstance(node, yaml.MappingNode):
+        found = (
+            "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "one value"
+        )
+        return [f"{path}: keys with values are asked for; found {found}; write `key: value`, a key a line"]
+    return [f"{path}, line {line}: {problem}" for line, problem in _node_problems(node, set())]
+
+
+def _node_problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[int, str]]:
+    """Line and problem of the keys below a node; what is written once and named by anchors is looked at once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _node_problems(item, seen)
+    lines: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        kind = key.tag.rpartition(":")[2]
+        if not isinstance(key, yaml.ScalarNode):
+            yield line, "a key is a list or has keys of its own; write text"
+        elif kind in READ_AS:
+            yield (
+                line,
+                f"YAML reads the key '{key.value}' as {READ_AS[kind]}; put it in quotes, or rename it",
+            )
+        elif kind != "merge" and key.value in lines:
+            yield line, f"the key '{key.value}' stands in line {lines[key.value]} already; keep one of them"
+        else:
+            lines[key.value] = line
+        yield from _node_problems(value, seen)
+
+
+def _json_problems(text: str) -> list[str]:
+    """Raises ValueError where a text is no JSON."""
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice.extend(sorted({name for name in names if names.count(name) > 1}))
+        return dict(pairs)
+
+    read = json.loads(text, object_pairs_hook=once)
+    if not isinstance(read, dict):
+        return ["keys with values are asked for; found something else; write {...}"]
+    return [f"the key '{name}' stands twice; keep one of them" for name in twice]
