@@ -4,7 +4,8 @@ A row of `table3_differences.csv` is a pair of methods (Finetune and Goal among 
 
 - `model, forget_percent, target, metric`: the column; `method`, `other`: the pair, in the order of the table;
 - `difference`: method minus other, in points of 100, over the seeds that both have; `low`, `high`: its 95% interval.
-  Clusters are drawn together for both, and the seeds of a cluster stay together, see `evaluation.intervals`;
+  Clusters are drawn together for both, and the seeds of a cluster stay together, see `evaluation.intervals`. What
+  another seed of training would change is not in it;
 - `clusters`: how many; `seeds`: of how many seeds;
 - `reason`: why a number is missing.
 

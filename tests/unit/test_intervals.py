@@ -17,11 +17,11 @@ def people(shares: list[float], pictures: int = 20) -> tuple[list[float], list[s
     return values, [f"p{number:03d}" for number in range(len(shares)) for _ in range(pictures)]
 
 
-@pytest.mark.parametrize(("n", "most_by_questions"), [(30, 0.65), (12, 0.65)])
-def test_the_interval_covers_the_truth_where_that_over_questions_does_not(n, most_by_questions) -> None:
-    """Of 300 draws of n people who are known on a share of their 20 pictures that is uniform in [0, 1]."""
+@pytest.mark.parametrize("n", [12, 30])
+def test_the_interval_covers_the_truth_where_that_over_questions_does_not(n: int) -> None:
+    """Of 200 draws of n people who are known on a share of their 20 pictures that is uniform in [0, 1]."""
     rng, by_person, by_question = np.random.default_rng(1), 0, 0
-    for _ in range(300):
+    for _ in range(200):
         shares = rng.uniform(size=n)
         values = 100.0 * (rng.uniform(size=(n, 20)) < shares[:, None]).ravel()
         clusters = np.repeat([f"p{number:03d}" for number in range(n)], 20)
@@ -30,8 +30,8 @@ def test_the_interval_covers_the_truth_where_that_over_questions_does_not(n, mos
         by_person += low <= 50 <= high
         spread = 1.96 * values.std() / len(values) ** 0.5
         by_question += abs(values.mean() - 50) <= spread
-    assert by_person / 300 >= 0.92
-    assert by_question / 300 <= most_by_questions
+    assert by_person / 200 >= 0.92
+    assert by_question / 200 <= 0.65
 
 
 def test_people_who_are_known_or_not_make_a_wide_interval() -> None:

@@ -330,8 +330,8 @@ def test_methods_that_the_paper_lacks_compete_and_are_set_beside_nothing(tmp_pat
 
 
 def test_numbers_are_rounded_once_where_they_are_printed(tmp_path: Path) -> None:
-    """56.4474 is not 56.5, nor 2.25 by way of 2.2. A gain is that of the numbers, not of what is printed of them."""
-    values = {"GD": 45.0449, "GD+BGD": 56.4474}
+    """56.9474 is not 57.0 by way of 56.95. A gain is that of the numbers: 11.38, not 56.9 - 45.6."""
+    values = {"GD": 45.0649, "GD+BGD": 56.4474}
     scores = [
         write_score(tmp_path, method, "person", seed, efficacy=value + seed - 1)
         for method, value in values.items()
