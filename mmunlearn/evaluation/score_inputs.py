@@ -10,15 +10,17 @@ from pathlib import Path
 
 from mmunlearn.evaluation.sampling import Sample, Suites, pick
 from mmunlearn.files import listed, shown
-from mmunlearn.ids import TARGETS, concepts_of, question_id, split_id
+from mmunlearn.ids import TARGETS, Run, concepts_of, question_id, split_id
 from mmunlearn.records import (
     Answer,
     Judgement,
     Person,
     Question,
     RecordError,
+    Scores,
     Split,
     SuiteQuestion,
+    read_json,
     read_jsonl,
     read_rows,
 )
@@ -75,6 +77,23 @@ def read_judgements(path: Path, split: Split) -> dict[str, float | None]:
     problems += _absent(asked, [row.question_id for row in rows.values()])
     _refuse(path, f"the judgements of split {_name(split)}", problems, "judge_answers")
     return {row.question_id: row.score for row in rows.values()}
+
+
+def read_scores(path: Path) -> Scores:
+    """Scores of the run and the split that their path names.
+
+    Raises:
+        RecordError: they are of others, as a copied file's, or are no scores.
+    """
+    scores, named = read_json(path, Scores), Run.of(path)
+    found = Run(scores.model, scores.recipe, scores.seed)
+    split = split_id(scores.target, scores.percent)
+    if (found, split) != (named, path.name.partition(".")[0]):
+        raise RecordError(
+            f"Asked {path} for scores of {named.folder} on the split in its name. Found those of {found.folder} on "
+            f"{split}. {AGAIN.format('score_answers')}"
+        )
+    return scores
 
 
 def read_names(path: Path, split: Split) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmunlearn.evaluation.score_inputs import read_scores
 from mmunlearn.ids import TARGETS, parse_recipe
 from mmunlearn.records import RecordError, Scores, Training, read_json
 from mmunlearn.reporting import style
@@ -58,7 +59,7 @@ def plot_figure7(scores: Sequence[Path], trainings: Sequence[Path], png: Path, p
         RecordError: a file is not what its name promises, a score has no step, or there is none.
     """
     rows = trace_rows(
-        [read_json(path, Scores) for path in scores], [read_json(path, Training) for path in trainings]
+        [read_scores(path) for path in scores], [read_json(path, Training) for path in trainings]
     )
     by_model = {model: list(block) for model, block in groupby(rows, key=lambda row: row.model)}
     figure = style.new_figure(7.2, 0.5 + 1.62 * len(rows) + 0.42 * len(by_model))

@@ -33,8 +33,9 @@ from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
 
+from mmunlearn.evaluation.score_inputs import read_scores
 from mmunlearn.ids import TARGETS
-from mmunlearn.records import Attack, Metric, Scores, digest_of, read_json, write_text
+from mmunlearn.records import Attack, Metric, Scores, digest_of, write_text
 from mmunlearn.reporting.differences import COLUMNS as DIFFERENCE_COLUMNS
 from mmunlearn.reporting.differences import Standing, difference_rows
 from mmunlearn.reporting.layout import (
@@ -107,7 +108,7 @@ def make_table(
         TableError: two files hold the same cell, or nothing is left beside the ceiling.
     """
     form = FORMS[table]
-    records = [read_json(path, Scores) for path in scores]
+    records = [read_scores(path) for path in scores]
     ours = [one for one in records if one.seed != ceiling_seed]
     rows = table_rows(ours, form)
     if not rows:

@@ -12,6 +12,7 @@ from mmunlearn.chat import Reply, ReplyError
 from mmunlearn.evaluation.judge.local import LocalJudge
 from mmunlearn.evaluation.judge.rubric import Case
 from mmunlearn.evaluation.judge.rubrics.g_eval import GEval
+from mmunlearn.records import Answer, RecordError, Split, read_jsonl, write_json, write_jsonl
 from tests.unit.judge_fixtures import CONFIG, G_EVAL, ROOT, texts
 
 
@@ -104,6 +105,40 @@ def test_the_local_judge_scores_by_the_rubrics_formula():
     cases = [Case("q1", texts("Said.", "Said.", "Else.")), Case("q0", texts("Else.", "Said.", "Else."))]
     rows = [(row.question_id, row.score, row.reason) for row in LocalJudge(G_EVAL).judge(cases)]
     assert rows == [("q1", 0.0, "ROUGE-L distances"), ("q0", 1.0, "ROUGE-L distances")]
+
+
+SPLIT = Split(target="event", percent=5, seed=1, forgotten=["e1"], forget_train=["p0-e1"], forget_test=["p1-e1"],
+              retain=["p0-e0"])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["answers", "finetuned", "goal"])
+@pytest.mark.parametrize("lost", ["p0-e1", "p1-e1", "picture", "twice"])
+def test_a_judge_is_asked_of_whole_files_only(tmp_path, name, lost):
+    """Of all three models' answers to the split's own questions: an old file would be paid for, and not be scored."""
+    files = {"split": tmp_path / "event05.json"}
+    write_json(files["split"], SPLIT)
+    for one in ("answers", "finetuned", "goal"):
+        rows = [
+            Answer(question_id=f"{image}-{kind}", image_id=image, question="?", reference="A.", answer=one)
+            for image in ("p0-e1", "p1-e1", "p0-e0")
+            for kind in ("person", "event")
+        ]
+        files[one] = tmp_path / f"{one}.jsonl"
+        write_jsonl(files[one], rows)
+    assert [case.question_id for case in G_EVAL.cases(**files)] == ["p0-e1-event", "p1-e1-event"]
+    rows = read_jsonl(files[name], Answer)
+    changed = {
+        "picture": [rows[0], rows[1].model_copy(update={"image_id": "p1-e1"}), *rows[2:]],
+        "twice": [*rows, rows[1]],
+    }.get(lost, [row for row in rows if row.image_id != lost])
+    write_jsonl(files[name], changed)
+    message = {
+        "twice": f"{name}.jsonl, line 7: question_id 'p0-e1-event' a second time",
+        "picture": rf"{name}\.jsonl for answers to the 2 event .*event05\.json\. Found none to 1 \(p0-e1-event\)",
+    }
+    whole = rf"{name}\.jsonl for answers to the 2 event questions .* Found none to 1 \({lost}-event\)"
+    with pytest.raises(RecordError, match=message.get(lost, whole)):
+        G_EVAL.cases(**files)
 
 
 def test_parsing_a_workflow_needs_nothing_heavy():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmunlearn.evaluation.sampling import Sample, pick
+from mmunlearn.evaluation.score_inputs import read_scores
 from mmunlearn.evaluation.scoring import score_answers
 from mmunlearn.ids import Run
 from mmunlearn.records import (
@@ -313,3 +314,21 @@ def test_answers_to_another_split_are_no_scores(world):
     write_json(world / "event15.json", smaller)
     with pytest.raises(RecordError, match=rf"there is no question '{EVENT.retain[0]}-person'"):
         score(world, "finetuned", "event15")
+
+
+@pytest.mark.parametrize(
+    "place", ["ga-person25/seed-1/event15", "ga-event15/seed-2/event15", "ga-event15/seed-1/event10"]
+)
+def test_scores_of_another_run_or_split_are_no_table_s(world, place):
+    """As of a file that was copied by hand."""
+    for recipe in ("finetuned", "ga-event15"):
+        answer(world, recipe)
+    scores = score(world, "ga-event15", "event15")
+    right, wrong = (world / "scores" / "tiny" / f"{one}.json" for one in ("ga-event15/seed-1/event15", place))
+    for path in (right, wrong):
+        write_json(path, scores)
+    assert read_scores(right) == scores
+    with pytest.raises(
+        RecordError, match=rf"tiny/{place}\.json for .*Found those of tiny/ga-event15/seed-1 on event15"
+    ):
+        read_scores(wrong)

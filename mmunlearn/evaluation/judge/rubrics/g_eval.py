@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from mmunlearn.evaluation.judge.rubric import PROMPTS, Answers, Case, Rubric, read_answers
 from mmunlearn.evaluation.rouge import rouge_l
-from mmunlearn.ids import kind_of
+from mmunlearn.ids import question_id
 from mmunlearn.records import RecordError, Split, read_json
 
 
@@ -63,24 +63,21 @@ class GEval(Rubric):
         """As of `Rubric`; answers, finetuned and goal are answer files of the suite `dataset`.
 
         Raises:
-            RecordError: one of the three models has no answer to a question that another has.
+            RecordError: one of the three models has no answer to the event question on a forgotten picture, or its
+                answer is about another picture: a judge that is paid is asked of whole files only.
         """
         images = read_json(split, Split)
-        forgotten = {*images.forget_train, *images.forget_test}
+        forgotten = {question_id(one, "event"): one for one in (*images.forget_train, *images.forget_test)}
         test, before, ideal = (
-            {
-                key: text
-                for key, (image, text) in read(path).items()
-                if image in forgotten and kind_of(key) == "event"
-            }
+            {key: text for key, (image, text) in read(path).items() if forgotten.get(key) == image}
             for path in (answers, finetuned, goal)
         )
-        for path, table in ((finetuned, before), (goal, ideal)):
-            if table.keys() != test.keys():
-                odd = sorted(table.keys() ^ test.keys())
+        for path, table in ((answers, test), (finetuned, before), (goal, ideal)):
+            if absent := sorted(forgotten.keys() - table.keys()):
                 raise RecordError(
-                    f"Asked {path} and {answers} for answers to the same event questions. Found {len(odd)} that one of "
-                    f"them lacks ({odd[0]}). Run the rule that wrote the older one again (--forcerun answer_questions)."
+                    f"Asked {path} for answers to the {len(forgotten)} event questions on forgotten pictures of "
+                    f"{split}. Found none to {len(absent)} ({absent[0]}). Run the rule that wrote it again (--forcerun "
+                    "answer_questions)."
                 )
         return [
             Case(key, {"test": text, "finetuned": before[key], "goal": ideal[key]})
