@@ -1,7 +1,8 @@
 """Direct preference optimisation of refusals over true answers (PEBench, equations 6 and 7).
 
 The paper's reference is "trained on the refusals"; by default ours is the finetuned model, where training starts, as
-in TOFU, for a model trained on the refusals is in no list of the paper's models. `reference: refusals` is the paper's.
+in TOFU, for a model trained on the refusals is in no list of the paper's models. `reference: refusals` is the paper's,
+and that of presets/paper.yaml.
 """
 
 from __future__ import annotations
