@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def run_plan(args: argparse.Namespace) -> int:
     """Print a plan; the exit code."""
     from mmunlearn.workflow.plan import make_plan, plan_jobs
+    from mmunlearn.workflow.reading import file_error
     from mmunlearn.workflow.show import show_plan
 
     files = [*args.configfile, "Snakefile"]
@@ -64,6 +65,9 @@ def run_plan(args: argparse.Namespace) -> int:
             "Run it in the folder of the workflow, where the Snakefile lies, or correct the name.",
             file=sys.stderr,
         )
+        return 1
+    if error := file_error("config.yaml", *args.configfile):
+        print(f"mmunlearn: {error}", file=sys.stderr)
         return 1
     planned = plan_jobs(snakemake_arguments(args))
     if planned is None:

@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mmunlearn.digests import STORE, checksums, tree
 from mmunlearn.provenance import checkpoint_files, of_checkpoint
 from mmunlearn.records import digest_of, read_json
+from mmunlearn.training.methods.light import find_source
 from mmunlearn.weights.errors import WeightsError
 from mmunlearn.weights.lock import Lock, lock_path, read_lock
 from mmunlearn.workflow.job import LIBRARY, WORK
@@ -169,19 +169,17 @@ def method_digest(path: str) -> Recorded:
     methods = LIBRARY / "training" / "methods"
 
     def digest() -> str:
-        with suppress(ImportError, ValueError):
-            spec = find_spec(module)
-            if spec is not None and spec.origin:
-                files, todo = set(), [Path(spec.origin)]
-                while todo:
-                    file = todo.pop()
-                    files.add(file)
-                    todo += {one for one in _module(file).imports if one.is_relative_to(methods)} - files
-                return _digest_of_files(
-                    files
-                    | {LIBRARY / "training" / name for name in ("losses.py", "schedule.py", "stopping.py")}
-                )
-        return "nothing there"
+        source = find_source(module)
+        if source is None or not source.is_file():
+            return "nothing there"
+        files, todo = set(), [source]
+        while todo:
+            file = todo.pop()
+            files.add(file)
+            todo += {one for one in _module(file).imports if one.is_relative_to(methods)} - files
+        return _digest_of_files(
+            files | {LIBRARY / "training" / name for name in ("losses.py", "schedule.py", "stopping.py")}
+        )
 
     return Recorded(path, digest)
 

@@ -119,9 +119,14 @@ def test_the_command_sets_what_has_been_done_beside_the_estimate(tmp_path):
 def test_a_wrong_configuration_or_file_is_exit_code_1(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(ROOT)
     (tmp_path / "typo.yaml").write_text("plan: {draw_second: {value: 1.0}}\n")
+    (tmp_path / "empty.yaml").touch()
     (tmp_path / "profile.yaml").write_text("nonsense: 1\n")
     for arguments, message in (
         (("--configfile", str(tmp_path / "typo.yaml")), "'plan.draw_second': did you mean 'draw_seconds'?"),
+        (
+            ("--configfile", str(tmp_path / "empty.yaml")),
+            "empty.yaml: keys with values are asked for; found nothing",
+        ),
         (("--configfile", "presets/papre.yaml"), "found no file presets/papre.yaml"),
         (("--workflow-profile", str(tmp_path)), "unrecognized arguments: --nonsense"),
         (("--", "nonsense"), "No rule to produce nonsense"),

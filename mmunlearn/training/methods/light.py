@@ -89,7 +89,7 @@ def _class_at(where: str, path: str) -> type:
     """The class at `package.module:Class`. Raises ValueError where there is none, Undecided where it is not plain."""
     module, _, attribute = path.partition(":")
     sources = Sources(module.partition(".")[0])
-    file = sources.find(module)
+    file = find_source(module)
     if file is None:
         raise ValueError(
             f"{where}: there is no module '{module}' for '{path}', where Snakemake looks for modules; correct the "
@@ -111,6 +111,21 @@ def _class_at(where: str, path: str) -> type:
     if issubclass(found, Elsewhere):
         raise Undecided(path)
     return found
+
+
+def find_source(module: str) -> Path | None:
+    """The file of a module, found without importing what it lies in; None where there is none."""
+    first, *rest = module.split(".")
+    try:
+        spec = find_spec(first)
+    except (ImportError, ValueError):
+        spec = None
+    for name in rest:
+        places = spec.submodule_search_locations if spec else None
+        spec = PathFinder.find_spec(name, list(places)) if places else None
+    if spec is None:
+        return None
+    return Path(spec.origin) if spec.has_location else Path(spec.name)
 
 
 class Module:
@@ -135,26 +150,12 @@ class Sources:
     def __init__(self, package: str) -> None:
         self._package, self._own = package, {}
 
-    def find(self, module: str) -> Path | None:
-        """The file of a module, found without importing what it lies in."""
-        first, *rest = module.split(".")
-        try:
-            spec = find_spec(first)
-        except (ImportError, ValueError):
-            spec = None
-        for name in rest:
-            places = spec.submodule_search_locations if spec else None
-            spec = PathFinder.find_spec(name, list(places)) if places else None
-        if spec is None:
-            return None
-        return Path(spec.origin) if spec.has_location else Path(spec.name)
-
     def run(self, module: str) -> dict[str, Any]:
         """The names that a module defines, stand-ins where a statement does not work by itself."""
         run = self._library if module.split(".")[0] == LIBRARY else self._own
         if module in run:
             return run[module]
-        file = self.find(module)
+        file = find_source(module)
         if len(self._own) > MODULES:
             raise Undecided(module)
         names = run[module] = {
@@ -182,7 +183,7 @@ class Sources:
             return StandIn()
         names = self.run(module)
         parts = {
-            one: f"{module}.{one}" for one in wanted if one not in names and self.find(f"{module}.{one}")
+            one: f"{module}.{one}" for one in wanted if one not in names and find_source(f"{module}.{one}")
         }
         return Module(names | {one: Module(self.run(part)) for one, part in parts.items()})
 

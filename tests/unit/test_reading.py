@@ -1,0 +1,59 @@
+"""Configuration files as they are written: equal keys, what YAML reads as something else, and what is no YAML."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmunlearn.workflow.reading import file_error
+from tests.copies import ROOT
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("images:\n  size: 3\n  steps: 1\n  size: 4\n", ["line 4: the key 'size' stands in line 2 already"]),
+        ("a: 1\nb: 2\n'a': 3\n", ["line 3: the key 'a' stands in line 1 already"]),
+        ("a: {b: 1, c: 2,\n  b: 3}\n", ["line 2: the key 'b' stands in line 1 already"]),
+        ("a:\n- {b: 1, b: 2}\n- {b: 1}\n", ["line 2: the key 'b' stands in line 2 already"]),
+        (
+            "models:\n  no: {family: other}\n",
+            ["line 2: YAML reads the key 'no' as true or false; put it in quotes"],
+        ),
+        ("On: 1\n", ["line 1: YAML reads the key 'On' as true or false"]),
+        ("methods: {1: {}, 2026-01-01: {}}\n", ["key '1' as a number", "key '2026-01-01' as a date"]),
+        ("images:\n  thresholds: {0,8: 1}\n", ["key '0' as a number", "key '8' as a number"]),
+        ("0.5: 1\n~: 2\n", ["key '0.5' as a number", "key '~' as nothing"]),
+        ("a: 1\n? [b, c]\n: 2\n", ["line 2: a key is a list or has keys of its own"]),
+        ("images:\n\tsize: 3\n", ["line 2: this is no YAML: .*; indent with spaces, not with tabs"]),
+        ("a: [1, 2\nb: 3\n", ["line 2: this is no YAML"]),
+        ("a: 1\n---\na: 2\n", ["line 2: this is no YAML"]),
+        ("", ["keys with values are asked for; found nothing"]),
+        ("# only a comment\n", ["keys with values are asked for; found nothing"]),
+        ("- a\n- b\n", ["keys with values are asked for; found a list"]),
+        ("images\n", ["keys with values are asked for; found one value"]),
+        ('{"a": {"b": 1, "b": 2}, "a": 3}', ["the key 'a' stands twice", "the key 'b' stands twice"]),
+        ("[1]", ["keys with values are asked for"]),
+        ("base: &base {a: 1}\nmine: {<<: *base, a: 2}\nother: *base\n", []),
+        ("\ufeffscale: mine\n", []),
+        ('{"a": 1, "b": {"a": 1}}', []),
+    ],
+)
+def test_a_file_is_a_mapping_in_which_every_key_stands_once(tmp_path, text, problems):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    error = file_error(path)
+    lines = str(error).splitlines()[1:] if error else []
+    assert len(lines) == len(problems)
+    for problem in problems:
+        with pytest.raises(ValueError, match=rf"mine\.yaml[:,] .*{problem}"):
+            raise error
+
+
+def test_other_encodings_are_named_and_missing_files_are_for_snakemake(tmp_path):
+    (tmp_path / "mine.yaml").write_text("scale: mine\n", encoding="utf-16")
+    assert "UTF-16" in str(file_error(tmp_path / "mine.yaml"))
+    assert file_error(tmp_path / "nowhere.yaml") is None
+
+
+def test_shipped_files_are_well_written():
+    assert file_error(ROOT / "config.yaml", *(ROOT / "presets").glob("*.yaml")) is None
