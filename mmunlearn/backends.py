@@ -20,6 +20,12 @@ GENERATORS = Registry(
         "flux": "mmunlearn.synthesis.flux:FluxGenerator",
     },
 )
+DRAWINGS = Registry(
+    "generator",
+    "mmunlearn.curation.fields:Drawings",
+    {"pocket": "mmunlearn.pocket.drawings:PocketDrawings"},
+)
+"""What a generator can draw, where it draws from more than texts; named as the generator."""
 SCORERS = Registry(
     "scorers",
     "mmunlearn.scorers.protocol:Scorers",

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from mmunlearn.backends import CURATORS, GENERATORS
+from mmunlearn.backends import CURATORS, DRAWINGS
 from mmunlearn.curation import fields
 from mmunlearn.files import listed, read_text, shown
 from mmunlearn.records import Event, Person, RecordError, RowsError, write_jsonl
@@ -61,7 +61,8 @@ def curate(
         curator, options: the curation backend and its own settings.
         verdicts: the reviewers' CSV files.
         work: folder of resumable files, such as a language model's replies.
-        generator: what will draw them, and says which `identity` and `scene` it can; None: neither is looked at.
+        generator: what will draw them; `backends.DRAWINGS` says which `identity` and `scene` it can. None, or one that
+            is not there: neither is looked at.
     Raises:
         RecordError: they are not fit, see `check_people` and `check_events`; names all that is wrong with any.
     """
@@ -71,7 +72,7 @@ def curate(
         rows = getattr(backend, what)(n, rejected(read_verdicts(verdicts), kind))
     except RowsError as error:
         rows, broken = list(error.rows.values()), error.problems
-    drawing = None if generator is None else GENERATORS.load(generator).drawing_problem
+    drawing = DRAWINGS.load(generator)() if generator in DRAWINGS else fields.Drawings()
     _refuse(what, [*broken, *_problems(rows, backend.place, drawing)])
     write_jsonl(output, rows)
     logger.info("%d %s from the %s curator", len(rows), what, curator)
@@ -104,14 +105,14 @@ def _id(row: Row) -> str:
 
 
 def _problems(
-    rows: Sequence[Row], place: Callable[[Row], str] = _id, drawing: Callable[[Row], str | None] | None = None
+    rows: Sequence[Row], place: Callable[[Row], str] = _id, drawing: fields.Drawings | None = None
 ) -> list[str]:
     """What is wrong with rows, each by itself and beside the others. `drawing`: what the generator cannot draw."""
     found: list[str] = []
     names = [row.name for row in rows if isinstance(row, Person)]
     for index, row in enumerate(rows):
         of_row = fields.problems(row)
-        if drawing is not None and (problem := drawing(row)):
+        if drawing is not None and (problem := drawing.problem(row)):
             of_row.append(problem)
         if isinstance(row, Person) and (
             problem := name_problem(row.name, names[:index] + names[index + 1 :])

@@ -21,6 +21,14 @@ _HIDDEN = frozenset(
 )  # turn the order of what follows
 
 
+class Drawings:
+    """What a picture generator can draw of people and events; one that draws from their texts takes all."""
+
+    def problem(self, row: Person | Event) -> str | None:
+        """Why a person's `identity` or an event's `scene` cannot be drawn, with what can; None where it can."""
+        return None
+
+
 def problems(row: Person | Event) -> list[str]:
     """What is wrong with the fields of a person or an event by itself, a clause each: what is found and what may be."""
     kind = "person" if isinstance(row, Person) else "event"

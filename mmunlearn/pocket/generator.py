@@ -13,7 +13,7 @@ from mmunlearn.pocket import identities, scenes
 from mmunlearn.pocket.defects import plan_defect, render_with_defect
 from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.scenes import Scene
-from mmunlearn.records import Event, Person, Prompt, RecordError, digest_of
+from mmunlearn.records import Prompt, RecordError, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
 
 _WRONG_FACE_DISTANCE = 3
@@ -54,15 +54,6 @@ class PocketGenerator(Generator):
         self._scenes = tuple(map(scenes.from_json, events.values()))
         pools = [sorted(map(str, self._identity_keys)), [str(scene.key) for scene in self._scenes]]
         self.version = digest_of([self._defect_rate, seed, pools])
-
-    @classmethod
-    def drawing_problem(cls, row: Person | Event) -> str | None:
-        """As of `Generator`: all that is wrong with the person's `identity` or the event's `scene`."""
-        if isinstance(row, Person):
-            field, found = "identity", identities.problems(row.identity)
-        else:
-            field, found = "scene", scenes.problems(row.scene)
-        return "; ".join(f"{field}: {problem}" for problem in found) or None
 
     def draw(self, requests: Sequence[DrawRequest]) -> list[Image.Image]:
         """Draw one RGB image a request, in order; equal requests give equal images."""

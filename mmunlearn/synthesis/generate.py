@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmunlearn.records import Event, Person, Prompt
+from mmunlearn.records import Prompt
 from mmunlearn.seeds import derive_seed
 
 
@@ -59,14 +59,6 @@ class Generator(ABC):
     ) -> None:
         """`prompts`: every prompt of the data set; `options`: the backend's own keys (`images.<backend>`) and `device`;
         `work`: folder of resumable files."""
-
-    @classmethod
-    def drawing_problem(cls, row: Person | Event) -> str | None:
-        """Why a person's `identity` or an event's `scene` cannot be drawn, with the values that can; None where it can.
-
-        A generator that draws from texts looks at neither.
-        """
-        return None
 
     def prepare(self, prompts: Sequence[Prompt]) -> None:  # noqa: B027 - most generators have nothing to prepare
         """What is cheaper once for all prompts that a job will draw; called before the first `draw`."""
