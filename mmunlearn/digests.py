@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from mmunlearn.progress import progress
 from mmunlearn.records import digest_of, sha256_of, write_text
 
 STORE = Path("digests")
 """Of the checksums, below the folder of work."""
 SMALL = 8_000_000
 """Bytes up to which a place is read anew each time."""
+LARGE = 1_000_000_000
+"""Bytes from which reading shows its progress."""
 FRESH = 2_000_000_000
 """Nanoseconds: a file that was changed so lately may still be written to, within one tick of the clock."""
 Known = Callable[[str, os.stat_result], str | None]
@@ -41,20 +44,19 @@ def checksums(
     place = os.path.commonpath([path.absolute() for path in paths.values()])
     record = store / f"{digest_of(place)}.json"
     rows = _read(record)
+    keys = {name: os.path.relpath(path, place) for name, path in paths.items()}
+    unread = [name for name in paths if rows.get(keys[name], [])[:2] != _stamp(before[name])]
     found, new = {}, {}
-    for name, path in paths.items():
-        stamp = _stamp(before[name])
-        row = rows.get(name) or []
-        if row[:2] == stamp:
-            found[name] = row[2]
-            continue
+    show = sum(before[name].st_size for name in unread) > LARGE
+    for name in progress(unread, f"checksums of {place}", unit="file") if show else unread:
+        path, stamp = paths[name], _stamp(before[name])
         found[name] = known(name, before[name]) or sha256_of(path)
-        if _stamp(path.stat()) == stamp and time.time_ns() - before[name].st_mtime_ns > FRESH:
-            new[name] = [*stamp, found[name]]
+        if _stamp(path.stat()) == stamp and time.time_ns() - stamp[1] > FRESH:
+            new[keys[name]] = [*stamp, found[name]]
     if new:
         with suppress(OSError):  # where nothing can be written, they are read again
             write_text(record, json.dumps(rows | new))
-    return found
+    return {name: found.get(name) or rows[keys[name]][2] for name in paths}
 
 
 def tree(folder: Path) -> dict[str, Path]:

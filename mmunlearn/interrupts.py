@@ -66,7 +66,7 @@ def deferring(then: Callable[[], None] | None = None) -> Iterator[Request]:
             if then is not None:
                 then()
         elif number == signal.SIGINT:
-            raise Stopped(number, f"at once; the last checkpoint, if there is one, is kept: {GO_ON}")
+            raise Stopped(number, f"at once; what was written before is kept: {GO_ON}")
 
     with _handled(handle):
         yield request

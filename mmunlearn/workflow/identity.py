@@ -26,6 +26,10 @@ WIRING = Path("workflow", "job.py")
 """What every script imports: no result rests on it."""
 
 
+DECIDING = ("losses.py", "schedule.py", "sets.py", "stopping.py", "views.py")
+"""Of `training`, beside a method: what is learnt from which questions, in which steps, and until when."""
+
+
 class Recorded(str):
     """Text in a param that counts by a digest: Snakemake compares and records that, a script has the text.
 
@@ -159,8 +163,8 @@ def code_digest(script: str, *modules: str) -> Param:
 
 
 def method_digest(path: str) -> Recorded:
-    """The code that decides what a training learns: the method's class with those of ours that it builds on, the
-    losses, the plan of the steps and the stopping rule. All else that a training runs is under its rule's version.
+    """The code that decides what a training learns: the method's class with those of ours that it builds on, and
+    DECIDING. All else that a training runs is under its rule's version.
 
     Args:
         path: of the class, `module:Class`.
@@ -177,9 +181,7 @@ def method_digest(path: str) -> Recorded:
             file = todo.pop()
             files.add(file)
             todo += {one for one in _module(file).imports if one.is_relative_to(methods)} - files
-        return _digest_of_files(
-            files | {LIBRARY / "training" / name for name in ("losses.py", "schedule.py", "stopping.py")}
-        )
+        return _digest_of_files(files | {LIBRARY / "training" / name for name in DECIDING})
 
     return Recorded(path, digest)
 

@@ -16,8 +16,10 @@ from collections import Counter
 
 import pytest
 
+from mmunlearn import interrupts
 from mmunlearn.chat import ChatError
 from mmunlearn.evaluation.judge.rubric import Case, JudgeError
+from mmunlearn.interrupts import Stopped
 from mmunlearn.refusals import PLAIN
 from tests import loopback
 from tests.loopback import ChatServer, RawReply, Step
@@ -224,6 +226,27 @@ def test_killed_in_the_middle_it_repeats_at_most_what_was_in_flight(tmp_path):
     requests = Counter(number_of(request.body) for request in server.requests)
     assert len(requests) == 100 and sum(requests.values()) <= 100 + 6
     assert 0 <= spent(tmp_path)[0] - len(server.requests) <= 6, "what may have been called is counted"
+
+
+def test_told_to_stop_it_keeps_what_is_under_way_and_asks_for_the_rest_another_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(interrupts, "_last", float("-inf"))
+    reached = threading.Barrier(3, timeout=20)
+
+    def answer(body):
+        if len(server.requests) <= 3:
+            if reached.wait() == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+        return scored(body)
+
+    with ChatServer(answer) as server:
+        with pytest.raises(Stopped, match="stopped by SIGTERM; what is finished is kept"):
+            judge_at(server, tmp_path, concurrency=3).judge(cases(20))
+        assert len(server.requests) == 3
+        assert scores(judge_at(server, tmp_path, concurrency=3).judge(cases(20))) == list(
+            map(score_of, range(20))
+        )
+        assert len(server.requests) == 20
 
 
 @pytest.mark.parametrize("n", [1, 10, 11])

@@ -14,6 +14,7 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from mmunlearn.evaluation.judge.calls import OUTAGE, Calls, Texts
 from mmunlearn.evaluation.judge.ledger import Ledger, Unaffordable
 from mmunlearn.evaluation.judge.rubric import Case, Judge, JudgeError, Rubric
 from mmunlearn.evaluation.judge.store import JudgeStore
+from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.progress import progress
 from mmunlearn.records import Judgement
 from mmunlearn.refusals import PLAIN, of_all
@@ -135,8 +137,11 @@ class Asking:
     def _ask(self, transport: Calls | Batches) -> None:
         settled = self.scores.keys() | transport.under_way()
         self._queue.extend(key for key in self.cases if key not in settled)
-        with progress(None, "judge", len(self.cases)) as bar:
+        deferred = deferring() if transport.drains else nullcontext()  # what is under way is paid for
+        with progress(None, "judge", len(self.cases)) as bar, deferred as request:
             while True:
+                if request and self._problem is None:
+                    self._problem = Stopped(request.number)
                 transport.send(self._admitted(transport))
                 if not transport.under_way() or (self._problem is not None and not transport.drains):
                     break
