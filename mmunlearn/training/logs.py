@@ -17,15 +17,15 @@ from mmunlearn.provenance import peak_memory_gb
 
 TRACKERS = ("tensorboard", "wandb")
 FIRST = ("step", "epoch", "loss")  # of a line, before the views
-LAST = ("gradient_norm", "learning_rate", "average", "tokens", "samples", "seconds", "memory_gb")
+LAST = ("gradient_norm", "learning_rate", "tokens", "seconds", "memory_gb", "average", "samples")
 
 
 class StepLog(TrainerCallback):
     """Completes the row of every step and appends it to a file, one JSON object a line, flushed as it happens.
 
     A row holds the step, the epoch (passes over the forget or training set), the loss, the CE of every view of the
-    step, the gradient's norm before clipping, the learning rate, the average that CE and loss are (training.average),
-    answer tokens and questions by view, seconds, and the peak memory in GB (of the GPU, else resident).
+    step, the gradient's norm before clipping, the learning rate, answer tokens by view, seconds, the peak memory in GB
+    (of the GPU, else resident), the average that CE and loss are (`training.average`), and questions by view.
 
     The rows travel in the checkpoint, too: what a resumed job appends to are the lines up to its checkpoint.
     """

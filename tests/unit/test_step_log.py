@@ -11,8 +11,8 @@ from mmunlearn.training.logs import tracked, trackers
 from tests.unit.training_fixtures import unlearner
 
 KEYS = [
-    "step", "epoch", "loss", "forget", "retain", "gradient_norm", "learning_rate", "average", "tokens", "samples",
-    "seconds", "memory_gb",
+    "step", "epoch", "loss", "forget", "retain", "gradient_norm", "learning_rate", "tokens", "seconds", "memory_gb",
+    "average", "samples",
 ]  # fmt: skip
 
 
