@@ -34,7 +34,9 @@ rule answer_questions:
         spec=PARAMS.model,
         sample=RUNS.sample,
         max_new_tokens=config["evaluation"]["max_new_tokens"],
-        version=1,
+        precision=TRAINING["precision"],
+        decided=PARAMS.answering_batch,
+        version=2,
     script:
         "../workflow_scripts/answer_questions.py"
 

@@ -79,6 +79,7 @@ rule attack_model:
         settings=PARAMS.attack_settings,
         paraphrases=PARAMS.paraphrases,
         attacks=PARAMS.attacks,
+        decided=PARAMS.answering_batch,
         version=2,
     script:
         "../workflow_scripts/attack_model.py"

@@ -18,7 +18,7 @@ from mmunlearn.models.base import Base, Features
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.generation import Query, answer_all, batches_of
-from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
+from mmunlearn.models.loading import ModelSpec, accelerator, adapted, check_recorded, load_base
 from mmunlearn.provenance import versions
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
 
@@ -36,6 +36,7 @@ def answer_questions(
     max_new_tokens: Mapping[str, int],
     work: Path,
     version: int,
+    precision: str = "none",
     sample: Mapping[str, Any] | None = None,
     splits: Sequence[Path] = (),
 ) -> None:
@@ -49,6 +50,7 @@ def answer_questions(
         spec: settings of `ModelSpec`.
         max_new_tokens: by kind of question.
         work: batches that are answered lie in `work/answers` until the job is done.
+        precision: under which the adapters were trained: `loading.autocast`.
         version: of the rule; another one never goes on with an older one's batches.
         sample, splits: settings of `Sample`: which questions to ask, and on what they are scored; all without it.
     Raises:
@@ -59,14 +61,18 @@ def answer_questions(
     tables = {path.stem: FeatureTable(path) for path in features}
     for name, asked in rows.items():
         tables[name].require(row.image_id for row in asked)
-    model_spec = ModelSpec(**spec)
-    base = load_base(model_spec, device=accelerator())
-    suites = {name: Suite.of(base, rows[name], tables[name], max_new_tokens, batch) for name in rows}
-    settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
-    settings |= {"asks": [[name, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]}
     same: dict[tuple[str, ...], list[Path]] = {}
     for path in adapters:
+        check_recorded(path.parent)
         same.setdefault(adapter_digests(path.parent), []).append(path)
+    model_spec = ModelSpec(**spec)
+    base = load_base(model_spec, device=accelerator())
+    suites = {
+        name: Suite.of(base, rows[name], tables[name], max_new_tokens, batch, precision) for name in rows
+    }
+    settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
+    settings |= {"precision": precision}
+    settings |= {"asks": [[name, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]}
     stores = []
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
@@ -121,6 +127,7 @@ class Suite:
     collator: Collator
     queries: Sequence[Query]
     batches: Sequence[Sequence[int]]
+    precision: str = "none"
 
     @classmethod
     def of(
@@ -130,11 +137,12 @@ class Suite:
         features: Mapping[str, Features],
         max_new_tokens: Mapping[str, int],
         batch: int,
+        precision: str = "none",
     ) -> Suite:
         """Put rows (Question or SuiteQuestion) into batches; `max_new_tokens` by their kind."""
         collator = Collator(base, features)
         queries = [Query(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
-        return cls(rows, collator, queries, batches_of(collator, queries, batch))
+        return cls(rows, collator, queries, batches_of(collator, queries, batch), precision)
 
     def answers(
         self, model: torch.nn.Module, store: Path | None = None, what: str = "answers"
@@ -148,7 +156,8 @@ class Suite:
         """
         ids = [[self.rows[i].question_id for i in batch] for batch in self.batches]
         cache = None if store is None else AnswerStore(store, ids)
-        texts = answer_all(model, self.collator, self.queries, batches=self.batches, cache=cache, what=what)
+        asking = {"batches": self.batches, "cache": cache, "precision": self.precision}
+        texts = answer_all(model, self.collator, self.queries, **asking, what=what)
         return [
             Answer(
                 question_id=row.question_id, image_id=row.image_id, question=row.question, reference=row.answer,

@@ -74,6 +74,12 @@ def accelerator() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
+def autocast(precision: str, device: torch.device | str) -> torch.autocast:
+    """The automatic mixed precision that a model was trained under, `none` or `bf16`: answering and attacks run under
+    the same. Without it peft computes adapters, which stay float32, in float32 on a base in 16 bits."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
     """Load a checkpoint.
 

@@ -27,6 +27,7 @@ from mmunlearn.models.base import Features
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import FeatureTable
+from mmunlearn.models.loading import autocast
 from mmunlearn.records import Finding, Metric, Question
 from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel, no_finding
@@ -85,7 +86,9 @@ def _tokens(
             Example(row.image_id, ((row.question, row.answer),)) for row in rows[start : start + size]
         ]
         batch = send_to_device(collator(examples), target.base.model.device)
-        yield from token_statistics(*forward(model, batch))
+        with autocast(target.settings.precision, target.base.model.device):
+            logits, labels = forward(model, batch)
+        yield from token_statistics(logits, labels)
 
 
 def token_statistics(logits: Tensor, labels: Tensor) -> list[Tokens]:

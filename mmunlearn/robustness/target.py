@@ -31,6 +31,7 @@ class GenerationSettings:
         batch: questions a generation batch, and samples a forward pass.
         max_new_tokens: longest answer by kind of question.
         bootstrap: resamples of the 95% intervals.
+        precision: under which the adapters were trained: `loading.autocast`.
     """
 
     questions: int | None
@@ -38,6 +39,7 @@ class GenerationSettings:
     batch: int
     max_new_tokens: Mapping[str, int]
     bootstrap: int
+    precision: str = "none"
 
 
 @dataclass
@@ -75,7 +77,9 @@ class TargetModel:
     @cached_property
     def features(self) -> FeatureTable:
         """The features of the data set's pictures."""
-        return FeatureTable(self.files["features"])
+        table = FeatureTable(self.files["features"])
+        table.require(row.image_id for row in self._questions)
+        return table
 
     @cached_property
     def model(self) -> PeftModel | torch.nn.Module:
@@ -104,9 +108,8 @@ class TargetModel:
         if wording is not None:
             rows = [row.model_copy(update={"question": wording}) for row in rows]
         settings = self.settings
-        return Suite.of(self.base, rows, self.features, settings.max_new_tokens, settings.batch).answers(
-            self.model
-        )
+        how = (settings.max_new_tokens, settings.batch, settings.precision)
+        return Suite.of(self.base, rows, self.features, *how).answers(self.model)
 
     def efficacy(self, answers: Sequence[Answer]) -> list[float]:
         """How well each question is forgotten, in [0, 100], as Table III's efficacy with the judge `local`.

@@ -271,6 +271,12 @@ class Params:
 
     # answers, judgements, scores
 
+    def answering_batch(self, wildcards: Any) -> int | None:
+        """The batch of questions where it decides answers, by rounding in 16 bits; None in float32."""
+        exact = self._config["models"][wildcards.model]["dtype"] == "float32"
+        exact = exact and self._config["training"]["precision"] == "none"
+        return None if exact else self._config["evaluation"]["batch"]
+
     @property
     def answering_job(self) -> dict[str, int]:
         """What an answering or encoding job asks of the machine: one GPU at most."""
@@ -343,6 +349,7 @@ class Params:
             **{key: evaluation[key] for key in ("max_new_tokens", "bootstrap")},
             "questions": robustness["questions"],
             "seed": self._config["seed"],
+            "precision": self._config["training"]["precision"],
         }
 
     def paraphrases(self, wildcards: Any) -> Recorded:

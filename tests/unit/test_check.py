@@ -25,6 +25,7 @@ from mmunlearn.workflow.params import Params, labels
 from mmunlearn.workflow.paths import TO_BRING, require_brought, to_bring
 from mmunlearn.workflow.schema import places
 from mmunlearn.workflow.targets import Targets
+from tests.unit.test_config_schema import merged
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
 prepare(CONFIG)
@@ -540,3 +541,14 @@ def test_a_bound_on_the_cost_needs_a_longest_reply():
     config["evaluation"]["openai"]["max_cost"] = 1.0
     with pytest.raises(ConfigError, match="set max_tokens_key"):
         check(config)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "batch"),
+    [("float32", "none", None), ("bfloat16", "none", 7), ("float16", "none", 7), ("float32", "bf16", 7)],
+)
+def test_the_batch_of_questions_counts_where_it_rounds(dtype: str, precision: str, batch: int | None) -> None:
+    model = {"models": {"pocket-llava": {"dtype": dtype}}, "training": {"precision": precision}}
+    params = Params(merged({**model, "evaluation": {"batch": 7}}))
+    assert params.answering_batch(Namespace(model="pocket-llava")) == batch
+    assert params.attack_settings["precision"] == precision

@@ -202,3 +202,22 @@ def test_a_template_that_prints_the_date_prints_one_date_for_ever(tmp_path, date
     dialogue = Dialogue(base.processor, None)
     assert "26 Jul 2024\n" in dialogue.prompt("Who?").split("USER")[0]
     assert dialogue.full("Who?", "Ada.").startswith(dialogue.prompt("Who?"))
+
+
+@pytest.mark.parametrize(("dtype", "precision", "inside"), [
+    ("bfloat16", "bf16", torch.bfloat16), ("float32", "bf16", torch.bfloat16), ("bfloat16", "none", torch.float32),
+    ("float32", "none", torch.float32),
+])  # fmt: skip
+def test_adapters_answer_in_the_precision_that_they_were_trained_in(tmp_path, dtype, precision, inside):
+    """As a training's forward pass under accelerate's autocast computes them."""
+    base = load_vlm("llava", write_vlm("llava", tmp_path), dtype=dtype)
+    model = new_adapter(base, {"rank": 4, "alpha": 8, "dropout": 0.0}, 0)
+    seen = set()
+    for name, module in model.named_modules():
+        if name.endswith(("lora_A.default", "lora_B.default")):
+            module.register_forward_hook(lambda *args: seen.add(args[2].dtype))
+    collator = Collator(base, features_of(base))
+    queries = [Query("p0", text, 3) for text in QUESTIONS]
+    answer_all(model, collator, queries, batches=batches_of(collator, queries, 2), precision=precision)
+    assert seen == {inside}
+    assert {value.dtype for value in trainable_parameters(model).values()} == {torch.float32}
