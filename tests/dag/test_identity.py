@@ -6,7 +6,6 @@ import os
 import shutil
 from base64 import b64encode
 from collections import Counter
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -73,8 +72,11 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("mmunlearn", "workflow_scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(identity, "LIBRARY", tmp_path / "mmunlearn")
-    monkeypatch.setattr(identity, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path.joinpath(
-        *name.split(".")).with_suffix(".py"))))  # fmt: skip
+
+    def find_source(module: str) -> Path:
+        return tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+
+    monkeypatch.setattr(identity, "find_source", find_source)
     return tmp_path
 
 
