@@ -7,6 +7,7 @@ import json
 import logging
 import resource
 import socket
+import threading
 import time
 import traceback
 import zlib
@@ -347,6 +348,26 @@ def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password(connect, m
     with pytest.raises(ChatError, match="HTTPS_PROXY") as caught:
         connect("https://host.invalid/v1").ask(ASK, SCHEMA, "word")
     assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_proxy_sees_no_key(connect, monkeypatch):
+    """The key goes through its tunnel, and plain http with a key is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:sesame@127.0.0.1:{listener.getsockname()[1]}")
+        seen = []
+
+        def serve():
+            peer, _ = listener.accept()
+            seen.append(peer.recv(65536))
+            peer.sendall(b"HTTP/1.1 403 no tunnel\r\n\r\n")
+            peer.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        message = failure(connect("https://host.invalid/v1"))
+        thread.join()
+    assert seen[0].startswith(b"CONNECT host.invalid:443") and KEY.encode() not in seen[0]
+    assert "no connection, or a broken one, 1 times: 403 no tunnel" in message and "sesame" not in message
 
 
 def test_the_environments_organisation_is_told_to_openai_alone(connect, monkeypatch):

@@ -377,6 +377,18 @@ def test_a_batch_that_is_not_taken_gives_its_calls_back_unless_it_may_have_been(
     assert spent(tmp_path) == (3, 9, pytest.approx(3 * COST), 0)
 
 
+@pytest.mark.parametrize("status", ["lost", None, 7])
+def test_a_batch_in_no_known_state_is_not_waited_for(tmp_path, status):
+    class Odd(BatchServer):
+        def _look(self, batch):
+            return batch | {"status": status}
+
+    with Odd(scored) as server:
+        with pytest.raises(ChatError, match=f"its status is '{str(status).lower()}'"):
+            batched(server, tmp_path).judge(cases(3))
+        assert spent(tmp_path)[0] == 3 and spent(tmp_path)[3] == 1, "the next job looks again"
+
+
 def test_a_batch_is_found_on_any_page_of_the_list(tmp_path):
     class Paging(BatchServer):
         def other(self, request):
@@ -388,13 +400,13 @@ def test_a_batch_is_found_on_any_page_of_the_list(tmp_path):
             return {"object": "list", "data": rows[start : start + 1], "has_more": start + 1 < len(rows)}
 
     with Paging(scored) as server:
-        for _ in range(2):
-            server.create({"metadata": {"mmunlearn": "another"}})
+        for _ in range(4):
+            server.create({"metadata": [{"mmunlearn": "another"}, "none", None, 7][len(server.batches)]})
         server.script = [None, Step(half=True)]
         with pytest.raises(ChatError, match="broken"):
             batched(server, tmp_path).judge(cases(2))
         assert None not in scores(batched(server, tmp_path).judge(cases(2)))
-    assert len(server.batches) == 3
+    assert len(server.batches) == 5
 
 
 def test_the_file_of_a_batch_may_be_as_large_as_its_verdicts_and_no_larger(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ LARGEST = 20_000
 """Cases of a batch at most: OpenAI takes 50,000 and 200 MB, which is 10 kB for each of these."""
 NAME = "mmunlearn"
 """The key of a batch's metadata that holds its name."""
+RUNNING = ("validating", "in_progress", "finalizing", "cancelling", "queued", "pending", "running")
 ENDED = ("completed", "failed", "expired", "cancelled", "canceled")
 LINE = 16 * 2**10
 """Bytes of a case's line in a batch's files, at most on average."""
@@ -73,7 +74,8 @@ class Batches:
             found = self._chat.call(page)
             rows = [row for row in found.get("data") or [] if isinstance(row, dict)]
             for row in rows:
-                if (row.get("metadata") or {}).get(NAME) == batch.name:
+                metadata = row.get("metadata")
+                if isinstance(metadata, dict) and metadata.get(NAME) == batch.name:
                     return replace(batch, id=_id(row))
             if not rows or not found.get("has_more") or after == {"after": _id(rows[-1])}:
                 return None
@@ -163,8 +165,12 @@ class Batches:
         try:
             state = self._chat.call(look)
             status = str(state.get("status")).lower()
-            if status not in ENDED:
+            if status in RUNNING:
                 return None
+            if status not in ENDED:
+                raise ChatError(
+                    f"{about} its status is '{redacted(status)[:40]}'. Look at it at the endpoint."
+                )
             replies = dict(self._lines(state, len(batch.cases)))
         except ChatError as error:
             if error.status != 404:
