@@ -28,6 +28,7 @@ wildcard_constraints:
 
 
 onstart:
-    paths.require_brought(config)
+    if error := paths.brought_error(config, {job.rule.name for job in workflow.dag.needrun_jobs()}):
+        raise error
     PARAMS.contents.settle()
     forward_interrupts()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
@@ -73,27 +73,26 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{'.'.join(place.key)}: {problem}"
 
 
-def require_brought(config: Mapping[str, Any]) -> None:
-    """Raises ConfigError where something is not there yet that a plan can be made without."""
-    if lacking := to_bring(config):
-        raise ConfigError(lacking)
+def brought_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigError | None:
+    """What some rules need and a plan does not, where it is not there, if anything."""
+    lines = [line for line, rule in to_bring(config).items() if rule in rules]
+    return ConfigError(lines) if lines else None
 
 
-def to_bring(config: Mapping[str, Any]) -> list[str]:
+def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
     """Data that the shipped configuration only says the place of, and weights that nothing will fetch, where they are
-    not there: a line each with its key."""
-    lines = []
+    not there: a line each with its key -> the rule that needs it."""
+    lines = {}
     for place in places(config):
         key = ".".join(place.key)
         if not _in_use(place, config) or not (fault := _fault(place)):
             continue
         if place.path in TO_BRING:
-            lines.append(f'{key}: {fault}; bring it (README, "Real and World sets"), or name where it lies')
+            how = 'bring it (README, "Real and World sets"), or name where it lies'
+            lines[f"{key}: {fault}; {how}"] = "build_reference_set"
         elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
-            lines.append(
-                f"{key}: {fault}; set weights.download: true, name a folder of yours by weights.sources: "
-                f"{{{Path(place.path).name}: ...}}, or put the files there"
-            )
+            how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
+            lines[f"{key}: {fault}; set weights.download: true, {how}"] = "fetch_weights"
     return lines
 
 

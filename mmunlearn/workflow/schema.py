@@ -181,7 +181,9 @@ def _misread(found: Any, types: set[str]) -> str:
     if "string" in types and type(found) in (bool, int, float):
         return f", which YAML reads as {READ_AS[type(found)]}; put it in quotes"
     if types & {"number", "integer"} and isinstance(found, str):
-        return ", which YAML reads as text; write digits, with a point, as 1.0e-4"
+        return (
+            ", which is read as text; write digits, with a point, as 1.0e-4, and lists and sections in a file"
+        )
     return ""
 
 

@@ -110,7 +110,7 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"training": {"lora": {"alpha": True}}}, "training.lora.alpha: a number is asked for; found True"),
         (
             {"training": {"unlearn": {"epochs": "5"}}},
-            "training.unlearn.epochs: a number .* found '5', which YAML",
+            "training.unlearn.epochs: a number .* found '5', which is read as text",
         ),
         # numbers are finite
         ({"images": {"thresholds": {"scene_pair": math.nan}}}, "images.thresholds.scene_pair: .* found nan"),
