@@ -73,10 +73,8 @@ class Connection:
         if shown_url(base_url) != base_url:
             for name in ("openai", "httpx2", "httpcore2"):  # they tell of addresses
                 logging.getLogger(name).setLevel(logging.WARNING)
-        if not (urlsplit(base_url).hostname or "").endswith("openai.com"):
-            self._client.organization = self._client.project = (
-                None  # of the environment, and nobody else's affair
-            )
+        if not f".{urlsplit(base_url).hostname}".endswith(".openai.com"):  # whose the environment's ids are
+            self._client.organization = self._client.project = None
 
     def run(self, work: Callable[[Any], Awaitable[T]], size: int = 0) -> T:
         """What one attempt with the client gives.

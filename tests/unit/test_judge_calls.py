@@ -419,6 +419,12 @@ def test_refusals_in_a_row_after_verdicts_ask_a_plain_sentence(tmp_path):
         assert len(server.requests) == 5 + 10 + 1
 
 
+def test_refusals_between_verdicts_ask_no_plain_sentence(tmp_path):
+    with FaultyServer(scored, {number: [Step(400)] for number in range(0, 30, 2)}) as server:
+        rows = judge_at(server, tmp_path, concurrency=1).judge(cases(30))
+    assert [row.score is None for row in rows] == [True, False] * 15 and len(server.requests) == 30
+
+
 def test_the_plain_sentence_is_within_the_budget(tmp_path):
     with ChatServer(scored, [Step(400)] * 99) as server:
         with pytest.raises(JudgeError, match="budget spent: 3 calls"):
