@@ -36,7 +36,7 @@ PageBlock = dict[str, Any]
 
 
 def score_blocks(rows: Table) -> list[PageBlock]:
-    """Table III: each number with its 95% interval below, a column's questions and clusters in the last rows."""
+    """Table III: each number with its 95% interval below, a column's questions and clusters in the last row."""
     return [_score_block(model, percent, block) for (model, percent), block in blocks(rows).items()]
 
 
@@ -64,7 +64,6 @@ def _score_block(model: str, percent: str, block: Block) -> PageBlock:
         "rows": _lines(block, lambda method, target, metric: _score_cell(block, method, target, metric)),
         "footer": [
             {"label": "Questions", "cells": [_count(block, *cell) for cell in TABLE3.cells]},
-            {"label": "Clusters", "cells": [_counts(block, *cell, "clusters") for cell in TABLE3.cells]},
         ],
         "doubtful": [
             (f"{row['method']}, {row['target']}", row["world_fact_doubtful"])
@@ -106,9 +105,10 @@ def _score_cell(block: Block, method: str, target: str, metric: str) -> Row:
 
 
 def _count(block: Block, target: str, metric: str) -> str:
-    """Questions behind a column and how many of them have no verdict."""
+    """Questions behind a column, in how many clusters, and how many of them have no verdict."""
     missing = sum(int(row[target][f"{metric}_missing"]) for row in block.values() if target in row)
-    text = _counts(block, target, metric, "n")
+    questions, clusters = (_counts(block, target, metric, part) for part in ("n", "clusters"))
+    text = f"{questions} in {clusters}" if clusters not in ("0", MISSING) else questions
     return f"{text} ({missing} missing)" if missing else text
 
 
