@@ -33,7 +33,7 @@ rule encode_images:
     resources:
         **PARAMS.answering_job,
     params:
-        spec=PARAMS.model,
+        spec=PARAMS.tower,
         version=1,
     script:
         "../workflow_scripts/encode_images.py"

@@ -17,10 +17,12 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
+from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file
 
 from mmunlearn.models.base import Base
 from mmunlearn.models.families import FAMILIES
+from mmunlearn.models.needs import problems, template_text
 from mmunlearn.records import sha256_of
 from mmunlearn.weights.errors import WeightsError, brief
 from mmunlearn.weights.files import check_sound, read_json, shards_of
@@ -59,6 +61,7 @@ class ModelSpec:
         attention: one of ATTENTIONS. Flash attention takes no block mask: one question a row.
         revision: commit, tag or branch of a hub source; None: main.
         lora_targets: regular expression of full module names in place of the family's.
+        chat_template: in place of the checkpoint's own: a Jinja template, or the path of a file that holds it.
     """
 
     family: str
@@ -67,6 +70,7 @@ class ModelSpec:
     attention: str = "sdpa"
     revision: str | None = None
     lora_targets: str | None = None
+    chat_template: str | None = None
 
 
 def accelerator() -> str:
@@ -99,6 +103,7 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
         )
     folder = _folder(spec)
     check_files(Path(folder))
+    processor = _processor(spec, folder)
     model, found = AutoModelForImageTextToText.from_pretrained(
         folder,
         dtype=getattr(torch, spec.dtype),
@@ -118,8 +123,39 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
     check_loaded(folder, found, CHECKPOINT_REMEDY)
     model = model.to(device).eval()
     _check_finite(model, Path(folder))
-    processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return family(model, processor, spec.lora_targets)
+
+
+def _processor(spec: ModelSpec, folder: str) -> ProcessorMixin:
+    """The processor of a checkpoint, with the template that counts.
+
+    Raises:
+        ValueError: it lacks a chat template or a pad token, or is none of pictures and texts.
+        ModuleNotFoundError: it needs a package that is not installed.
+    """
+    asked = f"questions with pictures are to be asked of {spec.source}"
+    if lacking := list(problems(folder, spec.chat_template)):
+        raise ValueError(f"{asked}, but {'; '.join(lacking)}")
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"{asked}, but its processor needs a package: {brief(error)}; install it, or take another model"
+        ) from error
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise ValueError(
+            f"{asked}, but its processor is a {type(processor).__name__}; add the published model's processor files"
+        )
+    if spec.chat_template is not None:
+        processor.chat_template = template_text(spec.chat_template)
+    processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
+    if not processor.chat_template:
+        raise ValueError(f"{asked}, but it has no chat template; name one in models.<name>.chat_template")
+    if processor.tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"{asked}, but it has no pad token; name one as pad_token in its tokenizer_config.json"
+        )
+    return processor
 
 
 def check_files(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint
+from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
 from mmunlearn.text import fold, nearest
@@ -194,6 +195,7 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
+        yield from needs.row_problems(name, row)
 
 
 def _text_conflicts(dataset: Mapping[str, Any]) -> Iterable[str]:

@@ -14,6 +14,7 @@ from snakemake.io import ancient
 
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
+from mmunlearn.models.needs import template_text
 from mmunlearn.records import digest_of
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.options import LOOP_KEYS
@@ -200,6 +201,13 @@ class Params:
 
     def model(self, wildcards: Any) -> dict[str, Any]:
         """The row of `models` that a job loads, as `models.loading.ModelSpec` takes it."""
+        row = self._config["models"][wildcards.model]
+        template = row["chat_template"]
+        own = {} if template is None else {"chat_template": template_text(template)}
+        return {**self.tower(wildcards), **own}
+
+    def tower(self, wildcards: Any) -> dict[str, Any]:
+        """Likewise without what pictures do not pass through."""
         row = self._config["models"][wildcards.model]
         spec = {key: row[key] for key in ("family", "source", "dtype", "attention", "revision")}
         return spec if row["revision"] else {**spec, "source": self.contents.checkpoint(row["source"])}

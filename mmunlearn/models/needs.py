@@ -1,0 +1,160 @@
+"""What a checkpoint must bring besides weights: a chat template, a pad token, a processor and its packages.
+
+Found by its small files alone, before anything is loaded. Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.files import read_text
+
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+PLAIN_TOKENIZERS = (
+    "LlamaTokenizer",
+    "PreTrainedTokenizer",
+    "GPT2Tokenizer",
+    "TokenizersBackend",
+    "CodeLlamaTokenizer",
+)
+"""Classes that have no pad token of their own; others may, whatever their files say."""
+FILES = {
+    "tokenizer.model": ("sentencepiece", "google.protobuf"),
+    "spiece.model": ("sentencepiece", "google.protobuf"),
+    "sentencepiece.bpe.model": ("sentencepiece", "google.protobuf"),
+    "*.tiktoken": ("tiktoken",),
+    "tekken.json": ("mistral_common",),
+}
+"""Of a tokenizer without tokenizer.json: pattern -> modules that read it."""
+CLASSES = {"SmolVLMProcessor": ("num2words",), "VoxtralProcessor": ("soundfile",)}
+"""Processor -> modules."""
+TOWERS = {"timm_wrapper": ("timm",), "timm_backbone": ("timm",), "gemma3n_vision": ("timm",)}
+"""`model_type` anywhere in config.json -> modules."""
+PACKAGES = {"google.protobuf": "protobuf", "mistral_common": "mistral-common"}
+"""Module -> package, where they differ."""
+
+
+def template_text(template: str) -> str:
+    """A chat template: the text itself, or that of the file whose path is given.
+
+    Raises:
+        FileNotFoundError: neither a template nor a file.
+    """
+    if "{" in template or "\n" in template:
+        return template
+    path = Path(template).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file '{template}'; name a Jinja file, write the template itself, or null for the "
+            "checkpoint's own"
+        )
+    return read_text(path)
+
+
+def template_problem(template: str | None) -> str | None:
+    """What is wrong with a chat template that stands in for the checkpoint's own."""
+    if template is None:
+        return None
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        text = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", template_text(template))
+        Environment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]).parse(text)
+    except TemplateSyntaxError as error:
+        return f"no Jinja template: line {error.lineno}: {error.message}; correct it"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None if "messages" in text else "the template writes no `messages`, so no question; correct it"
+
+
+def problems(folder: str | Path, template: str | None = None) -> Iterator[str]:
+    """What a checkpoint's folder lacks for questions to be asked of it; nothing where it is not there yet.
+
+    Args:
+        template: chat template in place of its own.
+    """
+    folder = Path(folder)
+    config = _json(folder / "config.json")
+    if not config:
+        return
+    if not any((folder / name).is_file() for name in PROCESSORS):
+        yield f"'{folder}' has no processor of pictures, {' or '.join(PROCESSORS)}; add that of the published model"
+    if template is None and not _has_template(folder):
+        yield f"'{folder}' has no chat template; name one in chat_template"
+    if _lacks_pad(folder):
+        yield f"'{folder}' has no pad token; name one as pad_token in its tokenizer_config.json"
+    if lacking := [one for one in dict.fromkeys(_modules(folder, config)) if not _installed(one)]:
+        names = " ".join(PACKAGES.get(one, one) for one in lacking)
+        yield f"the processor in '{folder}' needs packages that are not installed: pip install {names}"
+
+
+def row_problems(name: str, row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a row of `models`, whose source may be still to be fetched, each with its key."""
+    template = row["chat_template"]
+    if problem := template_problem(template):
+        yield f"models.{name}.chat_template: {problem}"
+    if row["revision"] is None:
+        yield from (f"models.{name}.source: {one}" for one in problems(row["source"], template))
+
+
+def _has_template(folder: Path) -> bool:
+    described = (
+        _json(folder / name)
+        for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json")
+    )
+    return (folder / "chat_template.jinja").is_file() or any(one.get("chat_template") for one in described)
+
+
+def _lacks_pad(folder: Path) -> bool:
+    """Whether a tokenizer surely has no pad token: neither its files nor its class name one."""
+    described = _json(folder / "tokenizer_config.json")
+    if (
+        not described
+        or _json(folder / "special_tokens_map.json").get("pad_token")
+        or described.get("pad_token")
+    ):
+        return False
+    kind = str(described.get("tokenizer_class") or "").removesuffix("Fast")
+    return "pad_token" in described or kind in PLAIN_TOKENIZERS
+
+
+def _modules(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    if not (folder / "tokenizer.json").is_file():
+        for pattern, modules in FILES.items():
+            if any(folder.glob(pattern)):
+                yield from modules
+    if (folder / "video_preprocessor_config.json").is_file():
+        yield "torchvision"
+    for name in (*PROCESSORS, "tokenizer_config.json"):
+        yield from CLASSES.get(str(_json(folder / name).get("processor_class")), ())
+    yield from (module for kind in _kinds(config) for module in TOWERS.get(kind, ()))
+
+
+def _kinds(config: Any) -> Iterator[str]:
+    """Every `model_type` in a configuration."""
+    if isinstance(config, dict):
+        if isinstance(config.get("model_type"), str):
+            yield config["model_type"]
+        for value in config.values():
+            yield from _kinds(value)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none: what is damaged is said by who reads it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
