@@ -14,13 +14,17 @@ UNSPACED = (
 """Scripts without reliable spaces between words, as part of a regular expression's character class: Thai, Lao,
 Burmese, Khmer, kana, Han and Hangul."""
 
-_SAME = {ord(one): "'" for one in "\u2018\u2019\u201a\u201b\u02bb\u02bc\u00b4\u0060\uff07"}
-_SAME |= {ord(one): '"' for one in "\u201c\u201d\u201e\u201f\u00ab\u00bb"}
-_SAME |= {
-    ord(letter): plain
-    for letter, plain in zip(
-        "øłđħıæœþðŧŋ", ("o", "l", "d", "h", "i", "ae", "oe", "th", "d", "t", "n"), strict=True
-    )
+_SAME = {
+    **dict.fromkeys(
+        map(ord, "\u2018\u2019\u201a\u201b\u02b9\u02bb\u02bc\u2032\u055a\u05f3\ua78c\u00b4\u0060"), "'"
+    ),
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb"), '"'),
+    **dict.fromkeys(map(ord, "\u2043\u2212"), "-"),
+    **dict.fromkeys(
+        (0x640, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)), ""
+    ),  # tatweel, variation selectors
+    **{ord(letter): plain for letter, plain in zip("øłđħıðŧŋ", "oldhidtn", strict=True)},
+    **{ord(letter): plain for letter, plain in (("æ", "ae"), ("œ", "oe"), ("þ", "th"))},
 }
 _LETTER_PARTS = (7, 8, 9)  # combining classes of nukta, kana voicing and virama: they make another letter
 _HYPHENS = "-\u058a\u05be\u2010\u2011\ufe63\uff0d"
