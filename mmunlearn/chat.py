@@ -25,6 +25,7 @@ from mmunlearn.endpoint import (
     ChatError,
     check_endpoint,
     checked_url,
+    identity_of,
     read_key,
     redacted,
     shown_url,
@@ -85,7 +86,7 @@ class ChatModel:
     ) -> None:
         check_endpoint(base_url, key_env)
         self._base_url, self.model, self.key_env = checked_url(base_url), model, key_env
-        self.base_url = shown_url(self._base_url)
+        self.base_url, self._identity = shown_url(self._base_url), identity_of(self._base_url)
         self.temperature = None if temperature is None else float(temperature)
         self.seed, self.timeout, self.max_retries = seed, timeout, max_retries
         self.cache = Path(cache or "")
@@ -188,7 +189,7 @@ class ChatModel:
         return None if exchange is None else exchange.time
 
     def _request(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, Any]:
-        model = {"base_url": self.base_url, "model": self.model}
+        model = {"base_url": self._identity, "model": self.model}
         model |= {"temperature": self.temperature, "seed": self.seed}
         return model | {"messages": [dict(one) for one in messages], "schema": dict(schema)}
 

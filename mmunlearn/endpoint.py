@@ -6,6 +6,7 @@ The key is read from the environment when a call is really made. Addresses and n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from ipaddress import ip_address
@@ -133,6 +134,12 @@ def shown_url(url: str) -> str:
         return "(no web address)"
     path = "/".join(HIDDEN if looks_like_key(one) else one for one in parts.path.split("/"))
     return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], path, "", "").geturl()
+
+
+def identity_of(base_url: str) -> str:
+    """What tells an address from all others: itself, with a digest in place of what is not shown."""
+    shown, plain = shown_url(base_url.rstrip("/")), base_url.rstrip("/")
+    return shown if shown == plain else f"{shown}#{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
 
 
 def shown_name(key_env: str | None) -> str | None:

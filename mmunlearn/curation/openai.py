@@ -40,6 +40,8 @@ ensuring the description is vivid, concrete, and visually rich."""
 REJECTED = "A reviewer rejected this text."
 NEVER = "~"  # sorts after every time
 SHOW_EVERY = 20
+SENT_BACK = 100_000
+"""Letters of an unusable reply that are sent back at most."""
 logger = logging.getLogger(__name__)
 
 
@@ -283,4 +285,4 @@ def _user(text: str) -> dict[str, str]:
 
 
 def _continued(messages: list[dict[str, str]], reply: str, problem: str) -> list[dict[str, str]]:
-    return [*messages, {"role": "assistant", "content": reply or "(no text)"}, _user(problem)]
+    return [*messages, {"role": "assistant", "content": reply[:SENT_BACK] or "(no text)"}, _user(problem)]

@@ -453,4 +453,6 @@ def test_a_key_in_the_address_is_in_no_verdict_no_identity_and_no_store(tmp_path
     assert [row.score is None for row in rows] == [False, True]
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert hidden.encode() not in files and hidden not in str(rows) + str(judge.identity)
-    assert judge.identity["base_url"] == f"{server.base_url}/[key]"
+    assert judge.identity["base_url"].startswith(f"{server.base_url}/[key]#")
+    assert judge_at(f"{at}1", tmp_path).identity != judge.identity
+    assert judge_at(f"{server.base_url}/", tmp_path).identity["base_url"] == server.base_url

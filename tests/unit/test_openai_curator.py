@@ -301,6 +301,12 @@ def test_a_person_whom_the_endpoint_refuses_is_asked_for_in_other_words(curator,
     assert len({row.name for row in rows}) == 3
 
 
+def test_an_endless_reply_is_not_sent_back_whole(curator):
+    with ChatServer(Writer({0: "no " * 10**6})) as server:
+        assert len(curator(server).people(1, set())) == 1
+    assert [len(one["content"]) < 110_000 for one in server.requests[1].messages] == [True] * 3
+
+
 def test_an_endpoint_that_refuses_every_text_ends_the_job_and_is_asked_again(curator):
     with ChatServer(Writer(), [Step(400, message="no schema")] * 2) as server:
         with pytest.raises(ChatError, match=r"no schema.*plain one"):

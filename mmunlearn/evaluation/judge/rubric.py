@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmunlearn.chat import Reply, ReplyError, object_of
-from mmunlearn.endpoint import shown_url
+from mmunlearn.endpoint import identity_of
 from mmunlearn.files import read_text
 from mmunlearn.records import Answer, Judgement, digest_of, read_jsonl
 
@@ -99,7 +99,7 @@ class Rubric(ABC):
         """
         temperature = None if options["temperature"] is None else float(options["temperature"])
         plain = dict(options) | {
-            "base_url": shown_url(options["base_url"].rstrip("/")),
+            "base_url": identity_of(options["base_url"]),
             "temperature": temperature,
         }
         prompt = [self.messages({name: f"{{{name}}}" for name in self.texts}), self.reply]
