@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import importlib
 import inspect
 import json
@@ -467,6 +468,17 @@ def test_decisions_that_change_nothing_are_none(tmp_path):
         Params(config).decided["confirmed"] != "none"
         and Params(config).decided["rejected"] == decided["rejected"]
     )
+
+
+def test_rates_are_those_that_the_written_rule_chose():
+    """The smallest of the grid with which every selection run reached its bound: benchmarks/choose_rates.py."""
+    with (Path(__file__).parents[2] / "benchmarks/chosen_rates.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name, row in CONFIG["methods"].items():
+        reached: dict[float, list[bool]] = {}
+        for run in (run for run in rows if run["method"] == name):
+            reached.setdefault(float(run["learning_rate"]), []).append(run["reached"] == "True")
+        assert row["learning_rate"] == min(rate for rate, runs in reached.items() if all(runs)), name
 
 
 def test_one_average_counts_in_every_training():
