@@ -76,8 +76,10 @@ def open_pool(path: Path) -> list[PoolPart]:
     if len(filled) < len(tables) or not tables:
         images = sorted(_below(images_in, SUFFIXES))
         if not images:
+            packed = " (unpack its .tar files)" if any(images_in.rglob("*.tar")) else ""
             raise RecordError(
                 f"dataset.files.events should hold images or Parquet files, {images_in} holds neither: put some there"
+                f"{packed}"
             )
         parts.append(FolderPart(images_in, images))
     return parts

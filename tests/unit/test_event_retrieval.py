@@ -234,6 +234,21 @@ def test_img2dataset_s_folders_are_a_pool(collection):
     assert [(row.source, row.caption) for row in one] == [("000010000.jpg", "a blue text")]
 
 
+def test_a_table_beside_its_own_folder_needs_no_key(collection):
+    """As of the table of addresses that img2dataset was given, under the folder's name."""
+    img2dataset(collection)
+    pq.write_table(pa.table({"url": ["u"]}), collection / "events" / "00000.parquet")
+    assert len(retrieve(collection, 3)) == 3
+
+
+def test_packed_shards_are_named(collection):
+    for path in (collection / "events").iterdir():
+        path.unlink()
+    store(collection / "events" / "00000.tar", b"")
+    with pytest.raises(RecordError, match=r"holds neither: put some there \(unpack its \.tar files\)"):
+        retrieve(collection, 1)
+
+
 def test_tables_with_pictures_and_img2dataset_s_folders_are_one_pool(collection):
     img2dataset(collection)
     pq.write_table(pa.table({"jpg": [encoded((1, 1, 1))]}), collection / "events" / "other.parquet")

@@ -40,6 +40,21 @@ def png(mode: int, depth: int, rows: bytes, size: tuple[int, int], *chunks: tupl
     )
 
 
+def tiff_12(first: int, second: int) -> bytes:
+    """A TIFF of two grey pixels of 12 bits: three bytes."""
+    strip = bytes([first >> 4, (first & 15) << 4 | second >> 8, second & 255])
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(strip)}
+    entries = b"".join(struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, tags[tag]) for tag in tags)
+    return (
+        struct.pack("<2sHI", b"II", 42, 12)
+        + strip
+        + b"\0"
+        + struct.pack("<H", len(tags))
+        + entries
+        + b"\0" * 4
+    )
+
+
 DEEP = np.rint(RAMP * 65535)
 GREYS = {
     "png, 16 bits": (saved(array(DEEP, np.uint16), "PNG"), GREY),
@@ -55,6 +70,8 @@ GREYS = {
     "tiff, float below 0": (saved(array(RAMP * 2 - 1, np.float32), "TIFF"), GREY),
     "tiff, float, black": (saved(array(RAMP * 0, np.float32), "TIFF"), GREY * 0),
     "png, dark 16 bits": (saved(array(DEEP / 257, np.uint16), "PNG"), np.rint(GREY / 257).astype(np.uint8)),
+    "tiff, 12 bits": (tiff_12(0, 4095), np.array([[0, 255]], np.uint8)),
+    "tiff, 12 bits, half": (tiff_12(1365, 2730), np.array([[85, 170]], np.uint8)),
     "png, 1 bit": (saved(array(RAMP > 0.5), "PNG"), np.where(RAMP > 0.5, 255, 0).astype(np.uint8)),
     "png, 8 bits": (saved(array(GREY), "PNG"), GREY),
 }
