@@ -287,6 +287,10 @@ class ChatModel:
         """A reply's text without the key, which it may have quoted. A short one is a word like another, and no key."""
         return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text
 
+    def redacted(self, text: str) -> str:
+        """What the server says, for a message: as of `redacted` of endpoint.py, with this endpoint's key."""
+        return redacted(text, self._key)
+
     def _explain(self, error: Exception, attempts: int, pause: float | None) -> ChatError:
         import openai
 
@@ -299,10 +303,10 @@ class ChatModel:
         if isinstance(error, openai.APITimeoutError | TimeoutError):
             finding = f"no answer within {self.timeout:g} seconds, {attempts} times"
         elif isinstance(error, openai.APIConnectionError):
-            cause = redacted(str(error.__cause__ or ""), self._key)[:200]
+            cause = self.redacted(str(error.__cause__ or ""))[:200]
             finding = f"no connection, or a broken one, {attempts} times{': ' if cause else ''}{cause}"
         else:
-            answered, what = True, redacted(str(error), self._key)[:300]
+            answered, what = True, self.redacted(str(error))[:300]
             unreadable = isinstance(error, UnreadableError)
             finding = what if unreadable else f"an answer that is no chat completion: {what}"
             advice = "Check that base_url is an OpenAI-compatible endpoint; it mostly ends in /v1."

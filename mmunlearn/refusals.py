@@ -60,7 +60,7 @@ def said(text: str, key: str = "") -> tuple[str, set[str]]:
             text = " ".join(map(str, words))
     except (ValueError, RecursionError):
         pass
-    return redacted(text, key)[:300], codes
+    return redacted(text[:10_000], key)[:300], codes
 
 
 def concern_of(status: int, codes: set[str]) -> Concern:

@@ -65,6 +65,13 @@ def parse_reply(text: str) -> Reply:
         raise ValueError(repr(text[:200])) from None
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: which of two scores is meant, nobody knows."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
+
+
 def object_of(reply: Reply, schema: Mapping[str, Any], request: str) -> dict[str, Any]:
     """The object that a reply holds. Raises ReplyError, which names the request (`<model> for <what>`)."""
     from jsonschema import Draft202012Validator
@@ -75,7 +82,7 @@ def object_of(reply: Reply, schema: Mapping[str, Any], request: str) -> dict[str
     if reply.finish_reason == "length":
         raise ReplyError(request, "was cut off at the longest length", reply.text)
     try:
-        value = json.loads(reply.text)
+        value = json.loads(reply.text, object_pairs_hook=_once)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         errors = sorted(
             Draft202012Validator(dict(schema)).iter_errors(value), key=lambda e: list(map(str, e.path))

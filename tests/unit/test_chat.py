@@ -148,6 +148,7 @@ def test_a_damaged_cache_file_is_asked_again_with_a_warning(connect, tmp_path, c
         ('{"word": "tr', "is not JSON"),
         ('{"word": "\\ud83d"}', "is not JSON"),
         ("[" * 100_000, "is not JSON"),
+        ('{"word": "tree", "word": "bush"}', "is not JSON (a key is there twice)"),
         ('["tree"]', "does not fit the schema"),
         ({}, "'word' is a required property"),
         ({"word": 5}, "word: 5 is not of type 'string'"),

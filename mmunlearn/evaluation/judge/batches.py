@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from mmunlearn.chat import ChatModel, Reply, parse_reply
-from mmunlearn.endpoint import ChatError, redacted
+from mmunlearn.endpoint import ChatError
 from mmunlearn.evaluation.judge.calls import Body, Texts
 from mmunlearn.evaluation.judge.ledger import Batch, Ledger
 from mmunlearn.refusals import concern_of, said
@@ -169,7 +169,7 @@ class Batches:
                 return None
             if status not in ENDED:
                 raise ChatError(
-                    f"{about} its status is '{redacted(status)[:40]}'. Look at it at the endpoint."
+                    f"{about} its status is '{self._chat.redacted(status)[:40]}'. Look at it at the endpoint."
                 )
             replies = dict(self._lines(state, len(batch.cases)))
         except ChatError as error:
@@ -201,7 +201,7 @@ class Batches:
             str(row.get("message") if isinstance(row, dict) else row)
             for row in (rows if isinstance(rows, list) else [])
         ]
-        return redacted(self._chat.without_key("; ".join(told[:3])))[:500] or "no reason"
+        return self._chat.redacted("; ".join(told[:3]))[:500] or "no reason"
 
     def _lines(self, state: Mapping[str, Any], cases: int) -> Iterator[tuple[str, Reply | ChatError]]:
         """Key and outcome of every case that the files of an ended batch tell of."""
@@ -220,18 +220,19 @@ class Batches:
                     if status == 200:
                         yield str(key), parse_reply(json.dumps(body))
                     else:
-                        yield str(key), _line_error(status, row.get("error") or body)
+                        yield str(key), self._line_error(status, row.get("error") or body)
                 except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-                    logger.warning("a line of the file %s is damaged: %s", file_id, redacted(raw[:400])[:200])
+                    logger.warning(
+                        "a line of the file %s is damaged: %s", file_id, self._chat.redacted(raw[:400])[:200]
+                    )
 
-
-def _line_error(status: Any, body: Any) -> ChatError:
-    """The error of one case of a batch, which concerns as much as it does in a call."""
-    words, codes = said(json.dumps(body))
-    finding = f"status {status} in the batch: {words}"
-    if not isinstance(status, int):
-        return _missing(finding)
-    return ChatError(finding, concern_of(status, codes), answered=True, finding=finding, status=status)
+    def _line_error(self, status: Any, body: Any) -> ChatError:
+        """The error of one case of a batch, which concerns as much as it does in a call."""
+        words, codes = said(json.dumps(body))
+        finding = f"status {status} in the batch: {self._chat.redacted(words)}"
+        if not isinstance(status, int):
+            return _missing(finding)
+        return ChatError(finding, concern_of(status, codes), answered=True, finding=finding, status=status)
 
 
 def _missing(reason: str, answered: bool = True) -> ChatError:
