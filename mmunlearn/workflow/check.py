@@ -120,10 +120,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     yield from _training_conflicts(config)
     if config["robustness"]["percent"] not in dataset["percents"]:
         yield f"robustness.percent: {config['robustness']['percent']} is not in dataset.percents"
-    for target in dataset["targets"]:
-        for percent in sorted({*dataset["percents"], *dataset["both_percents"]}):
-            if not 0 < concepts_to_forget(sizes[target], percent) < sizes[target]:
-                yield f"dataset.percents: {percent}% of {sizes[target]} {target}s: nothing to forget or to retain"
+    for target, size in sizes.items():
+        percents = {*dataset["both_percents"], *(dataset["percents"] if target in dataset["targets"] else ())}
+        for percent in sorted(percents):
+            if not 0 < concepts_to_forget(size, percent) < size:
+                yield f"dataset.percents: {percent}% of {size} {target}s: nothing to forget or to retain"
     yield from _unknown_names(config)
     yield from _text_conflicts(dataset)
 
@@ -192,6 +193,9 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     for key, name in methods:
         if name not in config["methods"]:
             yield f"{key}: '{name}' is not in methods; {nearest(name, config['methods'])}"
+    for name in config["robustness"]["methods"] or ():
+        if not {*config["methods"].get(name, config["dataset"])["targets"]} & {*config["dataset"]["targets"]}:
+            yield f"robustness.methods: '{name}' forgets none of dataset.targets; add one to methods.{name}.targets"
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"

@@ -125,8 +125,8 @@ def _problem(place: Place, config: Mapping[str, Any]) -> str | None:
         return _weights_problem(path)
     if place.key[0] == "models":
         return _model_problem(place, config["models"][place.key[1]])
-    fault = _fault(place)
-    return fault and f"{fault}; correct the path"
+    fault, hint = _fault(place), ", in which no variable is replaced" if "$" in place.path else ""
+    return fault and f"{fault}; correct the path{hint}"
 
 
 def _weights_problem(path: Path) -> str | None:

@@ -171,6 +171,7 @@ def _explain(error: Any) -> list[str]:
         asked = f"{where}: {' or '.join(TYPES[one] for one in _types(error.schema))} is asked for"
     else:
         asked = f"{where}: {_flat(error.message)}"
+        asked += _misread(error.instance, {"string"}) if error.validator == "enum" else ""
     if error.validator in ("type", "pattern") or "propertyNames" in error.absolute_schema_path:
         asked += f"; found {_short(error.instance)}{_misread(error.instance, {*_types(error.schema)})}"
     return [f"{asked} ({about})" if about else asked]

@@ -138,6 +138,7 @@ def test_splits_and_seeds_multiply():
         ("figures.concept_method", "gdd", "did you mean 'gd'"),
         ("review.verdicts", "sadi", "review.verdicts: there is no folder 'sadi'"),
         ("review.reviewers", 2, "review.verdicts: name the folder"),
+        ("robustness.methods", ["ga", "npo"], "robustness.methods: 'npo' forgets none of dataset.targets"),
         ("curation.backend", "openai", "the pocket generator cannot draw what openai writes"),
         ("weights.sources", {"flux-deb": "/data"}, "did you mean 'flux-dev'"),
     ],
@@ -297,6 +298,7 @@ def test_every_registered_method_is_decided_without_torch():
         ("curation.shipped.people", "nowhere.jsonl", "there is no file 'nowhere.jsonl'"),
         ("curation.shipped.events", "folder", "a file is asked for; found a folder, 'folder'"),
         ("robustness.paraphrases", "nowhere.yaml", "there is no file"),
+        ("robustness.paraphrases", "$HOME/p.yaml", "correct the path, in which no variable is replaced"),
         ("training.unlearn.refusals", "folder", "a file is asked for"),
         ("training.unlearn.refusals", "dangling", "there is no file 'dangling', only a link to nowhere"),
         ("training.accelerate_config", "nowhere.yaml", "there is no file"),
@@ -403,6 +405,13 @@ def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
     assert len(places(config)) == 22
 
 
+def test_both_forgets_events_where_no_other_recipe_does():
+    config = changed("dataset.targets", ["person"])
+    config["curation"]["n_events"] = 2
+    with pytest.raises(ConfigError, match="5% of 2 events: nothing to forget or to retain"):
+        check(config)
+
+
 def test_a_bound_on_the_cost_needs_prices():
     config = changed("evaluation.openai.max_cost", 1.0)
     check(config)
@@ -413,7 +422,7 @@ def test_a_bound_on_the_cost_needs_prices():
 
 def test_every_backend_is_a_class_of_its_kind():
     registries = [one for one in vars(backends).values() if isinstance(one, Registry)]
-    assert len(registries) == 5
+    assert len(registries) == 6
     assert all(registry.load(name) for registry in registries for name in registry)
 
 

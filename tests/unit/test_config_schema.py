@@ -158,6 +158,7 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"dataset": {"questions": {"person": "Who\0"}}}, "dataset.questions.person: .* does not print"),
         # a regular expression is one
         ({"models": {"pocket-llava": {"lora_targets": ".*(q_proj"}}}, "lora_targets: .* is not a 'regex'"),
+        ({"models": {"pocket-llava": {"lora_targets": ""}}}, "lora_targets: "),
         # no default hides what is written
         ({"figures": {"percent": 0}}, "figures.percent: 0 is less than"),
         ({"robustness": {"percent": 0}}, "robustness.percent: 0 is less than"),
@@ -179,6 +180,7 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"plan": {"train_seconds": {"value": {1.5: 3}}}}, "plan.train_seconds.value: .* reads as a number"),
         ({"scale": date(2026, 1, 1)}, "scale: .* YAML reads as a date"),
         ({"scale": False}, "scale: .* YAML reads as true or false"),
+        ({"images": {"flux": {"quantisation": False}}}, "quantisation: .* YAML reads as true or false"),
         ({"methods": {"ga": {"label": 7}}}, "methods.ga.label: .* YAML reads as a number"),
         ({"images": {"guidance_scales": {1.0}}}, "images.guidance_scales: .* a set"),
         # sections that are none

@@ -34,6 +34,8 @@ from tests.copies import ROOT
         ('{"a": {"b": 1, "b": 2}, "a": 3}', ["the key 'a' stands twice", "the key 'b' stands twice"]),
         ("[1]", ["keys with values are asked for"]),
         ("base: &base {a: 1}\nmine: {<<: *base, a: 2}\nother: *base\n", []),
+        ("one: &one {a: 1}\ntwo: &two {b: 1}\nmine: {<<: *one, <<: *two}\n", []),
+        ("base: &base {a: 1, a: 2}\nother: *base\n", ["line 1: the key 'a' stands in line 1 already"]),
         ("\ufeffscale: mine\n", []),
         ('{"a": 1, "b": {"a": 1}}', []),
     ],
