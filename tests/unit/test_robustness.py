@@ -389,9 +389,9 @@ def test_the_base_that_relearning_trained_is_gone_when_the_other_is_asked(
     for module in ("training.train", "robustness.target"):
         monkeypatch.setattr(f"mmunlearn.{module}.load_base", load)
     monkeypatch.setattr(
-        TargetModel, "answers", lambda *_: alive.append([one() is not None for one in loaded]) or []
+        TargetModel, "answers", lambda _, rows: alive.append([one() is not None for one in loaded]) or rows
     )
-    monkeypatch.setattr(TargetModel, "recovery", lambda *_: [1.0])
+    monkeypatch.setattr(TargetModel, "recovery", lambda _, answers: [1.0] * len(answers))
     optimiser = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
     relearn(target, samples=2, steps=[0, 1], batch=2, at_once=None, precision=precision, **optimiser)
     assert alive == [[False, True]] * 2
