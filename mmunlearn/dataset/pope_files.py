@@ -11,9 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from mmunlearn.files import RecordError, inside, read_text
 from mmunlearn.records import POPE_SUBSETS
@@ -28,7 +28,7 @@ class PopeQuestion(BaseModel):
 
     question_id: int
     image: str
-    text: str
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
     label: Literal["yes", "no"]
 
 

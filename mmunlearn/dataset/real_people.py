@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from mmunlearn.curation.fields import text_problem
 from mmunlearn.files import RecordError, inside, read_csv, shown
 from mmunlearn.text import name_words
 
 MANIFEST = "manifest.csv"
+LONGEST = 200  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def read_people(folder: Path) -> list[RealPerson]:
         name, file = " ".join(row["name"].split()), row["file"].strip()
         if not name_words(name):
             raise RecordError(f"{where}: a name is needed, found none: add it, or take the line out")
+        if problem := text_problem("name", name, LONGEST):
+            raise RecordError(f"{where}: {problem}: correct it, or take the line out")
         picture = inside(folder, file, where)
         if not picture.is_file():
             raise RecordError(

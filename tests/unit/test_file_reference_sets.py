@@ -86,6 +86,11 @@ def test_too_few_figures_say_what_to_do(collection):
         ([("2.png", "Bo", ""), ("same.png", "Cy", "")], r"line 3: same\.png is listed a second time"),
         ([("2.png", " ", "")], r"line 2: a name is needed, found none"),
         (
+            [("2.png", "Bo\x1b[31m", "")],
+            r"line 2: name must be one line without control characters, found U\+001B",
+        ),
+        ([("2.png", "Bo" * 101, "")], r"line 2: name must have 200 characters or fewer, found 202"),
+        (
             [("2.png", "Bo", "", "Lund")],
             r"line 2: 3 cells are expected .* found 4 \(\['2\.png', 'Bo'.*comma in double",
         ),
@@ -225,6 +230,10 @@ def test_fewer_pictures_are_a_seeded_sample_with_all_their_questions(collection)
         ("{'question_id': 1}", "line 3 should hold question_id, image, text and label"),
         ('{"question_id": 3, "image": "x.jpg", "label": "no"}', "line 3 .*; text: Field required"),
         (pope_lines("popular")[2].replace("yes", "maybe"), "line 3 .*; label: Input should be 'yes' or 'no'"),
+        (
+            pope_lines("popular")[2].replace("Is there a popular thing 2 in the image?", " "),
+            "line 3 .*; text: ",
+        ),
         (pope_lines("popular")[1], "line 3: question_id 2 is there a second time"),
         (
             pope_lines("popular")[2].replace("val2014", "val2017"),
