@@ -226,12 +226,14 @@ def test_questions_are_no_templates_and_public_figures_have_names_alone(tmp_path
 OWN = """
 from math import sqrt
 import torch
+from torch import Tensor, e as torch_e
 from mmunlearn.training.methods.base import Method, positive
 LOWEST = sqrt(4)
 class Bounded(Method):
     views, watch = ("forget",), "forget"
     def __init__(self, ceiling: float, mode: str = "hard", soft: bool = False):
         positive(ceiling=ceiling)
+        assert mode != "none", "mode must not be none"
         if ceiling < LOWEST:
             raise ValueError(f"ceiling must be at least {LOWEST}, not {ceiling}")
         self.ceiling = ceiling
@@ -243,6 +245,13 @@ class Heavy(Method):
     views, watch = ("forget",), "forget"
     def __init__(self, ceiling: float = 1.0):
         if torch.tensor(ceiling) < 2: raise ValueError("not told before torch is there")
+class Typed(Method):
+    views, watch = ("forget",), "forget"
+    def __init__(self, ceiling: float = 1.0):
+        if isinstance(ceiling, Tensor): raise ValueError("not told before torch is there")
+        self.ceiling = ceiling * torch_e
+class Module(torch.nn.Module, Method):
+    def __init__(self, ceiling: float = 1.0): super().__init__(1, 2, 3)
 class Other: pass
 """
 
@@ -254,6 +263,9 @@ class Other: pass
         ({"path": "own_methods:Bounded", "ceiling": 3, "mode": "soft", "soft": True}, None),
         ({"path": "own_methods:Loose", "ceiling": 3.0}, None),
         ({"path": "own_methods:Heavy", "ceiling": 0.5}, None),
+        ({"path": "own_methods:Typed", "ceiling": 0.5}, None),
+        ({"path": "own_methods:Module", "ceiling": 0.5}, None),
+        ({"path": "own_methods:Module", "ceiling": "x"}, "ceiling must be a number, not 'x'"),
         ({"path": "own_methods:Bounded"}, "methods.mine.ceiling: Bounded needs this option"),
         ({"path": "own_methods:Bounded", "ceiling": 3, "cieling": 3}, "methods.mine.cieling': did you mean 'ceiling'"),
         ({"path": "own_methods:Bounded", "ceiling": -1}, "ceiling must be above 0, not -1"),
@@ -262,6 +274,7 @@ class Other: pass
         ({"path": "own_methods:Bounded", "ceiling": True}, "ceiling must be a number, not True"),
         ({"path": "own_methods:Bounded", "ceiling": 3, "soft": 1}, "soft must be true or false, not 1"),
         ({"path": "own_methods:Bounded", "ceiling": 3, "mode": 1}, "mode must be text, not 1"),
+        ({"path": "own_methods:Bounded", "ceiling": 3, "mode": "none"}, "methods.mine: mode must not be none"),
         ({"path": "own_methods:Loose", "ceiling": -1}, "ceiling must be above 0"),
         ({"path": "own_methods:Heavy", "cieling": 3.0}, "'methods.mine.cieling': did you mean 'ceiling'"),
         ({"path": "own_methods:Sloppy"}, "Sloppy has no views and no watch"),

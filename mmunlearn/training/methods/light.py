@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from mmunlearn.text import nearest
 from mmunlearn.training.methods import METHODS
-from mmunlearn.training.methods.options import build, split_row
+from mmunlearn.training.methods.options import build, option_problems, split_row
 
 LIBRARY = "mmunlearn"
 MODULES = 200
@@ -27,7 +27,7 @@ MODULES = 200
 
 
 class Undecided(Exception):
-    """What is asked about rests on something heavy."""
+    """What is asked for rests on something heavy."""
 
 
 class Elsewhere:
@@ -63,6 +63,7 @@ class StandIn:
         raise Undecided("truth")
 
     __lt__ = __gt__ = __le__ = __ge__ = __iter__ = __len__ = __float__ = __int__ = __call__
+    __instancecheck__ = __subclasscheck__ = __contains__ = __call__
 
 
 def check_method(name: str, options: Mapping[str, Any]) -> None:
@@ -78,8 +79,14 @@ def check_method(name: str, options: Mapping[str, Any]) -> None:
     try:
         cls = _class_at(f"methods.{name}.path", path or METHODS[name].path)
         StandIn.built = True
-        build(name, cls, options)
-    except Undecided:
+        if not issubclass(cls, Elsewhere):
+            build(name, cls, options)
+        elif "__init__" in vars(cls) and (problems := option_problems(name, cls, options)):
+            raise ValueError("\n".join(problems))
+    except ValueError as error:
+        if StandIn.__name__ not in str(error):  # what Python says where one is added, multiplied, ...
+            raise
+    except Exception:  # Undecided, or what a class alone does not expect to lack here
         return
     finally:
         StandIn.built = False
@@ -108,8 +115,6 @@ def _class_at(where: str, path: str) -> type:
         raise ValueError(
             f"{where}: {path} is no mmunlearn.training.methods.base.Method; derive it from that class"
         )
-    if issubclass(found, Elsewhere):
-        raise Undecided(path)
     return found
 
 

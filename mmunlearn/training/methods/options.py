@@ -30,35 +30,39 @@ def build(name: str, cls: Callable[..., Any], options: Mapping[str, Any]) -> Any
     Raises:
         ValueError: what the class does not take, or lacks, or refuses; a line a problem, each with its key.
     """
+    if problems := option_problems(name, cls, options):
+        raise ValueError("\n".join(problems))
+    try:
+        method = cls(**options)
+    except (TypeError, ValueError, AssertionError, ArithmeticError) as error:
+        raise ValueError(f"methods.{name}: {str(error) or type(error).__name__}") from error
+    if lacking := [attribute for attribute in ("views", "watch") if not hasattr(method, attribute)]:
+        raise ValueError(
+            f"methods.{name}: {cls.__name__} has no {' and no '.join(lacking)}; define it as the base class says"
+        )
+    return method
+
+
+def option_problems(name: str, cls: Callable[..., Any], options: Mapping[str, Any]) -> list[str]:
+    """What the signature of a method's class says of options."""
     parameters = _parameters(cls)
-    where, called = f"methods.{name}", getattr(cls, "__name__", name)
     named = {
         key: one
         for key, one in parameters.items()
         if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
     }
-    problems = []
+    problems, where = [], f"methods.{name}"
     if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         known = (*LOOP_KEYS, "path", *named)
         problems += [
             f"unknown key '{where}.{key}': {nearest(key, known)}" for key in options if key not in named
         ]
     lacking = [key for key, one in named.items() if one.default is one.empty and key not in options]
-    problems += [f"{where}.{key}: {called} needs this option; add it to the row" for key in lacking]
+    problems += [f"{where}.{key}: {cls.__name__} needs this option; add it to the row" for key in lacking]
     for key, value in options.items():
         if key in named and (wanted := _unlike(value, named[key].annotation)):
             problems.append(f"{where}: {key} must be {wanted}, not {value!r}")
-    if problems:
-        raise ValueError("\n".join(problems))
-    try:
-        method = cls(**options)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
-    if lacking := [attribute for attribute in ("views", "watch") if not hasattr(method, attribute)]:
-        raise ValueError(
-            f"{where}: {called} has no {' and no '.join(lacking)}; define it as the base class says"
-        )
-    return method
+    return problems
 
 
 def _parameters(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
