@@ -25,12 +25,11 @@ from mmunlearn.models.families import FAMILIES
 from mmunlearn.models.needs import problems, template_text
 from mmunlearn.records import sha256_of
 from mmunlearn.weights.errors import WeightsError, brief
-from mmunlearn.weights.files import check_sound, read_json, shards_of
+from mmunlearn.weights.files import check_shards
 from mmunlearn.weights.tensors import (
     TensorFile,
     check_loaded,
     finite,
-    read_header,
     read_tensors,
     refuse,
     shapes_of,
@@ -102,7 +101,7 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
             f"set models.<name>.attention to one of them"
         )
     folder = _folder(spec)
-    check_files(Path(folder))
+    check_shards(Path(folder), "model", CHECKPOINT_REMEDY)
     processor = _processor(spec, folder)
     model, found = AutoModelForImageTextToText.from_pretrained(
         folder,
@@ -156,26 +155,6 @@ def _processor(spec: ModelSpec, folder: str) -> ProcessorMixin:
             f"{asked}, but it has no pad token; name one as pad_token in its tokenizer_config.json"
         )
     return processor
-
-
-def check_files(folder: Path) -> None:
-    """See, by names and headers, that a checkpoint's weights are whole: every shard, with the tensors of the index.
-
-    Raises:
-        WeightsError: a file is missing or cut off, or a shard lacks tensors; names file and keys.
-    """
-    index = folder / "model.safetensors.index.json"
-    names = shards_of(index) if index.exists() else sorted(path.name for path in folder.glob("*.safetensors"))
-    if lacking := [name for name in names if not (folder / name).exists()]:
-        raise WeightsError(
-            f"asked for the {len(names)} files that {index} lists; found no {', '.join(lacking)}; {CHECKPOINT_REMEDY}"
-        )
-    listed: dict[str, str] = read_json(index)["weight_map"] if index.exists() else {}
-    for name in names:
-        check_sound(folder / name)
-        entries = read_header(folder / name)
-        lost = [key for key, shard in listed.items() if shard == name and key not in entries]
-        refuse(folder / name, {"missing": lost}, CHECKPOINT_REMEDY)
 
 
 def _check_finite(model: PreTrainedModel, folder: Path) -> None:

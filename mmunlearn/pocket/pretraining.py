@@ -29,6 +29,7 @@ from mmunlearn.pocket.worlds import pretraining_world
 from mmunlearn.progress import progress
 from mmunlearn.provenance import versions
 from mmunlearn.records import atomic_path, digest_of, sha256_of, write_json
+from mmunlearn.weights.tensors import check_finite
 
 if TYPE_CHECKING:
     import torch
@@ -146,6 +147,9 @@ def _stage(model: torch.nn.Module, path: Path, run: Callable[[], None]) -> float
     clock = time.perf_counter()
     if path.is_file():
         load_model(model, path)
+        check_finite(
+            path, model.state_dict(), "move this file of the earlier run away: the stage is run again"
+        )
     else:
         run()
         with atomic_path(path) as temporary:

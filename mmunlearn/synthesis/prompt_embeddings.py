@@ -8,21 +8,25 @@ attempts, and the encoders leave memory before the transformer enters it. At FLU
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.progress import progress
 from mmunlearn.records import atomic_path, digest_of
 from mmunlearn.scorers.device import device_of
-from mmunlearn.weights.tensors import free_memory, read_header, read_tensors
+from mmunlearn.weights.files import check_shards, read_json
+from mmunlearn.weights.tensors import check_finite, check_loaded, free_memory, read_header, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
 SEQUENCE, POOLED = "sequence", "pooled"
+NETWORKS = ("text_encoder", "text_encoder_2", "transformer", "vae")
+FLUX_REMEDY = "get the pipeline anew, or set images.flux.source to a whole one"
 REMEDY = "move this file of the store away: its prompt is encoded again"
 logger = logging.getLogger(__name__)
 
@@ -126,6 +130,23 @@ class PromptEmbeddings:
             )
 
 
+def _whole(kind: Any, source: Path, name: str, how: Mapping[str, Any]) -> torch.nn.Module:
+    """A network of a pipeline. Raises WeightsError where its files' tensors are not exactly its own, or not finite."""
+    stem = "model" if name.startswith("text_encoder") else "diffusion_pytorch_model"
+    check_shards(source / name, stem, FLUX_REMEDY)
+    network, found = kind.from_pretrained(
+        source,
+        subfolder=name,
+        **how,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, by name
+    )
+    check_loaded(source / name, found, FLUX_REMEDY)
+    check_finite(source / name, network.state_dict(), FLUX_REMEDY)
+    return network
+
+
 def load_pipeline(source: Path, dtype: str, device: str, **components: Any) -> Any:
     """A FluxPipeline from local safetensors on a device, silent; a component given as None stays out.
 
@@ -138,10 +159,12 @@ def load_pipeline(source: Path, dtype: str, device: str, **components: Any) -> A
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    place = device_of(device)
-    pipeline = diffusers.FluxPipeline.from_pretrained(
-        source, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True, **components
-    )
+    place, how = device_of(device), {"dtype": getattr(torch, dtype), "local_files_only": True}
+    index = read_json(source / "model_index.json")
+    for name in (name for name in NETWORKS if name not in components):
+        library, kind = index[name]
+        components[name] = _whole(getattr(import_module(library), kind), source, name, how)
+    pipeline = diffusers.FluxPipeline.from_pretrained(source, **how, **components)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(place)
 

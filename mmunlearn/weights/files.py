@@ -13,6 +13,7 @@ from mmunlearn.progress import progress
 from mmunlearn.weights.entries import Entry
 from mmunlearn.weights.errors import WeightsError
 from mmunlearn.weights.lock import Fact, listing
+from mmunlearn.weights.tensors import read_header, refuse
 
 MEGABYTE = 10**6
 LARGE = 256  # megabytes from which a checksum shows its progress
@@ -99,6 +100,32 @@ def check_sound(path: Path, origin: str = "") -> None:
         promised, size = 8 + length + max(ends, default=0), path.stat().st_size
         if size != promised:
             raise _unsound(path, f"no whole safetensors file ({size:,} bytes, not {promised:,})", origin)
+
+
+def check_shards(folder: Path, stem: str, remedy: str) -> None:
+    """See, by names and headers, that a network's weights are whole: every shard of its index with the tensors listed
+    there and no others, or its files where it has no index.
+
+    Args:
+        stem: of the files' names.
+        remedy: what to do about it, for messages.
+
+    Raises:
+        WeightsError: a file is missing or cut off, or a shard's tensors are not those listed; names file and keys.
+    """
+    index = folder / f"{stem}.safetensors.index.json"
+    indexed = index.exists()
+    names = shards_of(index) if indexed else sorted(path.name for path in folder.glob("*.safetensors"))
+    if lacking := [name for name in names if not (folder / name).exists()]:
+        raise WeightsError(
+            f"asked for the {len(names)} files that {index} lists; found no {', '.join(lacking)}; {remedy}"
+        )
+    listed: dict[str, str] = read_json(index).get("weight_map", {}) if indexed else {}
+    for name in names:
+        check_sound(folder / name)
+        if indexed:
+            found, here = read_header(folder / name), {key for key, shard in listed.items() if shard == name}
+            refuse(folder / name, {"missing": here - found.keys(), "unexpected": found.keys() - here}, remedy)
 
 
 def read_json(path: Path, origin: str = "") -> Any:

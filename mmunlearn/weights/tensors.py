@@ -10,7 +10,7 @@ import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -131,8 +131,8 @@ def finite(tensor: torch.Tensor) -> bool:
         return True
     if tensor.element_size() == 1:
         tensor = tensor.float()
-    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor).all())
+    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).item()
+    return isfinite(total) or bool(torch.isfinite(tensor).all())
 
 
 def free_memory() -> None:

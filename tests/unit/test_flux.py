@@ -306,10 +306,21 @@ def test_embeddings_must_be_finite(make, tmp_path, monkeypatch):
     assert not embeddings(tmp_path)
 
 
+def without_guidance(tensors):
+    return {name: value for name, value in tensors.items() if "guidance_embedder" not in name}
+
+
 def test_weights_without_guidance_say_so(folder, make, tmp_path, caplog):
+    from safetensors.torch import load_file, save_file
+
     other = shutil.copytree(folder, tmp_path / "schnell")
     config = other / "transformer" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"guidance_embeds": False}))
+    (index,) = config.parent.glob("*.index.json")
+    listed = json.loads(index.read_text())
+    index.write_text(json.dumps(listed | {"weight_map": without_guidance(listed["weight_map"])}))
+    for path in config.parent.glob("*.safetensors"):
+        save_file(without_guidance(load_file(path)), path, metadata={"format": "pt"})
     generator = make(source=str(other))
     with caplog.at_level(logging.WARNING):
         low, high = (pixels(generator.draw([request(guidance=scale)])) for scale in (2.0, 5.0))
@@ -379,3 +390,27 @@ def test_a_file_that_is_cut_off_is_named(folder, tmp_path, file, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(WeightsError, match=rf"{path.name}; found .*; get it anew"):
         check_folder(copy)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2", "transformer", "vae"])
+@pytest.mark.parametrize("harm", ["missing", "unexpected", "misshapen", "not finite"])
+def test_networks_that_are_not_exactly_their_files_are_refused(folder, tmp_path, part, harm):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    source = shutil.copytree(folder, tmp_path / "flux")
+    path = min((source / part).glob("*.safetensors"))
+    tensors = load_file(path)
+    key = max(tensors, key=lambda name: (tensors[name].dim(), name))
+    if harm == "missing":
+        del tensors[key]
+    else:
+        tensors |= {
+            "unexpected": {"extra.weight": torch.ones(2)},
+            "misshapen": {key: tensors[key][:-1].contiguous()},
+            "not finite": {key: tensors[key] * float("nan")},
+        }[harm]
+    save_file(tensors, path, metadata={"format": "pt"})
+    other = {name: None for name in prompt_embeddings.NETWORKS if name != part}
+    with pytest.raises(WeightsError, match=rf"{source / part}.*; found: .*{harm}: .*images\.flux\.source"):
+        prompt_embeddings.load_pipeline(source, "float32", "cpu", **other)
