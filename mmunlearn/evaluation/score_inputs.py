@@ -5,8 +5,9 @@ A row that comes twice or out of range is refused where rows are read (`records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mmunlearn.evaluation.sampling import Sample, Suites, pick
 from mmunlearn.files import listed, shown
@@ -25,6 +26,7 @@ from mmunlearn.records import (
     read_rows,
 )
 
+AnswerRow = TypeVar("AnswerRow", Answer, Judgement)
 AGAIN = "Run the rule that wrote it again (--forcerun {})."
 
 
@@ -94,6 +96,19 @@ def read_scores(path: Path) -> Scores:
             f"{split}. {AGAIN.format('score_answers')}"
         )
     return scores
+
+
+def read_answered(path: Path, questions: Collection[str], kind: type[AnswerRow]) -> dict[str, AnswerRow]:
+    """question_id -> row, of answers or judgements. Raises RecordError where one is of none of the questions."""
+    rows = read_rows(path, kind)
+    problems = [
+        f"line {line}: there is no question {shown(row.question_id)}"
+        for line, row in rows.items()
+        if row.question_id not in questions
+    ]
+    asked = f"{kind.__name__.lower()}s of the data set's {len(questions)} questions"
+    _refuse(path, asked, problems, "answer_questions" if kind is Answer else "judge_answers")
+    return {row.question_id: row for row in rows.values()}
 
 
 def read_names(path: Path, split: Split) -> dict[str, str]:

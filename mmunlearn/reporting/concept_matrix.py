@@ -16,6 +16,7 @@ from statistics import fmean
 
 from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
+from mmunlearn.evaluation.score_inputs import read_answered
 from mmunlearn.ids import FINETUNED, GOAL, TARGETS, Run, concepts_of, parse_recipe, question_id
 from mmunlearn.records import (
     Answer,
@@ -118,15 +119,15 @@ def read_studies(
         judgements: `<model>/<recipe>/seed-<n>/<split>.jsonl` files of Judgement rows, of some of them.
 
     Raises:
-        RecordError: a recipe that unlearns no concept of the splits.
+        RecordError: a recipe that unlearns no concept of the splits, or a row of no question of the data set.
     """
     by_model: dict[str, dict[str, Answers]] = defaultdict(dict)
     for path in answers:
-        key = _key(path, concepts)
-        by_model[Run.of(path).model][key] = {row.question_id: row for row in read_jsonl(path, Answer)}
+        key, rows = _key(path, concepts), read_answered(path, questions, Answer)
+        by_model[Run.of(path).model][key] = rows
     verdicts: dict[str, dict[str, Verdicts]] = defaultdict(dict)
     for path in judgements:
-        scores = {row.question_id: row.score for row in read_jsonl(path, Judgement)}
+        scores = {key: row.score for key, row in read_answered(path, questions, Judgement).items()}
         verdicts[Run.of(path).model][_key(path, concepts)] = scores
     return [
         Study(

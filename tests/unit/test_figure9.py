@@ -20,6 +20,7 @@ from mmunlearn.records import (
     Question,
     RecordError,
     Split,
+    read_jsonl,
     write_json,
     write_jsonl,
 )
@@ -188,6 +189,21 @@ def test_a_concept_without_answers_is_hatched_and_never_0(tmp_path: Path, draw: 
     assert (lost["value"], lost["n"], lost["reason"]) == ("", "0", "no answer on its pictures")
     assert (never["value"], never["reason"]) == ("", "not unlearned alone")
     assert "Hatched: no value (no answer on its pictures, not unlearned alone)." in " ".join(texts(figure))
+
+
+@pytest.mark.parametrize("kind", ["answers", "judgements"])
+def test_a_row_of_another_data_set_is_named(tmp_path: Path, kind: str) -> None:
+    files = Files(tmp_path)
+    files.judge("gd-event05-0", 0.5)
+    record, path = {
+        "answers": (Answer, files.answers["gd-person05-0"][0]), "judgements": (Judgement, files.judgements[0])
+    }[kind]  # fmt: skip
+    rows = read_jsonl(path, record)
+    write_jsonl(path, [rows[0].model_copy(update={"question_id": "p9-e9-event"}), *rows[1:]])
+    with pytest.raises(
+        RecordError, match=rf"{path} for {kind} of .*line 1: there is no question 'p9-e9-event'"
+    ):
+        files.plot(tmp_path / "a.png", tmp_path / "a.pdf")
 
 
 def test_the_answers_are_of_the_first_concept_and_its_first_held_out_picture(
