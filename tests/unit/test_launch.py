@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mmunlearn import interrupts
 from mmunlearn.interrupts import Stopped, deferring
@@ -37,7 +37,12 @@ def test_two_processes_train_what_one_trains_and_a_failure_says_why(finetuned, t
     one as the paper preset does, in bf16 and with checkpointing."""
     loop = {"batch": 1, "max_steps": 4, "dropout": 0.05}
     ga = unlearning(finetuned, tmp_path / "work", accumulation=3, **loop)
-    paper = {"precision": "bf16", "checkpointing": True, "spec": {**ga.spec, "dtype": "bfloat16"}}
+    halves = {name: value.bfloat16() for name, value in load_file(finetuned / "features.safetensors").items()}
+    save_file(halves, tmp_path / "features.safetensors")
+    paper = {
+        "precision": "bf16", "checkpointing": True, "spec": {**ga.spec, "dtype": "bfloat16"},
+        "features": [tmp_path / "features.safetensors"],
+    }  # fmt: skip
     others = [
         unlearning(finetuned, tmp_path / "work", "kl+bgd-both50", accumulation=3, average="token", **loop),
         unlearning(finetuned, tmp_path / "work", "dpo-person50", accumulation=1, **loop),
