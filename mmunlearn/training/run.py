@@ -130,6 +130,7 @@ class TrainingRun:
             **asdict(self.loop_settings),
             "save_steps": self.save_steps,
             "seed": self.order_seed,
+            "base": digest_of(base_identity(self.model_spec, self.work)),
             **self.recorded,
             **{name: getattr(self, name) for name in names},
         }

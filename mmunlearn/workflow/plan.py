@@ -38,7 +38,7 @@ SUMMARY = {
 def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] | None:
     """Ask Snakemake for the merged configuration and all jobs of its targets, those that are done included.
 
-    Nothing runs, nothing but Snakemake's own folder is written, and no torch is imported.
+    Nothing runs, nothing is written but Snakemake's own folder and checksums of large files, and no torch is imported.
 
     Args:
         arguments: Snakemake's own, e.g. `["--configfile", "presets/paper.yaml", "--", "table4"]`.

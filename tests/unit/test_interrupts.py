@@ -66,7 +66,7 @@ def test_a_second_ctrl_c_stops_at_once_a_second_sigterm_does_not(monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(interrupts, "SAME", 0.0)
-    with pytest.raises(Stopped, match="at once"):
+    with pytest.raises(Stopped, match="stopped by SIGINT; at once"):
         job()
 
 
@@ -82,9 +82,11 @@ def test_a_script_says_one_line(tmp_path, caplog, monkeypatch):
     assert "stopped by SIGTERM" in line and "run the same command again" in line
 
 
-@pytest.mark.parametrize("name", ["kl+bgd", "dpo"])
-def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(name, finetuned, tmp_path):
-    """A checkpoint falls due after every second step; it is told so during the third."""
+@pytest.mark.parametrize(("name", "step"), [("kl+bgd", 3), ("dpo", 6)])
+def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(
+    name, step, finetuned, tmp_path
+):
+    """A checkpoint falls due after every second step; it is told so during the third, or the last."""
 
     def trainer(folder):
         return unlearner(finetuned, name, tmp_path / folder, dropout=0.05)
@@ -95,12 +97,12 @@ def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(na
     loss = told.method.loss
 
     def signalled(views):
-        if told.state.global_step == 2:
+        if told.state.global_step == step - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return loss(views)
 
     told.method.loss = signalled
-    with pytest.raises(Stopped, match=r"after step 3 of 6 \S+checkpoint-3 is kept: run the same command"):
+    with pytest.raises(Stopped, match=rf"after step {step} of 6 \S+checkpoint-{step} is kept: run the same"):
         told.run()
     resumed = trainer("told")
     assert resumed.run() == expected

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from mmunlearn import digests
 from mmunlearn.ids import Run
 from mmunlearn.records import Training, read_json, sha256_of, write_json
 from mmunlearn.training import train as training
@@ -94,6 +97,33 @@ def test_what_shapes_the_result_decides_whether_a_checkpoint_is_taken_up(finetun
         replace(run, questions=run.refusals),
     ]
     assert len({run.identity, *(one.identity for one in others)}) == 9
+
+
+def test_a_base_counts_by_its_bytes_and_nothing_large_is_read_once_it_is_known(
+    finetuned, tmp_path, monkeypatch
+):
+    """Every process of a training finds the checksums that the first one has taken; features are never read."""
+    for name in ("tiny", "moved"):
+        shutil.copytree(finetuned / "tiny", tmp_path / name)
+        for path in tmp_path.joinpath(name).iterdir():
+            os.utime(path, (1e9, 1e9))
+    monkeypatch.setattr(digests, "SMALL", 0)
+    monkeypatch.setattr(digests, "FRESH", 0)
+    read, sums = [], digests.sha256_of
+    monkeypatch.setattr(digests, "sha256_of", lambda path: read.append(path.name) or sums(path))
+
+    def identity(folder):
+        run = unlearning(finetuned, tmp_path / "work")
+        return replace(run, spec={**run.spec, "source": str(tmp_path / folder)}).identity
+
+    first = identity("tiny")
+    assert "model.safetensors" in read and "features.safetensors" not in read
+    read.clear()
+    assert identity("tiny") == first and read == []
+    assert identity("moved") == first
+    weights = tmp_path / "moved" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert identity("moved") != first
 
 
 def test_examples_are_checked_before_training_starts(finetuned, tmp_path):
