@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import Run
@@ -150,14 +151,16 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
 
     Yields the job's inputs and outputs as paths, its params and the configuration.
 
-    Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is
-    raised again, so that the log file tells the whole story. Ctrl-C and SIGTERM end the body by an exception and the
-    script by a line.
+    Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is raised again,
+    so that the log file tells the whole story. It is said once: both profiles have Snakemake print a failed job's log
+    (`show-failed-logs`), so the terminal is spared the same from here and from Python. Ctrl-C and SIGTERM end the body
+    by an exception and the script by a line.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
         Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8"))
+        handlers[0].addFilter(lambda record: not record.exc_info)
     wildcards = "/".join(map(str, snakemake.wildcards))
     name = "/".join(filter(None, [snakemake.rule, wildcards]))
     formatter = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
@@ -171,13 +174,26 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
     except Stopped as stopped:
         logger.error("%s", stopped)
         raise SystemExit(stopped.status) from None
-    except Exception:
+    except Exception as error:
         logger.exception("failed")
+        if snakemake.log:
+            _say_no_more(error)
         raise
     finally:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _say_no_more(error: Exception) -> None:
+    """Keep Python from printing an error's traceback as the process ends."""
+    others = sys.excepthook
+
+    def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        if value is not error:
+            others(kind, value, trace)
+
+    sys.excepthook = hook
 
 
 def _job(snakemake: Snakemake) -> Job:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from snakemake.iocontainers import InputFiles
 
-from tests.rules.standin import SCRIPTS, named, run_script
+from tests.rules.standin import ROOT, SCRIPTS, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 GIVEN = {
@@ -66,6 +67,23 @@ def test_a_failure_leaves_its_traceback_in_the_log_and_no_output(curated, tmp_pa
     assert "curate_people: failed\nTraceback (most recent call last):" in log
     assert "curator 'shiped' is unknown; did you mean 'shipped'?" in log
     assert not (world.root / "people.jsonl").exists()
+
+
+def test_a_failure_is_said_once(curated, tmp_path, capsys, monkeypatch):
+    """Both profiles print a failed job's log: the terminal has the same error from nobody else."""
+    for name in ("default", "slurm"):
+        assert "show-failed-logs: true" in (ROOT / "profiles" / name / "profile.yaml").read_text(
+            encoding="utf-8"
+        )
+    told = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: told.append(error[1]))
+    world = curated.copy(tmp_path / "world")
+    with pytest.raises(KeyError) as e:
+        run_script("curate_people", **GIVEN | {"params": GIVEN["params"] | {"curator": "?"}}, cwd=world.root)
+    other = ValueError()
+    for error in (e.value, other):
+        sys.excepthook(type(error), error, None)
+    assert told == [other] and "is unknown" not in capsys.readouterr().err
 
 
 def test_a_missing_param_is_named_in_the_error_and_in_the_log(curated, tmp_path):
