@@ -13,6 +13,7 @@ from mmunlearn.evaluation.sampling import Sample, Suites, pick
 from mmunlearn.files import listed, shown
 from mmunlearn.ids import TARGETS, Run, concepts_of, question_id, split_id
 from mmunlearn.records import (
+    POPE_SUBSETS,
     Answer,
     Judgement,
     Person,
@@ -43,9 +44,17 @@ def read_suites(
         sample: what of the split and the suites has to be answered; None for all.
     Raises:
         RecordError: an answer is missing, or is to a question, a picture or a reference that the split and the suites
-            do not have; names file, row and question.
+            do not have; names file, row and question. Or a suite is missing, or a question of the World set is of
+            none of POPE's subsets or has another answer than yes or no.
     """
     suites: Suites = {"dataset": split_questions(split), **questions}
+    paths = list(paths)
+    if sorted(path.stem for path in paths) != sorted(suites):
+        raise RecordError(
+            f"Asked for one file of answers to each of {', '.join(sorted(suites))}. Found "
+            f"{', '.join(map(str, paths)) or 'none'}. Name the files by their suites."
+        )
+    _check_pope(questions["world"])
     needed = pick(suites, [split], sample or Sample(seed=0))
     return {
         path.stem: _read_answers(path, suites[path.stem], needed[path.stem], f"split {_name(split)}")
@@ -142,6 +151,19 @@ def _read_answers(
     problems += _absent([one.question_id for one in needed], [row.question_id for row in rows.values()])
     _refuse(path, f"answers to the questions of {of}", problems, "answer_questions")
     return list(rows.values())
+
+
+def _check_pope(rows: Iterable[SuiteQuestion]) -> None:
+    problems = [
+        f"{row.question_id} of subset {shown(row.subset)} with the answer {shown(row.answer)}"
+        for row in rows
+        if row.subset not in POPE_SUBSETS or row.answer.strip().rstrip(".").casefold() not in ("yes", "no")
+    ]
+    if problems:
+        raise RecordError(
+            f"Asked the World set for yes/no questions of POPE's subsets ({', '.join(POPE_SUBSETS)}). Found "
+            f"{listed(problems)}. {AGAIN.format('build_reference_set')}"
+        )
 
 
 def _problem(row: Answer, question: Question | SuiteQuestion | None) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmunlearn.evaluation.sampling import Sample, pick
-from mmunlearn.evaluation.score_inputs import read_scores
+from mmunlearn.evaluation.score_inputs import read_scores, read_suites
 from mmunlearn.evaluation.scoring import score_answers
 from mmunlearn.ids import Run
 from mmunlearn.records import (
@@ -332,3 +332,24 @@ def test_scores_of_another_run_or_split_are_no_table_s(world, place):
         RecordError, match=rf"tiny/{place}\.json for .*Found those of tiny/ga-event15/seed-1 on event15"
     ):
         read_scores(wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("subset", "popula"), ("subset", ""), ("answer", "maybe"), ("answer", "")]
+)
+def test_a_world_question_that_is_not_pope_s_is_named(world, field, value):
+    """It would be in the mean of no subset, or in one of its own."""
+    answer(world, "finetuned")
+    write_jsonl(world / "world.jsonl", [WORLD[0].model_copy(update={field: value}), *WORLD[1:]])
+    found = f"subset '{value}' with" if field == "subset" else f"with the answer '{value}'"
+    with pytest.raises(RecordError, match=rf"World set .*Found {WORLD[0].question_id} of .*{found}"):
+        score(world, "finetuned", "person25")
+
+
+@pytest.mark.parametrize(
+    "files", [["dataset", "real"], ["dataset", "real", "real"], ["dataset", "real", "word"], []]
+)
+def test_every_suite_has_its_file(files):
+    paths = [Path(f"answers/m/r/seed-1/{name}.jsonl") for name in files]
+    with pytest.raises(RecordError, match=r"one file of answers to each of dataset, real, world\. Found"):
+        read_suites(paths, EVENT, {"real": REAL, "world": WORLD}, None)
