@@ -1,0 +1,128 @@
+"""Paths of the configuration: those in use lead somewhere, `~` is a home, and what has to be brought is told apart."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmunlearn.workflow.check import ConfigError, check, prepare
+from mmunlearn.workflow.paths import TO_BRING, brought_error, to_bring
+from mmunlearn.workflow.schema import places
+from tests.unit.test_check import CONFIG, changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("curation.shipped.people", "nowhere.jsonl", "there is no file 'nowhere.jsonl'"),
+        ("curation.shipped.events", "folder", "a file is asked for; found a folder, 'folder'"),
+        ("robustness.paraphrases", "nowhere.yaml", "there is no file"),
+        ("robustness.paraphrases", "$HOME/p.yaml", "correct the path, in which no variable is replaced"),
+        ("training.unlearn.refusals", "folder", "a file is asked for"),
+        ("training.unlearn.refusals", "dangling", "there is no file 'dangling', only a link to nowhere"),
+        ("training.accelerate_config", "nowhere.yaml", "there is no file"),
+        ("review.verdicts", "file", "a folder is asked for; found a file, 'file'"),
+        ("review.verdicts", "~nobody-of-that-name/verdicts", "home of a user that this machine does not know"),
+        ("images.pocket.weights", "folder", "the folder 'folder' holds no card.json"),
+        ("models.pocket-llava.source", "nowhere", "there is no folder 'nowhere'"),
+        ("models.pocket-llava.source", "folder", "the folder 'folder' holds no config.json"),
+        ("models.pocket-llava.source", "half", "the folder 'half' holds no *.safetensors"),
+        ("models.pocket-llava.source", "a/b", "there is no folder 'a/b'; name a folder with config.json and "
+         "*.safetensors, or a hub id with its revision"),
+        ("models.pocket-llava.revision", "main", "is a folder, and models.pocket-llava.revision, 'main', is for"),
+        ("models.pocket-llava.source", "weights/mine", "and 'mine' is not there"),
+        ("weights.folder", "file", "'file' is no folder"),
+        ("weights.sources", {"flux-dev": "nowhere"}, "weights.sources.flux-dev: there is no folder 'nowhere'"),
+    ],
+)  # fmt: skip
+def test_a_path_that_leads_nowhere_is_named_with_its_key(tmp_path, monkeypatch, path, value, says):
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    config = changed(path, value)
+    prepare(config)
+    with pytest.raises(ConfigError, match=re.escape(says)) as told:
+        check(config)
+    assert path in str(told.value) and str(told.value).count("\n") == 1
+    check(config, places=False)
+
+
+def lay_out(folder: Path) -> None:
+    """The shipped files, and some things that are in the way."""
+    (folder / "resources").symlink_to(Path(__file__).parents[2] / "resources")
+    (folder / "folder").mkdir()
+    (folder / "file").touch()
+    (folder / "half").mkdir()
+    (folder / "half" / "config.json").touch()
+    (folder / "dangling").symlink_to("nowhere")
+
+
+def test_paths_of_backends_that_are_not_chosen_are_not_looked_for(tmp_path, monkeypatch):
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = changed("dataset.files.pope", "nowhere")
+    config["images"]["flux"]["source"] = config["images"]["networks"]["face"] = "nowhere"
+    config["evaluation"]["openai"]["store"] = "folder"
+    check(config)
+    for section, key, choice, says in (
+        ("dataset", "reference_sets", "files", "dataset.files.pope: there is no folder"),
+        ("images", "generator", "flux", "images.flux.source: there is no folder"),
+        ("images", "scorers", "networks", "images.networks.face: there is no folder"),
+        ("evaluation", "judge", "openai", "evaluation.openai.store: 'folder' is to be a file"),
+    ):
+        chosen = config | {section: config[section] | {key: choice}}
+        with pytest.raises(ConfigError, match=says):
+            check(chosen)
+
+
+def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, monkeypatch, caplog):
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = changed("dataset.reference_sets", "files")
+    check(config)
+    assert "dataset.files.people: there is no folder 'data/mike'; bring it" in caplog.text
+    told = str(brought_error(config, {"build_reference_set", "fetch_weights"}))
+    assert "dataset.files.coco: there is no folder 'data/coco/val2014'" in told
+    assert "clip: there is no folder 'weights/clip-vit-l-14'; set weights.download: true, name" in told
+    assert "clip" not in str(brought_error(config, {"build_reference_set"}))
+    assert brought_error(config, {"curate_people"}) is brought_error(CONFIG, {"build_reference_set"}) is None
+    for weights in ({"download": True}, {"sources": {"clip-vit-l-14": "folder"}}):
+        config["weights"] = CONFIG["weights"] | weights
+        assert set(to_bring(config).values()) == {"build_reference_set"}
+    files = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())["dataset"]["files"]
+    assert {value for value in files.values() if str(value).startswith("data/")} == set(TO_BRING)
+
+
+def test_a_hub_id_is_looked_up_in_the_local_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    row = CONFIG["models"]["pocket-llava"] | {"source": "org/name", "revision": "main"}
+    with pytest.raises(ConfigError, match=r"hf download org/name --revision main"):
+        check(changed("models.pocket-llava", row))
+    repository = tmp_path / "models--org--name"
+    (repository / "snapshots" / "c0ffee").mkdir(parents=True)
+    (repository / "snapshots" / "c0ffee" / "config.json").touch()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    check(changed("models.pocket-llava", row))
+    check(changed("models.pocket-llava", row | {"revision": "c0ffee"}))
+
+
+def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = copy.deepcopy(CONFIG)
+    config["review"]["verdicts"] = config["training"]["accelerate_config"] = "~/mine"
+    config["weights"] |= {"folder": "~/weights", "sources": {"flux-dev": "~"}}
+    for place in places(config):
+        if place.key[0] not in ("weights", "review"):
+            section = config
+            for name in place.key[:-1]:
+                section = section[name]
+            section[place.key[-1]] = "~/mine"
+    config["images"]["networks"]["face"] = "weights/facenet-vggface2"
+    prepare(config)
+    found = {place.path for place in places(config)}
+    assert found == {f"{tmp_path}{end}" for end in ("", "/mine", "/weights", "/weights/facenet-vggface2")}
+    assert len(places(config)) == 22
