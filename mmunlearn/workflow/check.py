@@ -85,7 +85,7 @@ def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | No
     if not problems:
         problems = [*_conflicts(config), *(paths.problems(config) if places else ())]
     for line in paths.to_bring(config) if places and not problems else ():
-        logger.warning(line)
+        logger.warning("Before a run that needs it: %s", line)
     return ConfigError(problems) if problems else None
 
 

@@ -88,6 +88,7 @@ def test_a_typo_is_refused_with_the_nearest_key(snakemake, tmp_path):
     assert done.returncode != 0
     assert "unknown key 'training.finetune.learnin_rate': did you mean 'learning_rate'?" in text
     assert "npoo" in text
+    assert "check.py" not in text and "Traceback" not in text
 
 
 def test_the_paper_is_planned_on_a_machine_that_could_not_run_it(snakemake, tmp_path):
