@@ -76,8 +76,8 @@ class GEval(Rubric):
             if absent := sorted(forgotten.keys() - table.keys()):
                 raise RecordError(
                     f"Asked {path} for answers to the {len(forgotten)} event questions on forgotten pictures of "
-                    f"{split}. Found none to {len(absent)} ({absent[0]}). Run the rule that wrote it again (--forcerun "
-                    "answer_questions)."
+                    f"{split}. Found none to {len(absent)} ({absent[0]}): it and its anchors would answer different "
+                    "questions. Run the rule that wrote it again (--forcerun answer_questions)."
                 )
         return [
             Case(key, {"test": text, "finetuned": before[key], "goal": ideal[key]})
