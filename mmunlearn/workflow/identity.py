@@ -100,7 +100,7 @@ class Contents:
             return self._found[path]
 
         self._asked.setdefault(path, digest)
-        return Recorded(path, digest, kind)
+        return Recorded(path, lambda: f"files {digest()}", kind)
 
     @staticmethod
     def _checksums(path: str, files: Mapping[str, Path]) -> dict[str, str]:
@@ -159,7 +159,7 @@ def code_digest(script: str, *modules: str) -> Param:
             todo += imported
         return _digest_of_files(files)
 
-    return lambda wildcards: Recorded(script, digest)
+    return lambda wildcards: Recorded(script, lambda: f"code of {script} {digest()}")
 
 
 def method_digest(path: str) -> Recorded:
@@ -183,7 +183,7 @@ def method_digest(path: str) -> Recorded:
             todo += {one for one in _module(file).imports if one.is_relative_to(methods)} - files
         return _digest_of_files(files | {LIBRARY / "training" / name for name in DECIDING})
 
-    return Recorded(path, digest)
+    return Recorded(path, lambda: f"code of the method {digest()}")
 
 
 class _Module:

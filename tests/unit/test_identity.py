@@ -195,7 +195,7 @@ def test_a_lock_vouches_for_older_files_and_a_receipt_for_a_folder_that_is_gone(
     os.utime(large["a"], (time.time() + 9,) * 2)
     assert repr(contents["new"].of(model)) != read
     shutil.rmtree(model)
-    assert repr(contents["receipt"].of(model)) == "<nothing there>"
+    assert repr(contents["receipt"].of(model)) == "<files nothing there>"
     write_json(tmp_path / "receipts" / "model.json", lock)
     assert repr(contents["receipt"].of(model)) == read
 
