@@ -93,13 +93,12 @@ def problems(folder: str | Path, template: str | None = None) -> Iterator[str]:
         yield f"the processor in '{folder}' needs packages that are not installed: pip install {names}"
 
 
-def row_problems(name: str, row: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a row of `models`, whose source may be still to be fetched, each with its key."""
+def row_problems(name: str, row: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """What is wrong with a row of `models`, each with its key; `folder`, of its files, may be still to be fetched."""
     template = row["chat_template"]
     if problem := template_problem(template):
         yield f"models.{name}.chat_template: {problem}"
-    if row["revision"] is None:
-        yield from (f"models.{name}.source: {one}" for one in problems(row["source"], template))
+    yield from (f"models.{name}.source: {one}" for one in problems(folder, template))
 
 
 def _has_template(folder: Path) -> bool:

@@ -199,7 +199,7 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
-        yield from needs.row_problems(name, row)
+        yield from needs.row_problems(name, row, paths.checkpoint_folder(row["source"], row["revision"]))
 
 
 def _text_conflicts(dataset: Mapping[str, Any]) -> Iterable[str]:

@@ -166,10 +166,17 @@ def _cache() -> Path:
 
 def _cached(source: str, revision: str) -> bool:
     """Whether a commit, or one that a branch or tag stands for, is in the local cache."""
+    return (checkpoint_folder(source, revision) / "config.json").is_file()
+
+
+def checkpoint_folder(source: str, revision: str | None) -> Path:
+    """Where a model's files lie: its source, or the snapshot of a hub id's revision in the local cache."""
+    if revision is None:
+        return Path(source)
     folder = _cache() / f"models--{source.replace('/', '--')}"
     reference = folder / "refs" / revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    return (folder / "snapshots" / commit / "config.json").is_file()
+    return folder / "snapshots" / commit
 
 
 def _fault(place: Place) -> str | None:

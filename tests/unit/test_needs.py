@@ -149,6 +149,16 @@ def test_a_row_is_checked_when_the_workflow_is_parsed(tmp_path, monkeypatch, tem
     assert needs.template_text(str(own)).startswith("{% generation %}")
 
 
+def test_a_hub_id_is_checked_in_the_local_cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--acme--tiny" / "snapshots" / ("a" * 40)
+    place(snapshot, WHOLE | {"chat_template.json": None, "model.safetensors": "x"})
+    with pytest.raises(ConfigError, match=rf"models.mine.source: '{snapshot}' has no chat template"):
+        checked("acme/tiny", revision="a" * 40)
+    checked("acme/tiny", revision="a" * 40, chat_template="{{ messages }}")
+
+
 def test_nothing_heavy_is_imported():
     code = (
         "import sys, mmunlearn.models.needs; print(*{'torch', 'transformers', 'jinja2'} & sys.modules.keys())"
