@@ -103,7 +103,7 @@ def test_every_recipe_leaves_its_contract_and_an_adapter(trained):
         assert (done.model, done.recipe, done.seed) == run
         assert sorted(path.name for path in adapter.parent.iterdir()) == LORA
         assert done.adapter_sha256 == sha256_of(adapter)
-        assert done.settings["average"] == "sample"
+        assert done.settings["average"] == "token", "as configured"
         tensors = load_file(adapter)
         assert done.trainable_parameters == sum(one.numel() for one in tensors.values())
         assert all("language_model" in name and "lora_" in name for name in tensors)
