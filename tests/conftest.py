@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import mmunlearn  # noqa: F401 - before any test imports peft, as in every job
-
 # Before torch is first imported, and inherited by the processes that a test starts.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
+
+import mmunlearn  # noqa: F401 - before any test imports peft, as in every job
 
 
 class NetworkUsed(RuntimeError):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from mmunlearn.endpoint import shown_url
 from mmunlearn.files import read_yaml
 from mmunlearn.records import Record
 from mmunlearn.text import nearest
@@ -80,7 +81,7 @@ class Entry(Record):
     @property
     def origin(self) -> str:
         """Where the files come from, in words."""
-        return self.url or f"{self.repo} on the model hub"
+        return shown_url(self.url) if self.url else f"{self.repo} on the model hub"
 
     def pin(self, file: str) -> str | None:
         """Digits with which a file's SHA-256 must begin: all 64, fewer, or None."""

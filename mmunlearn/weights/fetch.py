@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mmunlearn.endpoint import shown_url
 from mmunlearn.records import digest_of, write_json
 from mmunlearn.weights.entries import Conversion, Entry, entry
 from mmunlearn.weights.errors import WeightsError
@@ -43,7 +44,7 @@ def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, 
             f"asked for '{name}' at revision {row.revision}, which resources/weights.yaml pins; found files of "
             f"{lock.revision}, as {lock_path(home)} recorded; move {home} away and delete the lock to fetch them anew"
         )
-    origin, address, revision = "placed", row.repo or row.url, None
+    origin, address, revision = "placed", row.repo or shown_url(str(row.url)), None
     home.mkdir(parents=True, exist_ok=True)
     if source is not None:
         origin, address = "folder", source

@@ -1,24 +1,21 @@
-"""Downloads: from the model hub by its own client, from a plain address by a stream. Whole files or none."""
+"""Downloads: from the model hub by its own client, from a plain address by `plain.py`. Whole files or none."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
 
-from mmunlearn.progress import progress
-from mmunlearn.records import atomic_path, write_text
+from mmunlearn.endpoint import redacted
+from mmunlearn.records import write_text
 from mmunlearn.weights.entries import Entry
 from mmunlearn.weights.errors import WeightsError
-from mmunlearn.weights.files import MEGABYTE, measure
-from mmunlearn.weights.lock import Fact, acceptance
+from mmunlearn.weights.files import measure
+from mmunlearn.weights.lock import acceptance
+from mmunlearn.weights.plain import download_plain
 
-TIMEOUT = 60  # seconds without an answer
 logger = logging.getLogger("mmunlearn")
 
 
@@ -41,7 +38,7 @@ def download(entry: Entry, folder: Path, revision: str | None) -> str | None:
         if path.is_symlink() and not path.exists():
             path.unlink()
     if entry.url is not None:
-        _download_url(entry, folder)
+        download_plain(entry, folder)
         return None
     with online():
         return _download_repository(entry, folder, revision)
@@ -126,60 +123,10 @@ def _explained(entry: Entry, what: str) -> Iterator[None]:
             gated = entry.gated or isinstance(error, errors.GatedRepoError)
             todo = "check that the repository exists and that HF_TOKEN, where set, is valid"
             todo = acceptance(str(entry.repo)) if gated else todo
-            raise WeightsError(
-                f"{request}; found it refused ({status}; HF_TOKEN: {secret}); {todo}"
-            ) from None
-        text = " ".join(str(error).split())[:300]
-        if token:
-            text = text.replace(token, "***")
+            found = f"refused ({status or 'gated'}; HF_TOKEN: {secret})"
+            raise WeightsError(f"{request}; found it {found}; {todo}") from None
+        text = redacted(str(error), token or "")[:300]
         todo = "check the connection, HF_ENDPOINT and the disk, then run the rule again; whole files are kept"
         if isinstance(error, errors.OfflineModeIsEnabled):
             todo = "unset HF_HUB_OFFLINE, or put the files there by hand"
         raise WeightsError(f"{request}; found {type(error).__name__}: {text}; {todo}") from None
-
-
-def _download_url(entry: Entry, folder: Path) -> None:
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    (name,) = entry.files
-    request = f"asked {entry.url} for {name}"
-    again = f"run the rule again, or put the file at {folder / name} by hand"
-    logger.info("%s from %s", name, entry.url)
-    try:
-        with (
-            urlopen(Request(str(entry.url), headers={"User-Agent": "mmunlearn"}), timeout=TIMEOUT) as answer,
-            atomic_path(folder / name) as temporary,
-        ):
-            length = answer.headers.get("Content-Length")
-            total = int(length) if length else None
-            fact = _stream(answer, temporary, name, total)
-            if total is not None and fact.size != total:
-                raise WeightsError(
-                    f"{request}, {total} bytes; received {fact.size}; nothing was kept: {again}"
-                )
-            pin = entry.pin(name)
-            if pin and not fact.sha256.startswith(pin):
-                raise WeightsError(
-                    f"{request} with the SHA-256 {pin} that resources/weights.yaml pins; received {fact.size} bytes "
-                    f"with {fact.sha256}; nothing was kept: {again}"
-                )
-    except HTTPError as error:
-        raise WeightsError(f"{request}; found it refused ({error.code} {error.reason}); {again}") from error
-    except (OSError, HTTPException) as error:
-        raise WeightsError(f"{request}; broken off ({error}); nothing was kept: {again}") from error
-
-
-def _stream(answer: BinaryIO, target: Path, name: str, total: int | None) -> Fact:
-    """Write an answer's body to a file and to the disk."""
-    digest, size = hashlib.sha256(), 0
-    megabytes = None if total is None else -(-total // MEGABYTE)
-    with target.open("wb") as handle, progress(None, name, megabytes, "MB") as bar:
-        while block := answer.read(MEGABYTE):
-            handle.write(block)
-            digest.update(block)
-            size += len(block)
-            bar.update()
-        handle.flush()
-        os.fsync(handle.fileno())
-    return Fact(sha256=digest.hexdigest(), size=size)

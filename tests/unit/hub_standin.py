@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ class Hub(ThreadingHTTPServer):
         commit: what the main branch is at.
         refuse: status with which files are refused, None: they are served.
         cut: bytes after which the connection breaks, once per request; None: never.
+        leads_to: where /to/<name> is redirected.
+        trickle: seconds between two bytes of /plain/<name>.
         claimed: name -> SHA-256 that the listing gives instead of the true one.
     """
 
@@ -77,6 +80,7 @@ class Hub(ThreadingHTTPServer):
         self.refuse: int | None = None
         self.cut: int | None = None
         self.claimed: dict[str, str] = {}
+        self.leads_to, self.trickle = "", 0.0
         self.authorizations: set[str] = set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -114,6 +118,13 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith(f"/api/models/{hub.repo}"):
             return self._send(200, hub.listing(), body)
         name = path.removeprefix(f"/{hub.repo}/resolve/").partition("/")[2]
+        if path.startswith("/to/"):
+            return self._send(302, b"", body, {"Location": hub.leads_to})
+        if hub.trickle and path.startswith("/plain/"):
+            for byte in b"HTTP/1.0 200 OK\r\n\r\n" + bytes(1000):
+                self.wfile.write(bytes([byte]))
+                time.sleep(hub.trickle)
+            return None
         name = path.removeprefix("/plain/") if path.startswith("/plain/") else name
         if hub.refuse and name in hub.files:
             return self._send(hub.refuse, b"", body, {"X-Error-Code": "GatedRepo"})

@@ -250,7 +250,14 @@ def test_the_hub_is_the_one_of_the_environment(fetch: Fetch, hub: Hub, tmp_path:
     assert TOKEN not in run.stderr + run.stdout + written
 
 
-def plain(hub: Hub, **more: Any) -> dict[str, Any]:
+class Named:
+    """A hub of which only the address matters."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def plain(hub: Hub | Named, **more: Any) -> dict[str, Any]:
     url = f"{hub.url}/plain/config.json"
     row = {key: TINY[key] for key in ("licence", "gated")}
     return {"url": url, "files": ["config.json"], "sha256": {"config.json": None}, **row, **more}
@@ -272,6 +279,67 @@ def test_a_plain_address_that_fails_leaves_nothing(
     with pytest.raises(WeightsError, match=problem):
         fetch(download=True)
     assert list((fetch.folder / "tiny").iterdir()) == []
+
+
+def test_a_plain_address_may_lead_elsewhere_but_not_to_less(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None]
+) -> None:
+    resource(tiny=plain(hub, url=f"{hub.url}/to/config.json"))
+    hub.leads_to = "file:///etc/hostname"
+    with pytest.raises(WeightsError, match="broken off"):
+        fetch(download=True)
+    hub.leads_to = f"{hub.url}/plain/config.json"
+    assert fetch(download=True)["files"]["config.json"]["size"] == len(FILES["config.json"])
+
+
+def test_https_never_leads_to_http(fetch: Fetch, resource: Callable[..., None], monkeypatch) -> None:
+    import httpx2
+
+    def lead(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(302, headers={"Location": "http://host.invalid/file"})
+
+    client = httpx2.AsyncClient
+    monkeypatch.setattr(
+        httpx2, "AsyncClient", lambda **more: client(transport=httpx2.MockTransport(lead), **more)
+    )
+    resource(tiny={**plain(Named("https://user:sesame@host.invalid"))})
+    with pytest.raises(WeightsError, match=r"leads from https to http, where anyone") as caught:
+        fetch(download=True)
+    assert "sesame" not in str(caught.value) and "https://host.invalid/plain/config.json" in str(caught.value)
+
+
+def test_a_plain_address_that_sends_byte_by_byte_is_given_up(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None], monkeypatch
+) -> None:
+    monkeypatch.setattr("mmunlearn.weights.plain.TIMEOUT", 0.3)
+    resource(tiny=plain(hub))
+    hub.trickle = 0.05
+    with pytest.raises(WeightsError, match=r"less than a megabyte in 0\.3 seconds"):
+        fetch(download=True)
+    assert list((fetch.folder / "tiny").iterdir()) == []
+
+
+def test_a_plain_address_without_a_size_ends_somewhere(
+    fetch: Fetch, hub: Hub, resource: Callable[..., None], monkeypatch
+) -> None:
+    monkeypatch.setattr("mmunlearn.weights.plain.LARGEST", 500)
+    resource(tiny=plain(hub))
+    hub.trickle = 1e-6
+    with pytest.raises(WeightsError, match=r"no end after .* bytes"):
+        fetch(download=True)
+
+
+def test_a_token_that_the_hub_repeats_is_not_repeated_in_part(
+    fetch: Fetch, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("x" * 290 + TOKEN)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: TOKEN)
+    with pytest.raises(WeightsError) as caught:
+        fetch(download=True)
+    assert TOKEN[:6] not in str(caught.value)
 
 
 @pytest.mark.parametrize("download", [True, False])
