@@ -12,6 +12,7 @@ from typing import Any
 
 from snakemake.io import ancient
 
+from mmunlearn.endpoint import identity_of
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
 from mmunlearn.models.needs import template_text
@@ -117,7 +118,7 @@ class Params:
         options = self._config["curation"][backend]
         if backend == "shipped":
             return [self.contents.of(options[what])]
-        return [options[key] for key in ("base_url", "model", "temperature")]
+        return [identity_of(options["base_url"]), options["model"], options["temperature"]]
 
     @property
     def pictures(self) -> dict[str, Any]:

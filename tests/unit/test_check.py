@@ -384,3 +384,13 @@ def test_the_batch_of_questions_counts_where_it_rounds(dtype: str, precision: st
     params = Params(merged({**model, "evaluation": {"batch": 7}}))
     assert params.answering_batch(Namespace(model="pocket-llava")) == batch
     assert params.attack_settings["precision"] == precision
+
+
+def test_no_param_holds_a_key_of_an_address():
+    config = changed("curation.openai.base_url", "https://host/abcdef0123456789abcdef/v1")
+    config["curation"]["backend"] = "openai"
+    config["evaluation"] |= {"judge": "openai"}
+    config["evaluation"]["openai"]["base_url"] = "https://host/abcdef0123456789abcdef/v1"
+    params = Params(config)
+    decided = str([params.curator("people"), params.judge_identity("g-eval")])
+    assert "abcdef0123456789" not in decided and decided.count("https://host/[key]/v1#") == 2
