@@ -303,7 +303,12 @@ def check_recorded(folder: Path) -> None:
         WeightsError: a file is another one than was trained.
     """
     path = folder.parent / "training.json"
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise WeightsError(
+            f"asked for the checksums in {path}; found no record ({brief(error)}); {ADAPTER_REMEDY}"
+        ) from error
     for field, name in ADAPTER_DIGESTS.items():
         expected = record.get(field)
         if expected and (found := sha256_of(folder / name)) != expected:

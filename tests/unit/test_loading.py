@@ -254,6 +254,10 @@ def test_an_altered_adapter_is_not_the_one_that_training_json_records(tiny_base,
         path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 64}))
     with pytest.raises(WeightsError, match=rf"{path} with the SHA-256 \w+ that .*training\.json records"):
         load_adapter(tiny_base, adapter)
+    for damaged in ("{half", "[1]", "null"):
+        (adapter.parent / "training.json").write_text(damaged)
+        with pytest.raises(WeightsError, match=r"checksums in .*training\.json; found no record"):
+            load_adapter(tiny_base, adapter)
     (adapter.parent / "training.json").unlink()
     load_adapter(tiny_base, adapter)
 
