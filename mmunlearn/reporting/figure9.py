@@ -202,7 +202,11 @@ def _explanation(study: Study, judge: str) -> str:
     """What the map shows, what is hatched, and who judged the answers beside it."""
     reasons = ", ".join(sorted({cell.reason for cell in study.cells if cell.value is None}))
     hatched = f" Hatched: no value ({reasons})." if reasons else ""
-    by = f" G-Eval by {judge}: 0 as finetuned, 100 as the goal model." if judge and study.verdicts else ""
+    by = (
+        f" Judge of G-Eval: {judge}; 0 as finetuned, 100 as the goal model."
+        if judge and study.verdicts
+        else ""
+    )
     return REGIONS + hatched + by
 
 

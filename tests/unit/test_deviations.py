@@ -45,6 +45,7 @@ def test_the_readme_has_the_same_list() -> None:
             "Rank 128, alpha 256, dropout 0.05",
         ),
         ("Until one is valid", "images.max_attempts", 5 * PAPER["images"]["candidates"], "Five batches"),
+        ("Means", "training.average", "sample", "`training.average: sample`"),
         ("BGD", "methods.gd+bgd.event_cap", 0.5, "one half"),
         ("Figure 7", "figures.steps", [2, 4, 8, 16, 32], "2, 4, 8, 16 and 32"),
         ("Figure 7", "figures.questions", 500, "500 questions"),

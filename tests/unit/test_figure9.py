@@ -233,7 +233,9 @@ def test_event_answers_have_g_eval_beside_rouge_l(tmp_path: Path, draw: Any) -> 
     assert [tag for tag in tags if tag.startswith("G-Eval")] == [
         "G-Eval 0.0  ROUGE-L 100.0", f"G-Eval 65.7  ROUGE-L {lost:.1f}", "G-Eval –  ROUGE-L 100.0",
     ]  # fmt: skip
-    assert "G-Eval by openai/gpt-4o-mini: 0 as finetuned, 100 as the goal model." in " ".join(texts(page))
+    assert "Judge of G-Eval: openai/gpt-4o-mini; 0 as finetuned, 100 as the goal model." in " ".join(
+        texts(page)
+    )
     assert_readable(page)
 
 
