@@ -2,7 +2,8 @@
 
 - Grey of more than 8 bits is scaled, not cut off: 16 bits by 65535 (12 bits of a TIFF by 4095). Integers of 32 bits are
   taken as they are within 0 to 255 and divided by 257 within 0 to 65535; floats are multiplied by 255 within 0 to 1 and
-  taken as they are within 0 to 255. Any other range is stretched, its least value to black, its greatest to white.
+  taken as they are within 0 to 255. Any other range is stretched, its least value to black, its greatest to white (of
+  one value alone, to black).
 - Of animations and of files with several pictures, the first is taken.
 - EXIF counts for the orientation alone; one that cannot be read is passed over with a warning.
 """
@@ -105,4 +106,6 @@ def _grey(stored: Image.Image) -> Image.Image:
         high = 65535.0
     elif least < 0 or greatest > 255:
         low, high = least, greatest
-    return Image.fromarray(np.rint((values - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(
+        np.rint((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
+    )

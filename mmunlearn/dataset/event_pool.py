@@ -123,7 +123,7 @@ class FolderPart:
         return len(self._images)
 
     def stamp(self) -> list[Any]:
-        texts = [text for image in self._images if (text := _text_of(image)) is not None]
+        texts = [text for image in self._images if (text := self._text_of(image)) is not None]
         return [_stamp(path) for path in (*self._images, *texts)]
 
     def blocks(self) -> Iterator[list[PoolPicture]]:
@@ -132,7 +132,15 @@ class FolderPart:
 
     def _picture(self, path: Path) -> PoolPicture:
         source = path.relative_to(self._folder).as_posix()
-        return PoolPicture(source, _caption(_text_of(path)), EncodedPicture(path.as_posix(), path))
+        return PoolPicture(source, _caption(self._text_of(path)), EncodedPicture(path.as_posix(), path))
+
+    def _text_of(self, image: Path) -> Path | None:
+        """The file beside an image that holds its caption, if any. RecordError for a link out of the folder."""
+        texts = (image.with_suffix(suffix) for suffix in (".txt", ".json"))
+        text = next((text for text in texts if text.is_file()), None)
+        if text is not None and text.is_symlink():
+            inside(self._folder, text.relative_to(self._folder).as_posix(), self.name)
+        return text
 
 
 class ParquetPart:
@@ -203,12 +211,6 @@ class ParquetPart:
 def _stamp(path: Path) -> list[Any]:
     status = path.stat()
     return [path.as_posix(), status.st_size, status.st_mtime_ns]
-
-
-def _text_of(image: Path) -> Path | None:
-    """The file beside an image that holds its caption, if there is one."""
-    texts = (image.with_suffix(suffix) for suffix in (".txt", ".json"))
-    return next((text for text in texts if text.is_file()), None)
 
 
 def _caption(text: Path | None) -> str:

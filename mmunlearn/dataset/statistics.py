@@ -74,7 +74,7 @@ def statistics(
         "events": len(events),
         "cells": len(drawn),
         "pictures": len(pictures),
-        "accepted_share": round(len(pictures) / len(drawn), 4) if drawn else None,
+        "accepted_share": len(pictures) / len(drawn) if drawn else None,
         "candidates": len(candidates),
         "attempts": _ascending(drawn.values()),
         "guidance_scales": _drawn_with(candidates, "guidance_scale"),

@@ -16,6 +16,8 @@ _SHORT = re.compile(
     "capt|col|dr|esq|fr|gen|gov|hon|i{2,3}|iv|jr|lt|mrs?|ms|mt|mx|phd|prof|rep|rev|sen|sgt|sr|ste?"
 )
 _SUFFIX = re.compile("esq|i{2,3}|iv|jr|md|ph|phd|sr")
+_TIGHT = re.compile(r"(?<=[^\W_])[\u2012\u2013](?=[^\W_])")  # a dash for a hyphen; a long one parts sentences
+_OTHER_INITIAL = r"(?<!\b[^\W\d_]\.)(?<!\b[^\W\d_]\. )"
 
 
 def says_name(answer: str, name: str) -> bool:
@@ -26,13 +28,13 @@ def says_name(answer: str, name: str) -> bool:
     an abbreviation (`A.B. Lund`, `A. B. Lund`, `AB Lund`; `Jr`, `Jr.`), or Markdown's emphasis.
 
     No part of a name counts: not a first or last name alone, not a name inside another word or inside a longer one by
-    hyphen or apostrophe (`Ada Lund-Berg`, `O'Neil Ek` for Neil Ek). What follows an apostrophe may be anything: `Ada
-    Lund's` says Ada Lund. Chinese and other scripts without spaces have no word boundaries: there the name's
-    characters in a row count, spaces and middle dots or not. Raises ValueError for an empty name, which every answer
-    would contain.
+    hyphen, apostrophe or initial (`Ada Lund-Berg`, `O'Neil Ek` for Neil Ek, `C. A. Lund` for A. Lund). What follows an
+    apostrophe may be anything: `Ada Lund's` says Ada Lund. Chinese and other scripts without spaces have no word
+    boundaries: there the name's characters in a row count, spaces and middle dots or not. Raises ValueError for an
+    empty name, which every answer would contain.
     """
     pattern, starred = _pattern(name)
-    text = _ESCAPE.sub("", answer)
+    text = _TIGHT.sub("-", _ESCAPE.sub("", answer))
     text = fold(_EDGE_STARS.sub("", text) if starred else text.replace("*", "")).replace("_", " ")
     return pattern.search(_GAP.sub("", " ".join(text.split()))) is not None
 
@@ -49,6 +51,7 @@ def _pattern(name: str) -> tuple[re.Pattern[str], bool]:
     for one, other in pairwise(words):
         parts += [_between(one, other, pointed), re.escape(other)]
     before = rf"(?<!{_WORD})(?<!{_WORD}['-])" if re.match(_WORD, words[0]) else ""
+    before += _OTHER_INITIAL if len(words[0]) == 1 else ""
     behind = rf"(?!-?{_WORD})" if re.match(_WORD, words[-1][-1]) else ""
     return re.compile(before + "".join(parts) + behind), "*" in plain
 

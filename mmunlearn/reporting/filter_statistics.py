@@ -169,7 +169,7 @@ def _verdict(refused: set[Key], defects: Mapping[Key, str] | None, meant: Sequen
 
 
 def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+    return part / whole if whole else None
 
 
 def _explain(cells: list[str], empty: list[str], waiting: set[str], least: float, failed: Path) -> str:

@@ -270,6 +270,9 @@ def test_a_link_out_of_the_pool_is_refused(collection):
     (collection / "events" / "z.png").unlink()
     (collection / "events" / "z.png").symlink_to("0-red.png")
     assert len(retrieve(collection, 9)) == 9, "a link within is a copy of its picture"
+    (collection / "events" / "z.txt").symlink_to(collection / "people" / "manifest.csv")
+    with pytest.raises(RecordError, match=r"'z\.txt', which is a link out of it"):
+        retrieve(collection, 9)
 
 
 @pytest.mark.parametrize("data", ["z\u00e9".encode("latin-1"), "a text".encode("utf-16"), b"{"])

@@ -52,7 +52,7 @@ def test_recall_is_over_the_defects_a_filter_is_meant_for(tmp_path: Path) -> Non
     assert (counts["surplus"], counts["no_face"]) == (1, 1)
     identity = counts["filters"]["identity"]
     assert identity == {
-        "rejected": 3, "truth": "planted: identity", "recall": 0.5, "precision": 0.6667,
+        "rejected": 3, "truth": "planted: identity", "recall": 0.5, "precision": 2 / 3,
         "clean_rejected_share": 0.25, "true_positive": 1, "other_defect": 1, "false_positive": 1,
         "false_negative": 1,
     }  # fmt: skip

@@ -69,6 +69,8 @@ GREYS = {
     "tiff, float to 255": (saved(array(RAMP * 255, np.float32), "TIFF"), GREY),
     "tiff, float below 0": (saved(array(RAMP * 2 - 1, np.float32), "TIFF"), GREY),
     "tiff, float, black": (saved(array(RAMP * 0, np.float32), "TIFF"), GREY * 0),
+    "tiff, float, one value below 0": (saved(array(RAMP * 0 - 3, np.float32), "TIFF"), GREY * 0),
+    "tiff, 32 bits, one value above 16": (saved(array(RAMP * 0 + 70000, np.int32), "TIFF"), GREY * 0),
     "png, dark 16 bits": (saved(array(DEEP / 257, np.uint16), "PNG"), np.rint(GREY / 257).astype(np.uint8)),
     "tiff, 12 bits": (tiff_12(0, 4095), np.array([[0, 255]], np.uint8)),
     "tiff, 12 bits, half": (tiff_12(1365, 2730), np.array([[85, 170]], np.uint8)),
@@ -77,6 +79,7 @@ GREYS = {
 }
 
 
+@pytest.mark.filterwarnings("error:.*encountered in")
 @pytest.mark.parametrize("name", GREYS)
 def test_grey_of_any_depth_is_scaled(name):
     data, expected = GREYS[name]
