@@ -9,7 +9,8 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
 ADAPTER_DIGESTS = {"adapter_sha256": ADAPTER_WEIGHTS, "adapter_config_sha256": ADAPTER_CONFIG}
 """Field of training.json, which lies beside an adapter's folder -> the file whose checksum it holds."""
 ADAPTER_REMEDY = "restore the file, or run the job that made the adapter again"
+ADAPTER_FIELDS = frozenset((
+    "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+    "rank_pattern", "alpha_pattern", "use_rslora", "inference_mode", "fan_in_fan_out", "base_model_name_or_path",
+    "revision", "task_type", "auto_mapping", "peft_version",
+))  # fmt: skip
+"""Where a LoRA adapter may differ from peft's defaults; all else changes the base, or is more than LoRA."""
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 CHECKPOINT_REMEDY = "get the checkpoint anew, or set models.<name>.source to a whole one of this architecture"
 logger = logging.getLogger(__name__)
@@ -103,17 +110,18 @@ def load_base(spec: ModelSpec, *, device: str = "cpu") -> Base:
     folder = _folder(spec)
     check_shards(Path(folder), "model", CHECKPOINT_REMEDY)
     processor = _processor(spec, folder)
-    model, found = AutoModelForImageTextToText.from_pretrained(
-        folder,
-        dtype=getattr(torch, spec.dtype),
-        attn_implementation=spec.attention,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        generation_config=GenerationConfig(),  # not the checkpoint's: `generation.greedy` says all
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # refused below, by name
-    )
+    with _readable(folder):
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=getattr(torch, spec.dtype),
+            attn_implementation=spec.attention,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            generation_config=GenerationConfig(),  # not the checkpoint's: `generation.greedy` says all
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+        )
     if family.architecture and type(model).__name__ != family.architecture:
         raise ValueError(
             f"family {spec.family} is a {family.architecture}, but {spec.source} holds a {type(model).__name__}; "
@@ -136,7 +144,8 @@ def _processor(spec: ModelSpec, folder: str) -> ProcessorMixin:
     if lacking := list(problems(folder, spec.chat_template)):
         raise ValueError(f"{asked}, but {'; '.join(lacking)}")
     try:
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with _readable(folder):
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except ImportError as error:
         raise ModuleNotFoundError(
             f"{asked}, but its processor needs a package: {brief(error)}; install it, or take another model"
@@ -155,6 +164,17 @@ def _processor(spec: ModelSpec, folder: str) -> ProcessorMixin:
             f"{asked}, but it has no pad token; name one as pad_token in its tokenizer_config.json"
         )
     return processor
+
+
+@contextmanager
+def _readable(folder: str) -> Iterator[None]:
+    """Name the folder in what the library says of files that are damaged or no checkpoint that it knows."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"asked for the checkpoint in {folder}; found {type(error).__name__}: {brief(error)}; {CHECKPOINT_REMEDY}"
+        ) from error
 
 
 def _check_finite(model: PreTrainedModel, folder: Path) -> None:
@@ -257,7 +277,7 @@ def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> 
         model = PeftModel(base.model, config, adapter_name=POLICY)
     try:
         _fill(model, Path(folder), POLICY)
-    except WeightsError:
+    except Exception:
         model.unload()
         raise
     return model if trainable else model.eval()
@@ -280,7 +300,7 @@ def add_adapter(model: PeftModel, folder: str | Path, name: str) -> None:
         model.add_adapter(name, config)
     try:
         _fill(model, Path(folder), name)
-    except WeightsError:
+    except Exception:
         model.delete_adapter(name)
         raise
     model.set_adapter(POLICY)
@@ -327,7 +347,10 @@ def read_adapter(
         WeightsError: they are not; names file and keys.
     """
     expected = shapes_of(get_peft_model_state_dict(model, adapter_name=name))
-    return read_tensors(folder / ADAPTER_WEIGHTS, expected, remedy)
+    tensors = read_tensors(folder / ADAPTER_WEIGHTS, expected, remedy)
+    whole = [key for key, value in tensors.items() if not value.is_floating_point()]
+    refuse(folder / ADAPTER_WEIGHTS, {"whole numbers": whole}, remedy)
+    return tensors
 
 
 def _read_config(folder: Path, *, trainable: bool) -> LoraConfig:
@@ -337,6 +360,16 @@ def _read_config(folder: Path, *, trainable: bool) -> LoraConfig:
     check_recorded(folder)
     with _fitting(folder):
         config = LoraConfig.from_pretrained(str(folder))
+        plain = LoraConfig()
+        odd = [
+            f"{one.name} {getattr(config, one.name)!r}"
+            for one in fields(config)
+            if one.name not in ADAPTER_FIELDS and getattr(config, one.name) != getattr(plain, one.name)
+        ]
+        if odd:
+            raise ValueError(f"more than LoRA: {', '.join(odd)}")
+        if not 0 < config.lora_alpha < inf:
+            raise ValueError(f"lora_alpha {config.lora_alpha}, which is no number above 0")
     config.inference_mode = not trainable
     return config
 

@@ -35,6 +35,10 @@ CLASSES = {"SmolVLMProcessor": ("num2words",), "VoxtralProcessor": ("soundfile",
 """Processor -> modules."""
 TOWERS = {"timm_wrapper": ("timm",), "timm_backbone": ("timm",), "gemma3n_vision": ("timm",)}
 """`model_type` anywhere in config.json -> modules."""
+SMALL = ("config.json", *PROCESSORS, "tokenizer_config.json", "special_tokens_map.json", "chat_template.json")
+"""Files of JSON that say how a checkpoint is used."""
+PROBE = "Who is in the picture"
+TOKENS = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
 PACKAGES = {"google.protobuf": "protobuf", "mistral_common": "mistral-common"}
 """Module -> package, where they differ."""
 
@@ -57,19 +61,37 @@ def template_text(template: str) -> str:
 
 
 def template_problem(template: str | None) -> str | None:
-    """What is wrong with a chat template that stands in for the checkpoint's own."""
+    """What is wrong with a chat template, found by writing a question to a picture with it, as `Dialogue` does."""
     if template is None:
         return None
-    from jinja2 import Environment, TemplateSyntaxError
+    from jinja2 import TemplateSyntaxError, UndefinedError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     try:
         text = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", template_text(template))
-        Environment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]).parse(text)
-    except TemplateSyntaxError as error:
-        return f"no Jinja template: line {error.lineno}: {error.message}; correct it"
     except (OSError, ValueError) as error:
         return str(error)
-    return None if "messages" in text else "the template writes no `messages`, so no question; correct it"
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]
+    )
+    environment.globals |= {"strftime_now": str, "raise_exception": _raise}
+    content = [{"type": "image"}, {"type": "text", "text": PROBE}]
+    try:
+        written = environment.from_string(text).render(
+            messages=[{"role": "user", "content": content}], add_generation_prompt=True, **TOKENS
+        )
+    except TemplateSyntaxError as error:
+        return f"no Jinja template: line {error.lineno}: {error.message}; correct it"
+    except UndefinedError:  # a token of the tokenizer's own, perhaps
+        return None
+    except Exception as error:  # whatever a template does with a question
+        return f"the template cannot write a question to a picture: {error}; correct it"
+    return None if PROBE in written else "the template writes no `messages`, so no question; correct it"
+
+
+def _raise(message: str) -> None:
+    """What templates call on a conversation that they do not take."""
+    raise ValueError(message)
 
 
 def problems(folder: str | Path, template: str | None = None) -> Iterator[str]:
@@ -79,13 +101,24 @@ def problems(folder: str | Path, template: str | None = None) -> Iterator[str]:
         template: chat template in place of its own.
     """
     folder = Path(folder)
+    yield from (
+        f"'{folder / name}' is no whole JSON file; get it anew" for name in SMALL if _damaged(folder / name)
+    )
     config = _json(folder / "config.json")
     if not config:
         return
+    if (folder / "adapter_config.json").exists():
+        yield f"'{folder}' holds an adapter, which would be loaded with the model; take it out, or merge it"
+    if config.get("quantization_config"):
+        yield f"'{folder}' holds quantised weights, which cannot be trained here; take those of 16 or 32 bits"
     if not any((folder / name).is_file() for name in PROCESSORS):
         yield f"'{folder}' has no processor of pictures, {' or '.join(PROCESSORS)}; add that of the published model"
-    if template is None and not _has_template(folder):
-        yield f"'{folder}' has no chat template; name one in chat_template"
+    if template is None:
+        own = _own_template(folder)
+        if own is None:
+            yield f"'{folder}' has no chat template; name one in chat_template"
+        elif problem := template_problem(own):
+            yield f"the chat template in '{folder}' is of no use: {problem}, or name one in chat_template"
     if _lacks_pad(folder):
         yield f"'{folder}' has no pad token; name one as pad_token in its tokenizer_config.json"
     if lacking := [one for one in dict.fromkeys(_modules(folder, config)) if not _installed(one)]:
@@ -101,12 +134,19 @@ def row_problems(name: str, row: Mapping[str, Any], folder: Path) -> Iterator[st
     yield from (f"models.{name}.source: {one}" for one in problems(folder, template))
 
 
-def _has_template(folder: Path) -> bool:
-    described = (
+def _own_template(folder: Path) -> str | None:
+    """The chat template of a checkpoint, or the path of its file; of several the default one."""
+    if (folder / "chat_template.jinja").is_file():
+        return str(folder / "chat_template.jinja")
+    described = [
         _json(folder / name)
         for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json")
-    )
-    return (folder / "chat_template.jinja").is_file() or any(one.get("chat_template") for one in described)
+    ]
+    found = next((one["chat_template"] for one in described if one.get("chat_template")), None)
+    if isinstance(found, list):
+        found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+    found = found.get("default") if isinstance(found, dict) else found
+    return f"{found}\n" if found else None
 
 
 def _lacks_pad(folder: Path) -> bool:
@@ -143,11 +183,21 @@ def _kinds(config: Any) -> Iterator[str]:
             yield from _kinds(value)
 
 
+def _damaged(path: Path) -> bool:
+    """Whether a file is there that holds no object of JSON."""
+    try:
+        return not isinstance(json.loads(read_text(path)), dict)
+    except OSError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+
+
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none: what is damaged is said by who reads it."""
+    """The object in a JSON file; empty where there is none, or a damaged one (`_damaged`)."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

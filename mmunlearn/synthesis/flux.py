@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmunlearn.records import Prompt, digest_of
 from mmunlearn.synthesis.generate import DrawRequest, Generator
-from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, load_pipeline
+from mmunlearn.synthesis.prompt_embeddings import PromptEmbeddings, load_pipeline, whole_network
 from mmunlearn.weights import WeightsError, fingerprint
 from mmunlearn.weights.files import check_sound, read_json, shards_of
 from mmunlearn.weights.tensors import free_memory
@@ -259,15 +259,9 @@ def _quantised_transformer(source: Path, options: FluxOptions) -> dict[str, Any]
     from diffusers import FluxTransformer2DModel, TorchAoConfig
 
     kind = getattr(torchao.quantization, QUANTISATIONS[options.quantisation])
-    transformer = FluxTransformer2DModel.from_pretrained(
-        source,
-        subfolder="transformer",
-        quantization_config=TorchAoConfig(kind()),
-        dtype=getattr(torch, options.dtype),
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    return {"transformer": transformer}
+    how = {"dtype": getattr(torch, options.dtype), "local_files_only": True}
+    quantised = how | {"quantization_config": TorchAoConfig(kind())}
+    return {"transformer": whole_network(FluxTransformer2DModel, source, "transformer", quantised)}
 
 
 def _compile(transformer: Any, batch: int) -> None:

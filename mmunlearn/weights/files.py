@@ -17,6 +17,8 @@ from mmunlearn.weights.tensors import read_header, refuse
 
 MEGABYTE = 10**6
 LARGE = 256  # megabytes from which a checksum shows its progress
+QUANTISED = ("I8", "U8", "I16", "I32", "BOOL")
+"""Types of tensors that no network in real numbers has as weights."""
 POINTER = b"version https://git-lfs"
 
 
@@ -103,19 +105,29 @@ def check_sound(path: Path, origin: str = "") -> None:
 
 
 def check_shards(folder: Path, stem: str, remedy: str) -> None:
-    """See, by names and headers, that a network's weights are whole: every shard of its index with the tensors listed
-    there and no others, or its files where it has no index.
+    """See, by names and headers, that a network's weights are whole and one set: its one file, or every shard of its
+    index with the tensors listed there and no others.
 
     Args:
         stem: of the files' names.
         remedy: what to do about it, for messages.
 
     Raises:
-        WeightsError: a file is missing or cut off, or a shard's tensors are not those listed; names file and keys.
+        WeightsError: a file is missing, cut off or one too many, a shard's tensors are not those listed, or tensors are
+            quantised; names file and keys.
     """
     index = folder / f"{stem}.safetensors.index.json"
     indexed = index.exists()
     names = shards_of(index) if indexed else sorted(path.name for path in folder.glob("*.safetensors"))
+    whole = f"{stem}.safetensors"
+    if indexed and whole not in names and (folder / whole).exists():
+        raise WeightsError(
+            f"asked for one set of weights; found {folder / whole} and {index}, which are two; {remedy}"
+        )
+    if names and not indexed and whole not in names:
+        raise WeightsError(
+            f"asked for {folder / whole}, or {index.name} beside it; found {', '.join(names)}; {remedy}"
+        )
     if lacking := [name for name in names if not (folder / name).exists()]:
         raise WeightsError(
             f"asked for the {len(names)} files that {index} lists; found no {', '.join(lacking)}; {remedy}"
@@ -123,8 +135,13 @@ def check_shards(folder: Path, stem: str, remedy: str) -> None:
     listed: dict[str, str] = read_json(index).get("weight_map", {}) if indexed else {}
     for name in names:
         check_sound(folder / name)
+        found = read_header(folder / name)
+        whole_numbers = [
+            key for key, entry in found.items() if entry.dtype in QUANTISED and len(entry.shape) > 1
+        ]
+        refuse(folder / name, {"whole numbers": whole_numbers}, remedy)
         if indexed:
-            found, here = read_header(folder / name), {key for key, shard in listed.items() if shard == name}
+            here = {key for key, shard in listed.items() if shard == name}
             refuse(folder / name, {"missing": here - found.keys(), "unexpected": found.keys() - here}, remedy)
 
 

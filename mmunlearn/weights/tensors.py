@@ -50,7 +50,10 @@ def read_header(path: str | Path) -> dict[str, Entry]:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
             raise ValueError(f"{size:,} bytes, too few for its header")
-        header = json.loads(file.read(length))
+        try:
+            header = json.loads(file.read(length))
+        except RecursionError:
+            raise ValueError("a header that is nested too deeply") from None
     if not isinstance(header, dict):
         raise ValueError("its header holds no tensors")
     header.pop("__metadata__", None)

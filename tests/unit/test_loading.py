@@ -127,6 +127,11 @@ def set_inf(tensors):
     tensors[name] = torch.full_like(tensors[name], -torch.inf)
 
 
+def round_all(tensors):
+    for name in tensors:
+        tensors[name] = tensors[name].to(torch.int8)
+
+
 def one_more(tensors):
     tensors["model.extra"] = torch.ones(2)
 
@@ -139,6 +144,7 @@ def one_more(tensors):
         (set_nan, r"model\.safetensors; found: .*not finite: "),
         (set_inf, r"model\.safetensors; found: .*not finite: "),
         (cut, r"misshapen: .* instead of \["),
+        (round_all, r"model\.safetensors; found: whole numbers: "),
         (one_more, r"unexpected: model\.extra"),
     ],
 )
@@ -181,6 +187,40 @@ def test_missing_shards_and_shards_without_their_tensors_are_named(tmp_path, fol
         WeightsError, match=rf"index\.json lists; found no {shards[0].name}, {shards[2].name}"
     ):
         load_base(spec)
+
+
+def test_two_sets_of_weights_and_shards_without_an_index_are_refused(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "base")
+    spec, path = (
+        ModelSpec("llava", str(tmp_path / "base"), "float32"),
+        tmp_path / "base" / "model.safetensors",
+    )
+    names = list(load_file(path))
+    shutil.copy(path, path.with_name("a.safetensors"))
+    index = path.with_name("model.safetensors.index.json")
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(names, "a.safetensors")}))
+    with pytest.raises(WeightsError, match=rf"one set of weights; found {path} and {index}, which are two"):
+        load_base(spec)
+    path.unlink()
+    index.unlink()
+    with pytest.raises(WeightsError, match=rf"{path}, or {index.name} beside it; found a\.safetensors; get"):
+        load_base(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("tokenizer.json", "{", "JSONDecodeError"),
+        ("config.json", '{"model_type": "unheard"}', "unheard"),
+        ("config.json", '{"model_type": "llama"}', "Unrecognized configuration class"),
+    ],
+)
+def test_files_that_the_library_cannot_read_are_named_with_their_folder(
+    tmp_path, folder, name, text, message
+):
+    (shutil.copytree(folder, tmp_path / "base") / name).write_text(text)
+    with pytest.raises(WeightsError, match=rf"the checkpoint in {tmp_path}/base; found .*{message}"):
+        load_base(ModelSpec("other", str(tmp_path / "base"), "float32"))
 
 
 def test_weights_too_large_for_the_type_are_named(tmp_path, folder):
@@ -226,6 +266,7 @@ def record(folder):
         (set_inf, r"not finite: base_model\.model\."),
         (cut, r"misshapen: base_model\.model\..* instead of \["),
         (one_more, r"unexpected: model\.extra"),
+        (round_all, r"whole numbers: base_model\.model\."),
         (dict.clear, r"missing: base_model"),
     ],
 )
@@ -267,7 +308,12 @@ def test_an_altered_adapter_is_not_the_one_that_training_json_records(tiny_base,
     [
         ({"r": 8}, r"misshapen: .*\[4, 32\] instead of \[8, 32\]"),
         ({"target_modules": r".*language_model\.layers\.0\.self_attn\.q_proj"}, "unexpected: .*layers.0.mlp"),
-        ({"use_dora": True}, "missing: .*lora_magnitude_vector"),
+        ({"use_dora": True}, "more than LoRA: use_dora True"),
+        ({"bias": "all"}, "more than LoRA: bias 'all'"),
+        ({"modules_to_save": ["lm_head"]}, r"more than LoRA: modules_to_save \['lm_head'\]"),
+        ({"init_lora_weights": "pissa"}, "more than LoRA: init_lora_weights 'pissa'"),
+        ({"lora_alpha": 0}, "lora_alpha 0, which is no number above 0"),
+        ({"lora_alpha": NAN}, "lora_alpha nan, which is no number above 0"),
         ({"r": "four"}, "LoRA adapter as .*adapter_config.json"),
         ({"target_modules": r".*vision\.q"}, "adapter_config.json describes it; found .*Target modules"),
         ({"peft_type": "IA3"}, "adapter_config.json describes it; found"),
@@ -277,8 +323,11 @@ def test_a_config_that_does_not_fit_its_adapter_is_refused(tiny_base, adapter, c
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     record(adapter)
+    before = {name: value.clone() for name, value in tiny_base.model.state_dict().items()}
     with pytest.raises(WeightsError, match=message):
         load_adapter(tiny_base, adapter)
+    after = tiny_base.model.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_an_adapter_on_the_output_layer_is_saved_and_loaded(tmp_path, tiny_checkpoint):

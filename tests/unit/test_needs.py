@@ -41,8 +41,22 @@ def place(folder, files):
         ({"chat_template.json": None, "chat_template.jinja": "{{ messages }}"}, None),
         (
             {"chat_template.json": None, "tokenizer_config.json": {"chat_template": "x", "pad_token": "p"}},
+            "chat template in .* is of no use: the template writes no `messages`",
+        ),
+        (
+            {
+                "chat_template.json": None,
+                "tokenizer_config.json": {
+                    "chat_template": [{"name": "default", "template": "{{ messages }}"}],
+                    "pad_token": "p",
+                },
+            },
             None,
         ),
+        ({"chat_template.jinja": "{% for"}, "chat template in .* is of no use: no Jinja template: line 1"),
+        ({"config.json": {"quantization_config": {"bits": 4}}}, "holds quantised weights"),
+        ({"adapter_config.json": {}}, "holds an adapter, which would be loaded with the model"),
+        ({"chat_template.jinja": "{{ messages }}", "chat_template.json": "half {"}, "no whole JSON file"),
         ({"chat_template.json": {"chat_template": None}}, "has no chat template"),
         ({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizerFast"}}, "has no pad token"),
         ({"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer"}}, None),
@@ -71,7 +85,7 @@ def place(folder, files):
             "install timm$",
         ),
         ({"config.json": None}, None),
-        ({"config.json": "half {"}, None),
+        ({"config.json": "half {"}, r"config\.json' is no whole JSON file; get it anew"),
     ],
 )
 def test_what_is_lacking_is_named(tmp_path, monkeypatch, changes, message):
@@ -103,7 +117,7 @@ def test_every_family_has_all_it_needs_and_is_named_without_a_template(tmp_path,
         load_vlm(family, folder)
     base = load_vlm(family, folder, chat_template=str(tmp_path / "template.jinja"))
     assert base.processor.chat_template == (tmp_path / "template.jinja").read_text()
-    text = "{{ messages[0]['role'] }} said\n"
+    text = "{{ messages[0]['content'][1]['text'] }} said\n"
     assert load_vlm(family, folder, chat_template=text).processor.chat_template == text
 
 
@@ -133,6 +147,14 @@ def checked(folder, **row):
         ("nowhere.jinja", "models.mine.chat_template: there is no file 'nowhere.jinja'"),
         ("{% for message in messages %}", r"models.mine.chat_template: no Jinja template: line 1"),
         ("{{ 'USER:' }}", r"models.mine.chat_template: the template writes no `messages`"),
+        ("{# messages #}Who?", r"models.mine.chat_template: the template writes no `messages`"),
+        ("{{ messages[0].role }}", r"models.mine.chat_template: the template writes no `messages`"),
+        ("{{ messages | unheard }}", r"models.mine.chat_template: no Jinja template: .*'unheard'"),
+        (
+            "{{ 'Q: ' + messages[0].content }}",
+            r"chat_template: the template cannot write a question to a picture",
+        ),
+        ("{{ raise_exception('no pictures') }}", r"cannot write a question to a picture: no pictures"),
         (None, r"models.mine.source: .* has no chat template; name one in chat_template"),
     ],
 )
