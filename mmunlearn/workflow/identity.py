@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,9 @@ def code_digest(script: str, *modules: str) -> Param:
 
 
 def method_digest(path: str) -> Recorded:
-    """The code that decides what a training learns: the method's class with those of ours that it builds on, and
-    DECIDING. All else that a training runs is under its rule's version.
+    """The code that decides what a training learns: the method's class with those of ours that it builds on, or, of
+    another package, with what its module imports from there; and DECIDING. All else that a training runs is under its
+    rule's version.
 
     Args:
         path: of the class, `module:Class`.
@@ -176,7 +178,7 @@ def method_digest(path: str) -> Recorded:
         source = find_source(module)
         if source is None or not source.is_file():
             return "nothing there"
-        files, todo = set(), [source]
+        files, todo = set(), [source] if source.is_relative_to(LIBRARY) else _of_package(module)
         while todo:
             file = todo.pop()
             files.add(file)
@@ -184,6 +186,26 @@ def method_digest(path: str) -> Recorded:
         return _digest_of_files(files | {LIBRARY / "training" / name for name in DECIDING})
 
     return Recorded(path, lambda: f"code of the method {digest()}")
+
+
+def _of_package(module: str) -> list[Path]:
+    """The sources of a module and of all that it imports from its own package."""
+    package, found, todo = module.partition(".")[0], {}, [module]
+    while todo:
+        name = todo.pop()
+        file = find_source(name) if name.partition(".")[0] == package and name not in found else None
+        if file is None or file.suffix != ".py" or not file.is_file():
+            continue
+        found[name] = file
+        inside = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                origin = "." * node.level + (node.module or "")
+                origin = resolve_name(origin, inside) if node.level else origin
+                todo += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return [*found.values()]
 
 
 class _Module:
@@ -211,10 +233,11 @@ def _read_module(file: Path, size: int, changed: int) -> _Module:
 
 def _digest_of_files(files: Iterable[Path]) -> str:
     root = LIBRARY.parent
-    names = {
-        file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name: file for file in files
-    }
-    return digest_of([[name, _module(file).digest] for name, file in sorted(names.items())])
+    rows = (
+        [file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name, _module(file).digest]
+        for file in files
+    )
+    return digest_of(sorted(rows))
 
 
 def _sources(path: Path) -> list[Path]:

@@ -84,6 +84,26 @@ def test_what_decides_nothing_does_not(library, edited, edit):
     assert not changed(library, edited, "plot_figure4", "reporting", edit=edit)
 
 
+OWN = {
+    "__init__.py": "",
+    "bounded.py": "import own.terms\nfrom . import bounds\nfrom .deep.more import least\n",
+    "terms.py": "ONE = 1\n", "bounds.py": "from mmunlearn.training.losses import ga\n", "unused.py": "",
+    "deep/__init__.py": "", "deep/more.py": "def least():\n    from own.deep import terms\n", "deep/terms.py": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edited", OWN)
+def test_what_a_method_of_another_package_imports_from_there_counts(edited, tmp_path, monkeypatch):
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    for name, text in OWN.items():
+        (tmp_path / "own" / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = repr(identity.method_digest("own.bounded:Bounded"))
+    (tmp_path / "own" / edited).write_text(OWN[edited] + EDIT)
+    counts = repr(identity.method_digest("own.bounded:Bounded")) != before
+    assert counts == (edited != "unused.py")
+
+
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
 FILES = ("curation.shipped.people", "training.unlearn.refusals", "robustness.paraphrases")
 FOLDERS = (
