@@ -58,7 +58,11 @@ def read_header(path: str | Path) -> dict[str, Entry]:
         raise ValueError("its header holds no tensors")
     header.pop("__metadata__", None)
     entries = {name: _entry(name, row, 8 + length) for name, row in header.items()}
-    promised = max((entry.end for entry in entries.values()), default=8 + length)
+    promised = 8 + length
+    for name, entry in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if entry.start != promised:
+            raise ValueError(f"the header lets {name} overlap another tensor, or leaves a gap before it")
+        promised = entry.end
     if size != promised:
         raise ValueError(f"{size:,} bytes, not {promised:,}")
     return entries
@@ -68,7 +72,8 @@ def _entry(name: str, row: Any, begin: int) -> Entry:
     try:
         shape, (start, end) = tuple(row["shape"]), row["data_offsets"]
         size = DTYPES[row["dtype"]][1] * prod(shape)
-        sound = start >= 0 and min(shape, default=0) >= 0 and end - start == size
+        sound = {type(one) for one in (*shape, start, end)} == {int} and min(*shape, start, end) >= 0
+        sound = sound and end - start == size
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"the header's row of {name} cannot be read: {error!r}") from error
     if not sound:
