@@ -66,6 +66,12 @@ def name_words(name: str) -> list[str]:
     return [word for word in _BETWEEN.split(fold(name)) if word.strip("*")]
 
 
+def model_token(text: str) -> str | None:
+    """The first part of a text, such as `<image>` or `<|im_end|>`, that models may read as a token of their own."""
+    found = re.search(r"<[^<>\s]+>", text)
+    return found and found[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a message: the closest known name, or all of them."""
     names = sorted(known)

@@ -7,6 +7,7 @@ import unicodedata
 
 from mmunlearn.files import shown
 from mmunlearn.records import Event, Person
+from mmunlearn.text import model_token
 
 ID = re.compile(r"[A-Za-z0-9]{1,32}")
 RESERVED = re.compile(r"ref[0-9]+", re.IGNORECASE)  # `ref0-e05` is a reference picture of an event
@@ -56,6 +57,8 @@ def text_problem(field: str, text: str, limit: int) -> str | None:
         return f"{field} must hold letters, found {shown(text)}"
     if len(text) > limit:
         return f"{field} must have {limit} characters or fewer, found {len(text):,}: {shown(text)}"
+    if (token := model_token(text)) is not None:
+        return f"{field} must not hold {shown(token)}, which models may read as a token of their own: leave out < and >"
     odd = next((one for one in text if _odd(one)), None)
     if odd is not None:
         return f"{field} must be one line without control characters, found U+{ord(odd):04X} in {shown(text)}"

@@ -184,9 +184,10 @@ def _kinds(config: Any) -> Iterator[str]:
 
 
 def _damaged(path: Path) -> bool:
-    """Whether a file is there that holds no object of JSON."""
+    """Whether a file holds something, but no object of JSON."""
     try:
-        return not isinstance(json.loads(read_text(path)), dict)
+        text = read_text(path)
+        return bool(text) and not isinstance(json.loads(text), dict)
     except OSError:
         return False
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from mmunlearn.endpoint import ChatError, check_endpoint
 from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
-from mmunlearn.text import fold, nearest
+from mmunlearn.text import fold, model_token, nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.light import check_method
 from mmunlearn.training.methods.options import LOOP_KEYS
@@ -203,6 +203,13 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _text_conflicts(dataset: Mapping[str, Any]) -> Iterable[str]:
+    questions = dataset["questions"]
+    if fold(questions["person"]) == fold(questions["event"]):
+        yield "dataset.questions: person and event are one question, which has two answers; word one of them otherwise"
+    for part in ("questions", "answers"):
+        for kind, text in dataset[part].items():
+            if token := model_token(text):
+                yield f"dataset.{part}.{kind}: models may read '{token}' as a token of their own; leave out < and >"
     for kind, (record, needed) in ANSWERS.items():
         if "{" in dataset["questions"][kind] or "}" in dataset["questions"][kind]:
             yield f"dataset.questions.{kind}: a question is asked as it stands; leave out the braces"

@@ -37,6 +37,7 @@ HELD = {
 """What a folder must hold, as names or patterns."""
 TO_BRING = ("data/mike", "data/laion", "data/pope", "data/coco/val2014")
 """Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
+SQLITE = b"SQLite format 3\0"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -183,25 +184,29 @@ def _fault(place: Place) -> str | None:
     """What is wrong with what lies at a path."""
     path, kind = Path(place.path), place.kind
     found = _what(path)
+    if found is not None and not os.access(path, os.R_OK | (os.X_OK if found == "folder" else 0)):
+        return f"the {found} '{path}' may not be read; change its permissions"
     if kind == "made":
         above = next((one for one in path.absolute().parents if _what(one)), path)
-        fits = found != "folder" and _what(above) == "folder"
-        return (
-            None
-            if fits
-            else f"'{path}' is to be a file that the run makes; found a {found or 'file above it'}"
-        )
+        if found == "file" and _begin(path) not in (SQLITE, b""):
+            return f"'{path}' is to be a file of verdicts that the run makes; found another file"
+        if found == "folder" or _what(above) != "folder":
+            return f"'{path}' is to be a file that the run makes; found a {found or 'file above it'}"
+        return None
     wanted = "file or folder" if kind == "any" else kind
     if found is None:
         return f"there is no {wanted} '{path}'{', only a link to nowhere' if path.is_symlink() else ''}"
     if found not in wanted:
         return f"a {wanted} is asked for; found a {found}, '{path}'"
-    if not os.access(path, os.R_OK | (os.X_OK if found == "folder" else 0)):
-        return f"the {found} '{path}' may not be read; change its permissions"
     key = ".".join((place.key[0], "*", place.key[2]) if place.key[0] == "models" else place.key)
     names = [one.name for one in path.iterdir()] if key in HELD else []
     lacking = [one for one in HELD.get(key, ()) if not matching(names, one)]
     return f"the folder '{path}' holds no {lacking[0]}" if lacking else None
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE))
 
 
 def _what(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ READ_AS = {
     "null": "nothing",
     "timestamp": "a date",
 }
+PLAIN = frozenset((*READ_AS, "str", "seq", "map", "merge", "value"))
+"""Tags of what a configuration may hold, or what the check of its values names."""
+OLD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-9_.]+)+)")
+"""What YAML 1.1 reads in base 8 or 60."""
 
 
 def file_error(*paths: str | Path) -> ConfigError | None:
@@ -63,6 +68,14 @@ def _node_problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[int, str]]
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _node_problems(item, seen)
+    line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+    if not node.tag.startswith("tag:yaml.org,2002:") or kind not in PLAIN:
+        yield line, f"the tag '{node.tag}' is none that a configuration takes; leave it out"
+    elif kind in ("int", "float") and OLD_NUMBER.fullmatch(node.value):
+        yield (
+            line,
+            f"YAML reads '{node.value}' in base {60 if ':' in node.value else 8}; write a plain number, or quotes",
+        )
     lines: dict[str, int] = {}
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         line = key.start_mark.line + 1

@@ -212,6 +212,11 @@ def test_templates_take_fields_of_one_value_and_doubled_braces():
 def test_questions_are_no_templates_and_public_figures_have_names_alone(tmp_path):
     with pytest.raises(ConfigError, match=r"dataset\.questions\.event: a question is asked as it stands"):
         check(changed("dataset.questions.event", "What does {name} do?"))
+    with pytest.raises(ConfigError, match=r"dataset\.questions: person and event are one question"):
+        check(changed("dataset.questions.event", "who is the  person in the PICTURE?"))
+    for key, text in (("questions.event", "<image> What is it?"), ("answers.person", "{name}<|im_end|>")):
+        with pytest.raises(ConfigError, match=rf"dataset\.{key}: models may read '<\S+>' as a token"):
+            check(changed(f"dataset.{key}", text))
     config = changed("dataset.answers.person", "{name}, a {job}")
     config["dataset"] |= {"reference_sets": "files"}
     config["weights"]["download"] = True

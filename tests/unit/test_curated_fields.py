@@ -61,6 +61,8 @@ TEXTS = [
     ("Ada\u2028Zorn", r".*found U\+2028"),
     ("Ada \u202eZorn", r".*found U\+202E"),
     ("Ada \ue000Zorn", r".*found U\+E000"),
+    ("Ada <image> Zorn", r"must not hold '<image>', which models may read as a token"),
+    ("Ada Zorn<|im_end|>", r"must not hold '<\|im_end\|>'"),
     ("Ada " + "Zo" * 3000, r"must have \d+ characters or fewer, found 6,004: 'Ada Zo.*\.\.\."),
 ]
 

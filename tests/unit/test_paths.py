@@ -76,6 +76,14 @@ def test_paths_of_backends_that_are_not_chosen_are_not_looked_for(tmp_path, monk
         chosen = config | {section: config[section] | {key: choice}}
         with pytest.raises(ConfigError, match=says):
             check(chosen)
+    chosen["evaluation"]["openai"]["store"] = "other.txt"
+    (tmp_path / "other.txt").write_text("")
+    check(chosen)
+    (tmp_path / "other.txt").write_text("notes of mine, and no verdicts")
+    with pytest.raises(
+        ConfigError, match=r"store: 'other.txt' is to be a file of verdicts .*found another file"
+    ):
+        check(chosen)
 
 
 def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, monkeypatch, caplog):

@@ -36,6 +36,13 @@ from tests.copies import ROOT
         ("base: &base {a: 1}\nmine: {<<: *base, a: 2}\nother: *base\n", []),
         ("one: &one {a: 1}\ntwo: &two {b: 1}\nmine: {<<: *one, <<: *two}\n", []),
         ("base: &base {a: 1, a: 2}\nother: *base\n", ["line 1: the key 'a' stands in line 1 already"]),
+        ("a: 1\nb: !!python/name:os.system\n", ["line 2: the tag '.*python/name:os.system' is none that"]),
+        ("a: !mine {b: 1}\nc: !!set {d}\n", ["line 1: the tag '!mine'", "line 2: the tag '.*set'"]),
+        (
+            "a: 017\nb: [12:30]\n",
+            ["line 1: YAML reads '017' in base 8", "line 2: YAML reads '12:30' in base 60"],
+        ),
+        ("a: 0\nb: 10\nc: 0.5\nd: '017'\ne: 1_000\nf: 1:x\ng: 00.5\n", []),
         ("\ufeffscale: mine\n", []),
         ('{"a": 1, "b": {"a": 1}}', []),
     ],
