@@ -42,6 +42,8 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", categ
 POLICY, REFERENCE = "default", "reference"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+ADAPTER_RECORD = "checksums.json"
+"""In an adapter's folder: name of a file -> its SHA-256. A reference has no training.json."""
 ADAPTER_DIGESTS = {"adapter_sha256": ADAPTER_WEIGHTS, "adapter_config_sha256": ADAPTER_CONFIG}
 """Field of training.json, which lies beside an adapter's folder -> the file whose checksum it holds."""
 ADAPTER_REMEDY = "restore the file, or run the job that made the adapter again"
@@ -317,25 +319,27 @@ def trainable_parameters(model: PeftModel) -> dict[str, torch.nn.Parameter]:
 
 
 def check_recorded(folder: Path) -> None:
-    """Compare an adapter's files with the checksums in training.json, where that lies beside the folder.
+    """Compare an adapter's files with the checksums in its folder, and in training.json beside that, where they lie.
 
     Raises:
         WeightsError: a file is another one than was trained.
     """
-    path = folder.parent / "training.json"
-    try:
-        record = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise WeightsError(
-            f"asked for the checksums in {path}; found no record ({brief(error)}); {ADAPTER_REMEDY}"
-        ) from error
-    for field, name in ADAPTER_DIGESTS.items():
-        expected = record.get(field)
-        if expected and (found := sha256_of(folder / name)) != expected:
+    own = {name: name for name in ADAPTER_FILES}
+    places = {folder.parent / "training.json": ADAPTER_DIGESTS, folder / ADAPTER_RECORD: own}
+    for path, fields_of in places.items():
+        try:
+            record = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (ValueError, TypeError) as error:
             raise WeightsError(
-                f"asked for {folder / name} with the SHA-256 {expected} that {path} records; found {found}; "
-                f"{ADAPTER_REMEDY}"
-            )
+                f"asked for the checksums in {path}; found no record ({brief(error)}); {ADAPTER_REMEDY}"
+            ) from error
+        for field, name in fields_of.items():
+            expected = record.get(field)
+            if expected and (found := sha256_of(folder / name)) != expected:
+                raise WeightsError(
+                    f"asked for {folder / name} with the SHA-256 {expected} that {path} records; found {found}; "
+                    f"{ADAPTER_REMEDY}"
+                )
 
 
 def read_adapter(
@@ -357,7 +361,6 @@ def _read_config(folder: Path, *, trainable: bool) -> LoraConfig:
     for name in ADAPTER_FILES:
         if not (folder / name).is_file():
             raise WeightsError(f"asked for an adapter in {folder}; found no {name}; {ADAPTER_REMEDY}")
-    check_recorded(folder)
     with _fitting(folder):
         config = LoraConfig.from_pretrained(str(folder))
         plain = LoraConfig()
@@ -388,5 +391,6 @@ def _fitting(folder: str | Path) -> Iterator[None]:
 
 def _fill(model: PeftModel, folder: Path, name: str) -> None:
     tensors = read_adapter(model, folder, name)
+    check_recorded(folder)  # after what is wrong with keys, which says more
     result = set_peft_model_state_dict(model, tensors, adapter_name=name)
     refuse(folder / ADAPTER_WEIGHTS, {"unexpected": result.unexpected_keys}, ADAPTER_REMEDY)

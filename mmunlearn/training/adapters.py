@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from mmunlearn.atomic import atomic_folder
-from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_WEIGHTS, POLICY
+from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_RECORD, ADAPTER_WEIGHTS, POLICY, check_recorded
+from mmunlearn.records import sha256_of, write_json
+from mmunlearn.weights.errors import WeightsError
 from mmunlearn.weights.tensors import read_tensors, shapes_of
 
 WEIGHTS = ADAPTER_WEIGHTS
@@ -32,6 +34,23 @@ def save_adapter(model: Any, folder: Path, state: Mapping[str, torch.Tensor] | N
     with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary, selected_adapters=[POLICY], state_dict=state)
         (temporary / "README.md").unlink(missing_ok=True)
+
+
+def record_adapter(folder: Path) -> None:
+    """Write the checksums of an adapter's files into its folder, where there is no training.json beside it."""
+    write_json(folder / ADAPTER_RECORD, {name: sha256_of(folder / name) for name in ADAPTER_FILES})
+
+
+def is_sound(folder: Path) -> bool:
+    """Whether an adapter is there, and is still the one that was written."""
+    try:
+        if not all((folder / name).exists() for name in ADAPTER_FILES):
+            return False
+        check_recorded(folder)
+    except WeightsError:
+        logger.warning("%s is not the adapter that was written", folder)
+        return False
+    return True
 
 
 def copy_adapter(source: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ADAPTER_DIGESTS, load_base, trainable_parameters
 from mmunlearn.provenance import peak_memory_gb, versions
 from mmunlearn.records import Training, digest_of, sha256_of, write_json
-from mmunlearn.training.adapters import WEIGHTS, copy_adapter, link_adapter
+from mmunlearn.training.adapters import copy_adapter, is_sound, link_adapter, record_adapter
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.trainer import PlannedTrainer
@@ -91,7 +91,7 @@ def trace(run: TrainingRun, adapters: Mapping[int, Path]) -> tuple[int, list[dic
 def planned_trainer(
     run: TrainingRun, log: Path | None = None, steps: Collection[int] = (), *, beside: Collection[int] = ()
 ) -> PlannedTrainer:
-    """The trainer of a run, ready to start; a reference that has to be trained is trained first.
+    """The trainer of a run, ready to start; a reference that is not there, or another one now, is trained first.
 
     Args:
         log: file of a line a step; None: neither this nor trackers.
@@ -101,7 +101,7 @@ def planned_trainer(
     Raises:
         ValueError: an example that cannot be trained on.
     """
-    if run.reference_run is not None and not (run.reference / WEIGHTS).exists():
+    if run.reference_run is not None and not is_sound(run.reference):
         _make_reference(run.reference_run, run.reference, beside=steps)
     features = FeatureTable(*run.features)
     planned = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
@@ -122,6 +122,8 @@ def _make_reference(run: TrainingRun, folder: Path, beside: Collection[int]) -> 
     trainer = planned_trainer(run, beside=beside)
     trainer.run()
     trainer.save_policy(folder)
+    if trainer.is_world_process_zero():
+        record_adapter(folder)
     logger.info("the reference has learnt the refusals in %d steps: %s", trainer.steps, trainer.stop_reason)
     _finish(trainer)
     del trainer

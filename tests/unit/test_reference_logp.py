@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mmunlearn.models.collate import forward
 from mmunlearn.models.loading import POLICY
@@ -75,6 +75,11 @@ def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "PlannedTrainer", noted)
     assert losses_of(run, tmp_path) == losses
     assert len(folders) == 1, "nothing else is trained"
+    folders.clear()
+    save_file({name: 1.5 * value for name, value in trained.items()}, weights)
+    assert losses_of(run, tmp_path) == losses, "a reference that was altered is made again"
+    assert all(torch.equal(value, trained[name]) for name, value in load_file(weights).items())
+    folders.pop(0)
     shutil.rmtree(work / "references")
     for steps in ((), (1,)):
         planned_trainer(run, steps=steps)
