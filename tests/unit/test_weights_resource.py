@@ -45,7 +45,9 @@ def test_fingerprint_follows_the_recorded_checksums(fetch: Fetch, tmp_path: Path
     copy(source=home)
     assert fingerprint(copy.folder / "tiny") == locked
     (home / "config.json").write_bytes(b"{}")
-    with pytest.raises(WeightsError, match=r"config\.json of 19 bytes, .* records; found 2 bytes; delete"):
+    with pytest.raises(
+        WeightsError, match=r"config\.json of 19 bytes, .* records; found 2 bytes; move the file away"
+    ):
         fingerprint(home)
     lock_path(home).unlink()
     assert fingerprint(home) not in (locked, unlocked)
