@@ -24,6 +24,7 @@ from mmunlearn.weights.entries import entry
 from mmunlearn.workflow.errors import decisive
 from mmunlearn.workflow.identity import Contents, Param, Recorded, method_digest
 from mmunlearn.workflow.public import public_settings
+from mmunlearn.workflow.run_config import without_keys
 
 Config = Mapping[str, Any]
 
@@ -67,7 +68,7 @@ class Params:
         """What rewrites run_config.yaml: the sections that a default run rests on. Other figures, attacks or outputs
         than before leave the record of the tables alone."""
         others = ("outputs", "figures", "robustness", "plan")
-        return {name: section for name, section in self._config.items() if name not in others}
+        return without_keys({name: one for name, one in self._config.items() if name not in others})
 
     @property
     def public(self) -> dict[str, Any]:

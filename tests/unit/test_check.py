@@ -399,3 +399,8 @@ def test_no_param_holds_a_key_of_an_address():
     params = Params(config)
     decided = str([params.curator("people"), params.judge_identity("g-eval")])
     assert "abcdef0123456789" not in decided and decided.count("https://host/[key]/v1#") == 2
+    config["curation"]["openai"]["key_env"] = "SOMEWORD"
+    written = str(params.recorded)
+    assert (
+        "abcdef0123456789" not in written and "SOMEWORD" not in written and "https://host/[key]/v1" in written
+    )
