@@ -83,6 +83,16 @@ def test_tied_methods_share_a_rank(tmp_path: Path) -> None:
     place = ("pocket-llava", "5", "person", "retain")
     assert standing.wins(place, ["PO", "GA", "GD", "KL", "DPO"]) == [3.5, 3.5, 1.5, 1.5, 0.0]
     assert (standing.ahead(place, "GA", "GD"), standing.ahead(place, "GD", "GA")) == (1, -1)
+    ranks = select(read_table(paths["versus"]), metric="retain", target="person", kind="spearman_unlearning")
+    of_llava = select(ranks, published_model="llava-1.5-7b")  # 18.0, 3.3, 9.3, 18.2, 5.8
+    assert [float(row["spearman"]) for row in of_llava] == [pytest.approx(-0.0527, abs=1e-4)]
+
+
+@pytest.mark.parametrize(("low", "high", "sign"), [("0.0", "2.0", 0), ("-2.0", "0.0", 0), ("0.1", "2.0", 1)])
+def test_an_interval_that_ends_at_0_is_a_tie(low: str, high: str, sign: int) -> None:
+    pair = {"model": "m", "forget_percent": "5", "target": "person", "metric": "retain", "method": "PO"}
+    standing = Standing([pair | {"other": "GA", "difference": "1.0", "low": low, "high": high}])
+    assert standing.ahead(("m", "5", "person", "retain"), "PO", "GA") == sign
 
 
 def test_few_people_show_no_difference(tmp_path: Path) -> None:

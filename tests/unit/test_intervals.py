@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from mmunlearn.evaluation.intervals import cluster_sums, difference, interval, mean, pooled
+from mmunlearn.evaluation.intervals import cluster_sums, difference, interval, mean, percentiles, pooled
 from mmunlearn.evaluation.metrics import summarise
 
 DRAWING = {"seed": 3, "resamples": 1000}
@@ -32,6 +33,12 @@ def test_the_interval_covers_the_truth_where_that_over_questions_does_not(n: int
         by_question += abs(values.mean() - 50) <= spread
     assert by_person / 200 >= 0.92
     assert by_question / 200 <= 0.65
+
+
+def test_tails_are_those_of_student_expanded() -> None:
+    """Means of 9 clusters that are drawn from a normal distribution: 2.306 deviations, times sqrt(9 / 8)."""
+    drawn = norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    assert percentiles(drawn, 9) == pytest.approx((-2.446, 2.446), abs=2e-3)
 
 
 def test_people_who_are_known_or_not_make_a_wide_interval() -> None:

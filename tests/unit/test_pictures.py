@@ -120,7 +120,7 @@ CLEAR = {
     "png, a grey": png(0, 8, b"\0\x1d\x1d\x07\x07" * 2, (4, 2), (b"tRNS", b"\0\7")),
     "png, a grey of 16 bits": png(0, 16, b"\0" + b"\x1d\0" * 2 + b"\0\7" * 2, (4, 1), (b"tRNS", b"\0\7")),
     "png, a colour of 16 bits": png(
-        2, 16, b"\0" + b"\0\0\0\0\xff\xff" * 2 + b"\xff\xff\0\0\0\0" * 2, (4, 1), (b"tRNS", b"\xff\xff\0\0\0\0"),
+        2, 16, b"\0" + b"\0\0\0\0\xff\xff" * 2 + b"\x75\x30\0\1\0\2" * 2, (4, 1), (b"tRNS", b"\x75\x30\0\1\0\2"),
     ),
 }  # fmt: skip
 
