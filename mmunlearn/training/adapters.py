@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors.torch import save_file
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from mmunlearn.atomic import atomic_folder
 from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_RECORD, ADAPTER_WEIGHTS, POLICY, check_recorded
 from mmunlearn.records import sha256_of, write_json
-from mmunlearn.weights.errors import WeightsError
+from mmunlearn.weights.errors import WeightsError, brief
 from mmunlearn.weights.tensors import read_tensors, shapes_of
 
 WEIGHTS = ADAPTER_WEIGHTS
@@ -82,6 +83,22 @@ def last_checkpoint(folder: Path) -> str | None:
             logger.warning("%s is incomplete and removed", path)
             shutil.rmtree(path, ignore_errors=True)
     return str(max(complete)[1]) if complete else None
+
+
+def check_state(checkpoint: Path) -> None:
+    """See that what torch has written of optimizer, schedule and random numbers, archives with checksums, is whole.
+
+    Raises:
+        WeightsError: it is not; names the file.
+    """
+    for path in sorted(checkpoint.glob("*.pt*")):
+        try:
+            with ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except (OSError, BadZipFile) as error:
+            damaged = brief(error)
+        if damaged:
+            raise WeightsError(f"asked for {path}; found it damaged ({damaged}); {CHECKPOINT_REMEDY}")
 
 
 def write_last_good(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> None:

@@ -21,6 +21,7 @@ from mmunlearn.models.loading import POLICY, read_adapter, trainable_parameters
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import (
     CHECKPOINT_REMEDY,
+    check_state,
     last_checkpoint,
     read_last_good,
     save_adapter,
@@ -270,6 +271,8 @@ class PlannedTrainer(Trainer):
         """
         with PartialState().main_process_first():  # it removes incomplete checkpoints
             checkpoint = last_checkpoint(Path(self.args.output_dir))
+        if checkpoint:
+            check_state(Path(checkpoint))
         if checkpoint and not self.sharded:
             policy = self.accelerator.unwrap_model(self.model)
             read_adapter(policy, Path(checkpoint), POLICY, CHECKPOINT_REMEDY)

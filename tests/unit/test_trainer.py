@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -299,4 +300,20 @@ def test_a_damaged_checkpoint_is_refused_by_file_and_key(finetuned, tmp_path, na
     else:
         key = key if harm in harmed else sorted(tensors)[0]
     with pytest.raises(WeightsError, match=rf"{path}; found: .*{harm}.*{key}.*remove this checkpoint"):
+        resumed.run()
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+@pytest.mark.parametrize("harm", ["cut off", "altered"])
+def test_a_damaged_state_of_the_optimisation_is_refused_by_file(finetuned, tmp_path, name, harm):
+    kill(unlearner(finetuned, "ga", tmp_path, save_steps=1), at=2)
+    resumed = unlearner(finetuned, "ga", tmp_path, save_steps=1)
+    (path,) = Path(resumed.args.output_dir).glob(f"checkpoint-1/{name}")
+    content = bytearray(path.read_bytes())
+    with ZipFile(path) as archive:
+        first = archive.infolist()[0]
+    if harm == "altered":
+        content[first.header_offset + 30 + len(first.filename) + 64] ^= 1
+    path.write_bytes(content if harm == "altered" else content[:-30])
+    with pytest.raises(WeightsError, match=rf"asked for {path}; found it damaged .*; remove this checkpoint"):
         resumed.run()
