@@ -114,6 +114,7 @@ def test_events_are_not_judged_without_an_anchor(target):
 def test_all_recipes_are_asked_the_same_few_and_an_interval_is_of_the_run_s_seed(target):
     rows = target.questions_on(f"{person}-{event}" for person in PEOPLE for event in SCENES)
     assert [row.image_id for row in target.sample(rows)] == ["p1-e0", "p1-e1"]
+    assert set(target.clusters(rows)) == set(PEOPLE if target.split.target == "person" else SCENES)
     result = target.finding("original", "efficacy", [0.0, 100.0] * 10).result
     assert (result.value, result.n, result.clusters) == (50.0, 20, 20)
     assert (result.low, result.high) == pytest.approx((20.0, 68.4913), abs=1e-3)

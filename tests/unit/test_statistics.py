@@ -80,6 +80,12 @@ def test_numbers_of_attempts_are_in_order_of_number() -> None:
     assert list(statistics(**drawn)["attempts"]) == ["1", "2", "11"]
 
 
+def test_a_share_is_not_rounded() -> None:
+    drawn = parts()
+    drawn["candidates"] += [candidate(f"p{number:03d}-e09", 0, "scene") for number in (2, 3, 4)]
+    assert statistics(**drawn)["accepted_share"] == 3 / 7
+
+
 def test_nothing_drawn_has_no_share() -> None:
     assert statistics([], [], [], [], {})["accepted_share"] is None
 
