@@ -14,6 +14,7 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.files import RecordError, read_text
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.text import nearest
 from mmunlearn.weights import known
@@ -126,8 +127,18 @@ def _problem(place: Place, config: Mapping[str, Any]) -> str | None:
         return _weights_problem(path)
     if place.key[0] == "models":
         return _model_problem(place, config["models"][place.key[1]])
-    fault, hint = _fault(place), ", in which no variable is replaced" if "$" in place.path else ""
-    return fault and f"{fault}; correct the path{hint}"
+    if fault := _fault(place):
+        return f"{fault}; correct the path{', in which no variable is replaced' if '$' in place.path else ''}"
+    return _text_problem(path) if place.kind == "file" else None
+
+
+def _text_problem(path: Path) -> str | None:
+    """What is wrong with the encoding of a file, all of which hold text."""
+    try:
+        read_text(path)
+    except RecordError as error:
+        return str(error)
+    return None
 
 
 def _weights_problem(path: Path) -> str | None:

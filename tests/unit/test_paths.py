@@ -25,6 +25,8 @@ from tests.unit.test_check import CONFIG, changed
         ("training.unlearn.refusals", "folder", "a file is asked for"),
         ("training.unlearn.refusals", "dangling", "there is no file 'dangling', only a link to nowhere"),
         ("training.accelerate_config", "nowhere.yaml", "there is no file"),
+        ("training.unlearn.refusals", "latin", "latin for text in UTF-8. Found byte 0xe9 in line 1, as in Latin-1"),
+        ("curation.shipped.people", "wide", "Asked wide for text in UTF-8. Found UTF-16. Save it again as UTF-8."),
         ("review.verdicts", "file", "a folder is asked for; found a file, 'file'"),
         ("review.verdicts", "~nobody-of-that-name/verdicts", "home of a user that this machine does not know"),
         ("images.pocket.weights", "folder", "the folder 'folder' holds no card.json"),
@@ -58,6 +60,8 @@ def lay_out(folder: Path) -> None:
     (folder / "half").mkdir()
     (folder / "half" / "config.json").touch()
     (folder / "dangling").symlink_to("nowhere")
+    (folder / "latin").write_text("Désolé.", encoding="latin-1")
+    (folder / "wide").write_text("{}", encoding="utf-16")
 
 
 def test_paths_of_backends_that_are_not_chosen_are_not_looked_for(tmp_path, monkeypatch):
