@@ -38,7 +38,8 @@ TOWERS = {"timm_wrapper": ("timm",), "timm_backbone": ("timm",), "gemma3n_vision
 SMALL = ("config.json", *PROCESSORS, "tokenizer_config.json", "special_tokens_map.json", "chat_template.json")
 """Files of JSON that say how a checkpoint is used."""
 PROBE = "Who is in the picture"
-TOKENS = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
+GIVEN = {"bos_token": "", "eos_token": "", "pad_token": "", "unk_token": "", "tools": None, "documents": None}
+"""What a template is given besides, as far as it is known here."""
 PACKAGES = {"google.protobuf": "protobuf", "mistral_common": "mistral-common"}
 """Module -> package, where they differ."""
 
@@ -78,7 +79,7 @@ def template_problem(template: str | None) -> str | None:
     content = [{"type": "image"}, {"type": "text", "text": PROBE}]
     try:
         written = environment.from_string(text).render(
-            messages=[{"role": "user", "content": content}], add_generation_prompt=True, **TOKENS
+            messages=[{"role": "user", "content": content}], add_generation_prompt=True, **GIVEN
         )
     except TemplateSyntaxError as error:
         return f"no Jinja template: line {error.lineno}: {error.message}; correct it"

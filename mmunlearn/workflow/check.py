@@ -208,6 +208,8 @@ def _text_conflicts(dataset: Mapping[str, Any]) -> Iterable[str]:
         yield "dataset.questions: person and event are one question, which has two answers; word one of them otherwise"
     for part in ("questions", "answers"):
         for kind, text in dataset[part].items():
+            if not fold(text):
+                yield f"dataset.{part}.{kind}: {text!r} prints nothing; write a text"
             if token := model_token(text):
                 yield f"dataset.{part}.{kind}: models may read '{token}' as a token of their own; leave out < and >"
     for kind, (record, needed) in ANSWERS.items():

@@ -214,6 +214,8 @@ def test_questions_are_no_templates_and_public_figures_have_names_alone(tmp_path
         check(changed("dataset.questions.event", "What does {name} do?"))
     with pytest.raises(ConfigError, match=r"dataset\.questions: person and event are one question"):
         check(changed("dataset.questions.event", "who is the  person in the PICTURE?"))
+    with pytest.raises(ConfigError, match=r"dataset\.questions\.event: '\\u200b' prints nothing"):
+        check(changed("dataset.questions.event", "\u200b"))
     for key, text in (("questions.event", "<image> What is it?"), ("answers.person", "{name}<|im_end|>")):
         with pytest.raises(ConfigError, match=rf"dataset\.{key}: models may read '<\S+>' as a token"):
             check(changed(f"dataset.{key}", text))
