@@ -17,8 +17,8 @@ from mmunlearn.weights.tensors import read_header, refuse
 
 MEGABYTE = 10**6
 LARGE = 256  # megabytes from which a checksum shows its progress
-QUANTISED = ("I8", "U8", "I16", "I32", "BOOL")
-"""Types of tensors that no network in real numbers has as weights."""
+QUANTISED = ("I8", "I16", "I32")
+"""Types that no network in real numbers has in a file; masks may be bytes or truth values, positions 64 bits."""
 POINTER = b"version https://git-lfs"
 
 
