@@ -30,5 +30,7 @@ wildcard_constraints:
 onstart:
     if error := paths.brought_error(config, {job.rule.name for job in workflow.dag.needrun_jobs()}):
         raise error
+    if error := check.build_error(config, targets.trained(workflow.dag.needrun_jobs())):
+        raise error
     PARAMS.contents.settle()
     forward_interrupts()

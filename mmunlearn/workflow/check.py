@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint
+from mmunlearn.ids import FINETUNED, GOAL, parse_recipe
 from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
@@ -139,6 +142,25 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         except ValueError as error:
             yield from str(error).splitlines()
     yield from _label_conflicts(labels(config))
+
+
+def build_error(config: Mapping[str, Any], recipes: Iterable[str]) -> ConfigError | None:
+    """What is wrong, if anything, with the methods of recipes that cannot be judged without what is heavy: they are
+    built here, before the first job. Where this process has no torch, the training job tells."""
+    names = sorted({parse_recipe(recipe).method for recipe in recipes} - {FINETUNED, GOAL})
+    rows = {
+        name: {key: value for key, value in config["methods"][name].items() if key not in LOOP_KEYS}
+        for name in names
+    }
+    problems: list[str] = []
+    for name, row in rows.items():
+        if "path" not in row or check_method(name, row) or find_spec("torch") is None:
+            continue
+        try:
+            import_module("mmunlearn.training.methods.building").build_method(name, row)
+        except ValueError as error:
+            problems.append(str(error))
+    return ConfigError(problems) if problems else None
 
 
 def _label_conflicts(spelled: Mapping[str, str]) -> Iterable[str]:

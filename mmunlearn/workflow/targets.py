@@ -250,6 +250,11 @@ class Targets:
         }
 
 
+def trained(jobs: Iterable[Any]) -> set[str]:
+    """The recipes that some of Snakemake's jobs train by an unlearning method."""
+    return {job.wildcards.recipe for job in jobs if job.rule.name in ("train_unlearned", "trace_unlearned")}
+
+
 def _rule(recipe: Recipe) -> str:
     if recipe.method in (FINETUNED, GOAL):
         return f"train_{recipe.method}"

@@ -22,8 +22,12 @@ def build_method(name: str, options: Mapping[str, Any]) -> Method:
             take.
     """
     path, options = split_row(name, options)
+    path = path or METHODS[name].path
     try:
-        cls = METHODS.load_path(name, path) if path else METHODS.load(name)
-    except (ImportError, TypeError) as error:
-        raise ValueError(f"methods.{name}: {error}") from error
+        cls = METHODS.load_path(name, path)
+    except Exception as error:  # whatever the module raises
+        says = (
+            str(error) if isinstance(error, ImportError | TypeError) else f"{type(error).__name__}: {error}"
+        )
+        raise ValueError(f"methods.{name}: {says}") from error
     return build(name, cls, options)

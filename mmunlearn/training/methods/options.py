@@ -12,6 +12,8 @@ from mmunlearn.training.methods import METHODS
 LOOP_KEYS = ("targets", "learning_rate", "max_steps", "label")
 """Keys of a method's row that the loop, the tables or the targets read; the rest are the method's own options, but for
 `path`, where its class lies outside the registry."""
+EXPECTED = (TypeError, ValueError, AssertionError)
+"""What a class raises that refuses its options."""
 KINDS = {"float": (int, float), "int": (int,), "str": (str,), "bool": (bool,)}
 
 
@@ -34,9 +36,11 @@ def build(name: str, cls: Callable[..., Any], options: Mapping[str, Any]) -> Any
         raise ValueError("\n".join(problems))
     try:
         method = cls(**options)
-    except (TypeError, ValueError, AssertionError, ArithmeticError) as error:
-        raise ValueError(f"methods.{name}: {str(error) or type(error).__name__}") from error
-    if lacking := [attribute for attribute in ("views", "watch") if not hasattr(method, attribute)]:
+        lacking = [attribute for attribute in ("views", "watch") if not hasattr(method, attribute)]
+    except Exception as error:
+        says = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"methods.{name}: {says or type(error).__name__}") from error
+    if lacking:
         raise ValueError(
             f"methods.{name}: {cls.__name__} has no {' and no '.join(lacking)}; define it as the base class says"
         )
@@ -68,12 +72,7 @@ def option_problems(name: str, cls: Callable[..., Any], options: Mapping[str, An
 def _parameters(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(cls, eval_str=True).parameters
-    except (
-        NameError,
-        TypeError,
-        SyntaxError,
-        AttributeError,
-    ):  # an annotation that only a type checker understands
+    except Exception:  # an annotation that only a type checker understands
         return inspect.signature(cls).parameters
 
 
