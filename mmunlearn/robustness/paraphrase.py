@@ -5,13 +5,12 @@ Training and unlearning use one question a kind. Here the same pictures are aske
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from mmunlearn.files import read_yaml
-from mmunlearn.records import Finding, RecordError
+from mmunlearn.records import Finding
 from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel
+from mmunlearn.robustness.wordings import read_paraphrases
 
 
 def paraphrase(target: TargetModel) -> tuple[list[Finding], dict[str, object]]:
@@ -42,20 +41,6 @@ def pooled(original: Sequence[float], others: Sequence[Sequence[float]]) -> dict
         "paraphrased": [sum(values) / len(values) for values in zip(*others, strict=True)],
         "worst wording": [min(values) for values in zip(original, *others, strict=True)],
     }
-
-
-def read_paraphrases(path: Path) -> Mapping[str, list[str]]:
-    """Kind of question -> questions. Raises RecordError where a kind has none, or the file is something else."""
-    content = read_yaml(path)
-    for kind in ("person", "event"):
-        texts = content.get(kind) if isinstance(content, dict) else None
-        if not (
-            isinstance(texts, list) and texts and all(isinstance(one, str) and one.strip() for one in texts)
-        ):
-            raise RecordError(
-                f"{path} is asked for questions of kind {kind}, but holds none; give a list of texts as `{kind}:`"
-            )
-    return content
 
 
 class Paraphrase(AttackMethod):

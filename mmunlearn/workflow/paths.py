@@ -14,9 +14,11 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.files import RecordError, read_text
+from mmunlearn.files import read_text
 from mmunlearn.records import POPE_SUBSETS
+from mmunlearn.robustness.wordings import read_paraphrases
 from mmunlearn.text import nearest
+from mmunlearn.training.sets import read_refusals
 from mmunlearn.weights import known
 from mmunlearn.workflow.errors import ConfigError
 from mmunlearn.workflow.schema import Place, places
@@ -36,6 +38,8 @@ HELD = {
     "models.*.source": ("config.json", "*.safetensors"),
 }
 """What a folder must hold, as names or patterns."""
+READERS = {"training.unlearn.refusals": read_refusals, "robustness.paraphrases": read_paraphrases}
+"""Of the files that jobs read only late; of the others the encoding alone is looked at."""
 TO_BRING = ("data/mike", "data/laion", "data/pope", "data/coco/val2014")
 """Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
 SQLITE = b"SQLite format 3\0"
@@ -129,14 +133,14 @@ def _problem(place: Place, config: Mapping[str, Any]) -> str | None:
         return _model_problem(place, config["models"][place.key[1]])
     if fault := _fault(place):
         return f"{fault}; correct the path{', in which no variable is replaced' if '$' in place.path else ''}"
-    return _text_problem(path) if place.kind == "file" else None
+    return _text_problem(".".join(place.key), path) if place.kind == "file" else None
 
 
-def _text_problem(path: Path) -> str | None:
-    """What is wrong with the encoding of a file, all of which hold text."""
+def _text_problem(key: str, path: Path) -> str | None:
+    """What is wrong with a file, all of which hold text."""
     try:
-        read_text(path)
-    except RecordError as error:
+        READERS.get(key, read_text)(path)
+    except ValueError as error:
         return str(error)
     return None
 

@@ -16,7 +16,7 @@ from mmunlearn.evaluation.judge.rubrics.g_eval import GEval
 from mmunlearn.files import RecordError, read_csv, read_yaml
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.reporting.layout import read_table
-from mmunlearn.robustness.paraphrase import read_paraphrases
+from mmunlearn.robustness.wordings import read_paraphrases
 from mmunlearn.training.sets import read_refusals
 from mmunlearn.verdicts import COLUMNS, read_verdicts, verdict_files
 from mmunlearn.weights.files import read_json

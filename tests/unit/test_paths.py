@@ -26,6 +26,11 @@ from tests.unit.test_check import CONFIG, changed
         ("training.unlearn.refusals", "dangling", "there is no file 'dangling', only a link to nowhere"),
         ("training.accelerate_config", "nowhere.yaml", "there is no file"),
         ("training.unlearn.refusals", "latin", "latin for text in UTF-8. Found byte 0xe9 in line 1, as in Latin-1"),
+        ("training.unlearn.refusals", "file", "file holds no refusals; PO and DPO need at least one line"),
+        ("training.unlearn.refusals", "blank", "blank holds no refusals"),
+        ("robustness.paraphrases", "file", "file is asked for questions of kind person, but holds none"),
+        ("robustness.paraphrases", "half/p.yaml", "questions of kind event, but holds none; give a list of texts as"),
+        ("robustness.paraphrases", "half/q.yaml", "Asked half/q.yaml for YAML"),
         ("curation.shipped.people", "wide", "Asked wide for text in UTF-8. Found UTF-16. Save it again as UTF-8."),
         ("review.verdicts", "file", "a folder is asked for; found a file, 'file'"),
         ("review.verdicts", "~nobody-of-that-name/verdicts", "home of a user that this machine does not know"),
@@ -59,6 +64,9 @@ def lay_out(folder: Path) -> None:
     (folder / "file").touch()
     (folder / "half").mkdir()
     (folder / "half" / "config.json").touch()
+    (folder / "half" / "p.yaml").write_text("person: [Who]\nevent: []\n")
+    (folder / "half" / "q.yaml").write_text("person: [Who\n")
+    (folder / "blank").write_text(" \n\t\n\n")
     (folder / "dangling").symlink_to("nowhere")
     (folder / "latin").write_text("Désolé.", encoding="latin-1")
     (folder / "wide").write_text("{}", encoding="utf-16")

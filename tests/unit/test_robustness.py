@@ -25,11 +25,12 @@ from mmunlearn.robustness.membership import (
     scores,
     token_statistics,
 )
-from mmunlearn.robustness.paraphrase import paraphrase, pooled, read_paraphrases
+from mmunlearn.robustness.paraphrase import paraphrase, pooled
 from mmunlearn.robustness.quantisation import quantise, rounded
 from mmunlearn.robustness.relearning import constant_rate, from_every_concept, plan_relearning, relearn
 from mmunlearn.robustness.target import GenerationSettings, TargetModel
 from mmunlearn.robustness.unseen import first_attempt
+from mmunlearn.robustness.wordings import read_paraphrases
 from mmunlearn.workflow.targets import Targets
 from tests.unit.test_config_schema import ROOT, merged
 
