@@ -32,6 +32,11 @@ def concepts_to_forget(n: int, percent: int) -> int:
     return (2 * n * percent + 100) // 200
 
 
+def to_train(n: int, percent: int, others: int) -> int:
+    """Pictures in forget_train, where `n` concepts have one with each of `others` (people: events)."""
+    return concepts_to_forget(n, percent) * ((others + 1) // 2)
+
+
 def make_split(concept_of: Mapping[str, str], *, target: Target, percent: int, seed: int) -> Split:
     """Draw the concepts to forget and halve each one's pictures into train and test.
 

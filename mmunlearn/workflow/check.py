@@ -15,7 +15,7 @@ from typing import Any
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint
-from mmunlearn.ids import FINETUNED, GOAL, parse_recipe
+from mmunlearn.ids import FINETUNED, GOAL, parse_recipe, split_id
 from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.records import Event, Person
@@ -26,7 +26,7 @@ from mmunlearn.training.methods.options import LOOP_KEYS
 from mmunlearn.weights import known
 from mmunlearn.workflow import paths, schema
 from mmunlearn.workflow.errors import ConfigError
-from mmunlearn.workflow.params import OWN_LABELS, labels
+from mmunlearn.workflow.params import OWN_LABELS, labels, relearn_problem
 from mmunlearn.workflow.schema import SCHEMA
 
 __all__ = ["SCHEMA", "ConfigError", "check", "prepare"]
@@ -128,6 +128,9 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         for percent in sorted(percents):
             if not 0 < concepts_to_forget(size, percent) < size:
                 yield f"dataset.percents: {percent}% of {size} {target}s: nothing to forget or to retain"
+    for target in dataset["targets"] if "robustness" in config["outputs"] else ():
+        if problem := relearn_problem(config, split_id(target, config["robustness"]["percent"])):
+            yield problem
     yield from _unknown_names(config)
     yield from _text_conflicts(dataset)
 

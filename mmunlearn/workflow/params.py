@@ -12,6 +12,7 @@ from typing import Any
 
 from snakemake.io import ancient
 
+from mmunlearn.dataset.splits import to_train
 from mmunlearn.endpoint import identity_of
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
@@ -367,8 +368,10 @@ class Params:
         return self.contents.of(self._config["robustness"]["paraphrases"], Path)
 
     def attacks(self, wildcards: Any) -> dict[str, dict[str, Any]]:
-        """Attack -> its options."""
+        """Attack -> its options. Raises ValueError where relearning would leave nothing to ask."""
         robustness, training = self._config["robustness"], self._config["training"]
+        if problem := relearn_problem(self._config, wildcards.split):
+            raise ValueError(problem)
         relearning = {
             **{key: robustness["relearn"][key] for key in ("samples", "steps", "learning_rate", "batch")},
             **{key: training[key] for key in ("average", "weight_decay", "max_grad_norm", "precision")},
@@ -380,3 +383,16 @@ class Params:
             "membership": {"min_k": robustness["min_k"]},
             "paraphrase": {},
         }
+
+
+def relearn_problem(config: Mapping[str, Any], split: str) -> str | None:
+    """What is wrong, if anything, with the number of samples that relearning finetunes on."""
+    (target, percent), curation = parse_split(split), config["curation"]
+    sizes = {"person": curation["n_people"], "event": curation["n_events"]}
+    present = to_train(sizes.pop(target), percent, *sizes.values())
+    if (samples := config["robustness"]["relearn"]["samples"]) < present:
+        return None
+    return (
+        f"robustness.relearn.samples: {samples} are not fewer than the {present} forget_train pictures of {split}, of "
+        f"which some must be left to ask; {f'set it to 1 to {present - 1}' if present > 1 else 'forget more'}"
+    )

@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from mmunlearn.ids import Run
 from mmunlearn.registry import Registry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
-from mmunlearn.workflow.check import ConfigError, check, prepare
+from mmunlearn.workflow.check import ConfigError, check, fault, prepare
+from mmunlearn.workflow.errors import NoPlan
 from mmunlearn.workflow.params import Params, labels
 from mmunlearn.workflow.targets import Targets
 from tests.unit.test_config_schema import merged
@@ -406,3 +408,34 @@ def test_no_param_holds_a_key_of_an_address():
     assert (
         "abcdef0123456789" not in written and "SOMEWORD" not in written and "https://host/[key]/v1" in written
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "percent", "samples", "says"),
+    [
+        ((40, 20), 5, 19, None),
+        ((40, 20), 5, 20, ["20 are not fewer than the 20 forget_train pictures of person05", "of event05"]),
+        ((40, 7), 10, 19, ["19 are not fewer than the 16 forget_train pictures of person10"]),
+        ((3, 40), 40, 20, ["20 are not fewer than the 20 forget_train pictures of person40, of which some must be "
+                           "left to ask; set it to 1 to 19"]),
+        ((2, 2), 50, 1, ["1 are not fewer than the 1 forget_train pictures of person50, of which some must be left "
+                         "to ask; forget more", "of event50"]),
+    ],
+)  # fmt: skip
+def test_relearning_leaves_samples_to_ask(sizes, percent, samples, says):
+    people, events = sizes
+    curation = {"n_people": people, "n_events": events}
+    dataset = {"percents": [percent]}
+    attack = {"outputs": ["robustness"], "robustness": {"relearn": {"samples": samples}}}
+    config = merged({"curation": curation, "dataset": dataset, **attack})
+    prepare(config)
+    problems = str(fault(config) or "").splitlines()[1:]
+    assert len(problems) == len(says or ())
+    for problem, part in zip(problems, says or (), strict=True):
+        assert problem.startswith("  robustness.relearn.samples: ") and part in problem
+    config["outputs"] = ["table3"]
+    check(config)
+    for target in ("person", "event"):
+        wildcards = Namespace(model="pocket-llava", split=f"{target}{percent:02d}")
+        with pytest.raises(NoPlan, match="relearn") if wildcards.split in str(says) else nullcontext():
+            Params(config).attacks(wildcards)
