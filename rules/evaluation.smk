@@ -119,6 +119,7 @@ rule score_answers:
         judgements=PARAMS.judgements,
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
+        dataset="<results>/dataset/questions.jsonl",
         real="<results>/dataset/real.jsonl",
         world="<results>/dataset/world.jsonl",
     output:

@@ -36,18 +36,21 @@ def read_suites(
     split: Split,
     questions: Mapping[str, Sequence[SuiteQuestion]],
     sample: Sample | None,
+    references: Mapping[str, str] | None = None,
 ) -> dict[str, list[Answer]]:
     """The answers of each suite, `<suite>.jsonl`.
 
     Args:
         questions: of the suites `real` and `world`.
         sample: what of the split and the suites has to be answered; None for all.
+        references: question_id -> answer of the data set's questions; None: not compared.
+
     Raises:
         RecordError: an answer is missing, or is to a question, a picture or a reference that the split and the suites
             do not have; names file, row and question. Or a suite is missing, or a question of the World set is of
             none of POPE's subsets or has another answer than yes or no.
     """
-    suites: Suites = {"dataset": split_questions(split), **questions}
+    suites: Suites = {"dataset": split_questions(split, references), **questions}
     paths = list(paths)
     if sorted(path.stem for path in paths) != sorted(suites):
         raise RecordError(
@@ -129,13 +132,24 @@ def read_names(path: Path, split: Split) -> dict[str, str]:
     return names
 
 
-def split_questions(split: Split) -> list[Question]:
-    """Both questions on every picture of a split, without their texts, in order of picture."""
+def read_references(path: Path | None) -> dict[str, str] | None:
+    """question_id -> answer, of the data set's questions; None where no file is named."""
+    return path and {row.question_id: row.answer for row in read_jsonl(path, Question)}
+
+
+def split_questions(split: Split, answers: Mapping[str, str] | None = None) -> list[Question]:
+    """Both questions on every picture of a split, in order of picture, with no text but their answers, if known.
+
+    Raises:
+        RecordError: one has no answer, though there are answers.
+    """
     images = sorted((*split.forget_train, *split.forget_test, *split.retain))
+    kinds = {question_id(image, kind): (image, kind) for image in images for kind in TARGETS}
+    known = dict.fromkeys(kinds, "") if answers is None else answers
+    _refuse(Path("questions.jsonl"), f"split {_name(split)}", _absent(kinds, known), "build_questions")
     return [
-        Question(question_id=question_id(image, kind), image_id=image, kind=kind, question="", answer="")
-        for image in images
-        for kind in TARGETS
+        Question(question_id=name, image_id=image, kind=kind, question="", answer=known[name])
+        for name, (image, kind) in kinds.items()
     ]
 
 
@@ -171,7 +185,7 @@ def _problem(row: Answer, question: Question | SuiteQuestion | None) -> str | No
         return f"there is no question {shown(row.question_id)}"
     if row.image_id != question.image_id:
         return f"{row.question_id} is about picture {question.image_id}, not {shown(row.image_id)}"
-    if isinstance(question, SuiteQuestion) and row.reference != question.answer:
+    if (question.answer or isinstance(question, SuiteQuestion)) and row.reference != question.answer:
         return f"the reference of {row.question_id} is {shown(question.answer)}, not {shown(row.reference)}"
     return None
 

@@ -11,7 +11,13 @@ from typing import Any
 from mmunlearn.evaluation import metrics, sampling
 from mmunlearn.evaluation.intervals import cluster_sums
 from mmunlearn.evaluation.sampling import Sample, Suites
-from mmunlearn.evaluation.score_inputs import read_judgements, read_names, read_real, read_suites
+from mmunlearn.evaluation.score_inputs import (
+    read_judgements,
+    read_names,
+    read_real,
+    read_references,
+    read_suites,
+)
 from mmunlearn.ids import TARGETS, Run, concepts_of, kind_of
 from mmunlearn.provenance import versions
 from mmunlearn.records import (
@@ -42,6 +48,7 @@ def score_answers(
     real: Path,
     world: Path,
     judgements: Path | Sequence[Path],
+    dataset: Path | None = None,
     label: str,
     judge: str,
     bootstrap: int,
@@ -54,13 +61,14 @@ def score_answers(
         answers: of this run, `<suite>.jsonl`.
         finetuned: answers of the finetuned model to the suite `real`.
         judgements: G-Eval of the event target; empty for the person target.
+        dataset: the data set's questions, whose answers are the references; None: those are not compared.
         label: the method's name in tables and figures.
         sample: settings of `Sample`: which questions the scores rest on; None for all.
     """
     parts = read_json(split, Split)
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
     sizes = None if sample is None else Sample(**sample)
-    suites: Suites = read_suites(answers, parts, questions, sizes)
+    suites: Suites = read_suites(answers, parts, questions, sizes, read_references(dataset))
     if sizes is not None:
         suites = of_the_sample(suites, parts, questions, sizes)
     summarise = partial(
@@ -86,6 +94,7 @@ def score_answers(
     doubtful = {"doubtful": pope["mean"]["doubtful"]}
     table["world_fact"] = table["world_fact"].model_copy(update=doubtful)
     inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
+    inputs |= {"dataset": dataset} if dataset else {}
     inputs |= {"judgements": judgements} if judgements else {}
     inputs |= {f"answers_{path.stem}": path for path in answers}
     scores = Scores(

@@ -38,6 +38,10 @@ def world(tmp_path: Path) -> Path:
     write_jsonl(tmp_path / "people.jsonl", people)
     write_jsonl(tmp_path / "real.jsonl", [row.model_copy(update={"subset": figure(row)}) for row in REAL])
     write_jsonl(tmp_path / "world.jsonl", WORLD)
+    write_jsonl(
+        tmp_path / "questions.jsonl",
+        [row.model_copy(update={"answer": truth(row)}) for row in ALL["dataset"]],
+    )
     return tmp_path
 
 
@@ -80,6 +84,7 @@ def score(
         output, Run("tiny", recipe, seed), answers=[world / recipe / f"{suite}.jsonl" for suite in SUITES],
         finetuned=world / "finetuned" / "real.jsonl", split=world / f"{split}.json",
         people=world / "people.jsonl", real=world / "real.jsonl", world=world / "world.jsonl",
+        dataset=world / "questions.jsonl",
         judgements=judgements, label="GD+BGD", judge="local", bootstrap=bootstrap, max_missing_share=0.0,
         sample=sample and vars(sample),
     )  # fmt: skip
@@ -123,7 +128,7 @@ def test_a_both_recipe_is_scored_for_person_and_for_event(world):
         assert (table["real"], table["world_fact"]) == (100.0, 100.0)
         files = ["judgements"] if split.target == "event" else []
         files += ["answers_dataset", "answers_real", "answers_world"]
-        assert list(scores.digests) == ["split", "people", "real", "world", "finetuned", *files]
+        assert list(scores.digests) == ["split", "people", "real", "world", "finetuned", "dataset", *files]
 
 
 def test_questions_on_one_thing_are_one_cluster_and_their_sums_are_kept(world):
@@ -271,6 +276,12 @@ HOSTILE = [
     ("dataset", changed(3, question_id="p0-e99-event"), r"line 3: there is no question 'p0-e99-event'"),
     ("dataset", changed(3, image_id="p7-e5"), r"line 3: p0-e1-person is about picture p0-e1, not 'p7-e5'"),
     ("dataset", changed(3, answer=None), r"line 3 \(p0-e1-person\): answer: .*found None"),
+    ("dataset", changed(4, reference="Eve"), r"line 4: the reference of p0-e1-event is '.*', not 'Eve'"),
+    (
+        "questions",
+        lambda rows: rows[1:],
+        r"questions\.jsonl .*split event15.*no row of p0-e0-person.*build_questions",
+    ),
     ("real", lambda rows: rows[2:], r"real\.jsonl.*no row of real-0-person; no row of real-0-event"),
     ("real", changed(1, reference="Eve"), r"line 1: the reference of real-0-person is 'A\.', not 'Eve'"),
     ("world", changed(1, question_id="world-0-x"), r"world\.jsonl.*line 1: there is no question 'world-0-x'"),
@@ -286,7 +297,8 @@ def test_rows_that_would_change_a_number_are_named(world, name, change, message)
     for recipe in ("finetuned", "ga-event15"):
         answer(world, recipe)
     write_jsonl(world / "ga-event15" / "judgements.jsonl", ideal(world / "ga-event15" / "dataset.jsonl"))
-    paths = {"people": world / "people.jsonl", "finetuned": world / "finetuned" / "real.jsonl"}
+    paths = {name: world / f"{name}.jsonl" for name in ("people", "questions")}
+    paths |= {"finetuned": world / "finetuned" / "real.jsonl"}
     path = paths.get(name, world / "ga-event15" / f"{name}.jsonl")
     rows = change([json.loads(line) for line in path.read_text().splitlines()])
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
