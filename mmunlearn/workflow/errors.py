@@ -36,9 +36,8 @@ def _ending(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, wildcards)
         except Exception as error:
-            asked = ", ".join(
-                f"{name}={value}" for name, value in vars(wildcards).items() if isinstance(value, str)
-            )
+            names = getattr(wildcards, "__dict__", {}).items()
+            asked = ", ".join(f"{name}={value}" for name, value in names if isinstance(value, str))
             raise NoPlan(
                 f"{method.__qualname__} was asked for {asked or 'no wildcards'}; "
                 f"found {type(error).__name__}: {error}; correct what it names"

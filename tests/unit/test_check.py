@@ -319,7 +319,7 @@ def test_one_average_counts_in_every_training():
     loops = [
         params.finetuning(wildcards),
         params.unlearning(wildcards),
-        params.attacks(wildcards)["relearning"],
+        params.attacks(Namespace(model=wildcards.model, split="person05"))["relearning"],
     ]
     assert [loop["average"] for loop in loops] == ["token"] * 3
     assert Params(CONFIG).finetuning(wildcards)["average"] == "sample"
