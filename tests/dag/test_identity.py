@@ -126,7 +126,8 @@ def test_files_that_move_rerun_what_says_where_they_lie_and_changed_ones_their_j
         curation={"shipped": {"people": people, "events": events}},
     )  # fmt: skip
     assert set(to_run()) == RECORD
-    flip(Path(paraphrases))
+    words = Path(paraphrases).read_text()
+    Path(paraphrases).write_text(words.replace("Who", "who", 1))
     assert set(to_run()) == RECORD | {"attack_model", "make_robustness", "plot_robustness"}
     flip(Path(base, "model.safetensors"))
     changed = to_run()
