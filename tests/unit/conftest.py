@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from mmunlearn import interrupts
 from tests.tiny import load_tiny, write_checkpoint
 from tests.unit.file_sets import ColourClip, write_collection
 
@@ -17,6 +20,18 @@ settings.load_profile("shared machine")
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("tiny-llava"))
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signals are heard, though tests that run in the background ignore them; those of earlier tests are long past."""
+    monkeypatch.setattr(interrupts, "_last", float("-inf"))
+    ignored = [one for one in interrupts.SIGNALS if signal.getsignal(one) == signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
 
 
 @pytest.fixture

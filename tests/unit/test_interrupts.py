@@ -18,17 +18,7 @@ from tests.copies import ROOT
 from tests.rules.standin import run_script
 from tests.unit.training_fixtures import digest, unlearner
 
-
-@pytest.fixture(autouse=True)
-def later(monkeypatch):
-    """Signals of earlier tests are long past, and none is ignored, as under nohup."""
-    monkeypatch.setattr(interrupts, "_last", float("-inf"))
-    ignored = [one for one in interrupts.SIGNALS if signal.getsignal(one) == signal.SIG_IGN]
-    for one in ignored:
-        signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
-    yield
-    for one in ignored:
-        signal.signal(one, signal.SIG_IGN)
+pytestmark = pytest.mark.usefixtures("signals")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

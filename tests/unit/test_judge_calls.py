@@ -16,7 +16,6 @@ from collections import Counter
 
 import pytest
 
-from mmunlearn import interrupts
 from mmunlearn.chat import ChatError
 from mmunlearn.evaluation.judge.rubric import Case, JudgeError
 from mmunlearn.interrupts import Stopped
@@ -228,8 +227,7 @@ def test_killed_in_the_middle_it_repeats_at_most_what_was_in_flight(tmp_path):
     assert 0 <= spent(tmp_path)[0] - len(server.requests) <= 6, "what may have been called is counted"
 
 
-def test_told_to_stop_it_keeps_what_is_under_way_and_asks_for_the_rest_another_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(interrupts, "_last", float("-inf"))
+def test_told_to_stop_it_keeps_what_is_under_way_and_asks_for_the_rest_another_time(tmp_path, signals):
     reached = threading.Barrier(3, timeout=20)
 
     def answer(body):

@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmunlearn import interrupts
 from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.records import Training, read_json
 from mmunlearn.training import launch as module
@@ -88,9 +87,8 @@ def wait_for_a_signal(run: UnlearningRun, folder: Path) -> None:
     raise Stopped(request.number, f"process {os.environ['RANK']} has kept it")
 
 
-def test_processes_that_are_told_to_stop_end_their_step_first(finetuned, tmp_path, caplog, monkeypatch):
+def test_processes_that_are_told_to_stop_end_their_step_first(finetuned, tmp_path, caplog, signals):
     """The starting process alone is told, as by Snakemake or a terminal: the launcher would kill them."""
-    monkeypatch.setattr(interrupts, "_last", float("-inf"))
     (tmp_path / "pid").write_text(str(os.getpid()))
     (tmp_path / "ready").mkdir()
     run = unlearning(finetuned, tmp_path / "work", processes=2)
