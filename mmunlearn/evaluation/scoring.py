@@ -91,11 +91,9 @@ def score_answers(
         name: summarise(column, clusters=clusters[name], strata=strata.get(name))
         for name, column in values.items()
     }
-    doubtful = {"doubtful": pope["mean"]["doubtful"]}
-    table["world_fact"] = table["world_fact"].model_copy(update=doubtful)
+    table["world_fact"] = table["world_fact"].model_copy(update={"doubtful": pope["mean"]["doubtful"]})
     inputs = {"split": split, "people": people, "real": real, "world": world, "finetuned": finetuned}
-    inputs |= {"dataset": dataset} if dataset else {}
-    inputs |= {"judgements": judgements} if judgements else {}
+    inputs |= {name: path for name, path in (("dataset", dataset), ("judgements", judgements)) if path}
     inputs |= {f"answers_{path.stem}": path for path in answers}
     scores = Scores(
         **run._asdict(), method=label, target=parts.target, percent=parts.percent, judge=judge, metrics=table,

@@ -111,3 +111,5 @@ def test_dollars_in_a_figure_are_dollars(tmp_path) -> None:
     axes.set_title(r"$\oops$ _x_")
     axes.legend()
     style.save_figure(figure, tmp_path / "a.png", tmp_path / "a.pdf")
+    texts = [axes.title, *axes.get_legend().get_texts()]
+    assert [text.get_parse_math() for text in texts] == [False, False]
