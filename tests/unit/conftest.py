@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from mmunlearn import interrupts
+from mmunlearn.chat import ChatModel
+from tests.loopback import ChatServer
 from tests.tiny import load_tiny, write_checkpoint
+from tests.unit.chat_fixtures import KEY
 from tests.unit.file_sets import ColourClip, write_collection
 
 settings.register_profile("shared machine", deadline=None, derandomize=True)
@@ -32,6 +35,27 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for one in ignored:
         signal.signal(one, signal.SIG_IGN)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of TEST_KEY, and no proxy."""
+    monkeypatch.setenv("TEST_KEY", KEY)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Callable[..., ChatModel]:
+    """A model at a server; the cache is shared by all of a test."""
+
+    def make(server: ChatServer | str, **changed) -> ChatModel:
+        settings = {"model": "m", "key_env": "TEST_KEY", "temperature": 0, "seed": 7, "timeout": 30.0}
+        base_url = server if isinstance(server, str) else server.base_url
+        return ChatModel(**(settings | {"base_url": base_url, "cache": tmp_path / "cache"} | changed))
+
+    return make
 
 
 @pytest.fixture

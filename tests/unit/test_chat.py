@@ -12,38 +12,12 @@ from email.utils import format_datetime
 import pytest
 
 from mmunlearn import chat
-from mmunlearn.chat import ChatError, ChatModel, ReplyError
+from mmunlearn.chat import ChatError, ReplyError
 from tests.loopback import ChatServer, RawReply, Step
+from tests.unit.chat_fixtures import ASK, KEY, SCHEMA
 
-KEY = "sk-secret-0123456789"
-SCHEMA = {
-    "type": "object",
-    "properties": {"word": {"type": "string"}},
-    "required": ["word"],
-    "additionalProperties": False,
-}
-ASK = [{"role": "user", "content": "Say a word."}]
 QUICK = {"retry-after-ms": "1"}
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("TEST_KEY", KEY)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def connect(tmp_path):
-    """A model at a server; the cache is shared by all of a test."""
-
-    def make(server: ChatServer | str, **changed) -> ChatModel:
-        settings = {"model": "m", "key_env": "TEST_KEY", "temperature": 0, "seed": 7, "timeout": 30.0}
-        base_url = server if isinstance(server, str) else server.base_url
-        return ChatModel(**(settings | {"base_url": base_url, "cache": tmp_path / "cache"} | changed))
-
-    return make
+pytestmark = pytest.mark.usefixtures("key")
 
 
 @pytest.fixture

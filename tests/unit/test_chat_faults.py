@@ -11,47 +11,31 @@ import threading
 import time
 import traceback
 import zlib
+from functools import partial
 
 import pytest
 import yaml
 
 from mmunlearn import connection
-from mmunlearn.chat import ChatError, ChatModel, ReplyError
+from mmunlearn.chat import ChatError, ReplyError
 from mmunlearn.endpoint import is_local, looks_like_key, redacted, shown_name, shown_url
 from mmunlearn.refusals import PLAIN, concern_of
 from mmunlearn.workflow.run_config import write_run_config
 from tests.loopback import ChatServer, Step, completion
+from tests.unit.chat_fixtures import ASK, KEY, SCHEMA
 
-KEY = "sk-secret-0123456789"
-SCHEMA = {
-    "type": "object",
-    "properties": {"word": {"type": "string"}},
-    "required": ["word"],
-    "additionalProperties": False,
-}
-ASK = [{"role": "user", "content": "Say a word."}]
 TREE = json.dumps(completion({"word": "tree"}, "m")).encode()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("TEST_KEY", KEY)
+def quick(key, monkeypatch):
     monkeypatch.setattr("mmunlearn.chat.FIRST_WAIT", 0.001)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture
-def connect(tmp_path):
-    def make(server: ChatServer | str, **changed) -> ChatModel:
-        settings = {"model": "m", "key_env": "TEST_KEY", "temperature": 0, "seed": 7, "timeout": 30.0}
-        base_url = server if isinstance(server, str) else server.base_url
-        settings |= {"base_url": base_url, "cache": tmp_path / "cache", "max_retries": 0}
-        return ChatModel(**(settings | changed))
-
-    return make
+def connect(connect):
+    return partial(connect, max_retries=0)
 
 
 def word(body):
