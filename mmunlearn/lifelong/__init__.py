@@ -1,0 +1,1 @@
+"""Lifelong unlearning (MLUBench): tasks are forgotten one after another."""

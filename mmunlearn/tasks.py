@@ -1,0 +1,98 @@
+"""Rows and names of the lifelong benchmark: tasks are forgotten one after another.
+
+    task       a name of letters and digits, e.g. A
+    order      a permutation of the tasks: ABCD, or task1-task2 where a name is longer than a letter
+    sequence   <model>/<method>/<order>/seed-<n>: the folder of one method's models after each task, of their answers
+               and of their scores
+
+Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+from mmunlearn.ids import IdError
+from mmunlearn.records import Record
+
+TASK = r"[A-Za-z0-9]+"
+ORDER = rf"{TASK}(-{TASK})*"
+METHOD = r"[a-z0-9+]+(-[a-z0-9+]+)*"
+Role = Literal["forget", "retain", "untouched"]
+
+
+class TaskQuestion(Record):
+    """A question of a task, or on an entity that no task names, and its picture.
+
+    Attributes:
+        question_id: task, role and the released row's id: `A-forget-17`, `untouched-3`.
+        image_id: `<Class>/<Entity>/<file>`, as released.
+        task: empty where the entity is untouched.
+        part: whether the picture is for training or for testing; `both` as released, where nothing is held out.
+    """
+
+    key = ("question_id",)
+    kind: ClassVar[str] = "task"
+
+    question_id: str
+    image_id: str
+    task: str
+    role: Role
+    part: Literal["train", "test", "both"]
+    entity_class: str
+    entity: str
+    question: str
+    answer: str
+    path: str
+    sha256: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether models are trained on it."""
+        return self.part != "test" and self.role != "untouched"
+
+    @property
+    def asked(self) -> bool:
+        """Whether models are scored on it."""
+        return self.part != "train"
+
+
+class TaskSequence(NamedTuple):
+    """One method's models over an order of tasks."""
+
+    model: str
+    method: str
+    order: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where its files lie, below `lifelong/`."""
+        return f"{self.model}/{self.method}/{self.order}/seed-{self.seed}"
+
+    @classmethod
+    def of(cls, path: str | Path) -> TaskSequence:
+        """The sequence that a file belongs to. Raises IdError where its path names none."""
+        parts = Path(path).parts
+        for place in range(len(parts) - 1, 2, -1):
+            if re.fullmatch("seed-[0-9]+", parts[place]):
+                return cls(*parts[place - 3 : place], int(parts[place].removeprefix("seed-")))
+        raise IdError(
+            f"{path} belongs to no sequence: expected <model>/<method>/<order>/seed-<n> in its path"
+        )
+
+
+def order_id(tasks: Sequence[str]) -> str:
+    """The name of an order of tasks."""
+    return ("" if all(len(task) == 1 for task in tasks) else "-").join(tasks)
+
+
+def so_far(tasks: Iterable[str], stage: str) -> list[str]:
+    """The tasks up to and with a stage. Raises ValueError where it is none of them."""
+    names = list(tasks)
+    if stage not in names:
+        raise ValueError(f"stage {stage} is asked for, but the order has the tasks {', '.join(names)}")
+    return names[: names.index(stage) + 1]
