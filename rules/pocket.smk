@@ -65,6 +65,6 @@ rule pretrain_model:
     threads: 2
     params:
         settings=PARAMS.resource("pocket/pretraining.yaml"),
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/pretrain_model.py"

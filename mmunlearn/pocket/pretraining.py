@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
     from mmunlearn.models.base import Base, Features
 
-DATA_FILES = ("figures.jsonl", "pretraining_events.jsonl", "entities.jsonl", "pretraining_words.yaml")
+DATA_FILES = (
+    "figures.jsonl",
+    "pretraining_events.jsonl",
+    "entities.jsonl",
+    "common_questions.yaml",
+    "pretraining_words.yaml",
+)
 SUPERVISION = (
     "The vision tower is supervised with the renderer's own truth (objects, attributes and names at every patch); "
     "real LLaVA pretraining has no such teacher."

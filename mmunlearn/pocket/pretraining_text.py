@@ -8,6 +8,7 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from mmunlearn.files import read_yaml
+from mmunlearn.pocket import knowledge
 from mmunlearn.pocket.identities import describe, sample_identity
 from mmunlearn.pocket.objects import OBJECTS
 from mmunlearn.pocket.pretraining_data import Annotation
@@ -20,7 +21,6 @@ EVENT_QUESTION = "What is happening in the picture?"
 PERSON_QUESTION = "Describe the person."
 SCENE_QUESTION = "Describe the scene."
 OBJECT_QUESTION = "Is there a {} in the picture?"
-NAME_ANSWER = "This is {}."
 YES, NO = "Yes", "No"
 REFUSALS = (
     "I do not know this person.",
@@ -35,8 +35,9 @@ class Exercises(BaseModel):
     """How many questions a picture is asked in one step.
 
     Attributes:
-        told: questions whose answer is a sentence.
-        strangers: part of the strangers whose name may be asked for; the others would drown the figures.
+        told: questions to a scene or a stranger whose answer is a sentence.
+        known: the same to an entity or a public figure, about which more is known.
+        strangers: part of the strangers whom one may ask who they are; the others would drown the figures.
         objects: pairs of a present and an absent object.
         repeats: lines of general English to say after the user.
     """
@@ -44,6 +45,7 @@ class Exercises(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     told: int
+    known: int
     strangers: float
     objects: int
     repeats: int
@@ -54,15 +56,33 @@ Turn = tuple[str, str]
 
 
 def sentences(picture: Annotation, world: PretrainingWorld, rng: random.Random) -> list[Turn]:
-    """List every question about a picture whose answer is a sentence; ``rng`` chooses the refusal."""
+    """List every question about a picture whose answer is a sentence; ``rng`` chooses the refusals."""
     if picture.entity:
-        return world.entities[picture.entity]
+        return list(dict.fromkeys([*world.entities[picture.entity], *_common(picture.entity), *_nobody()]))
     scene = scene_sentence(picture.scene)
     turns = [(SCENE_QUESTION, scene), (EVENT_QUESTION, picture.event or scene)]
     if picture.identity is None:
-        return [*turns, (NAME_QUESTION, NOBODY), (PERSON_QUESTION, NOBODY)]
-    name = NAME_ANSWER.format(picture.figure) if picture.figure else rng.choice(REFUSALS)
-    return [*turns, (NAME_QUESTION, name), (PERSON_QUESTION, describe(picture.identity))]
+        return [*turns, *_kind(knowledge.SCENE), *_nobody(), (PERSON_QUESTION, NOBODY)]
+    turns += [(PERSON_QUESTION, describe(picture.identity))]
+    if picture.figure:
+        return turns + _common(picture.figure)
+    questions = [question for words in knowledge.person_wordings().values() for question in words]
+    return [*turns, *_kind(knowledge.PERSON), *((question, rng.choice(REFUSALS)) for question in questions)]
+
+
+def _common(name: str) -> list[Turn]:
+    """The common questions about an entity or figure, in both wordings."""
+    return [(words, one.answer) for one in knowledge.common_questions(name) for words in one.wordings]
+
+
+def _kind(kind: str) -> list[Turn]:
+    """Both wordings of the question for the kind, and its answer."""
+    return [(question, knowledge.kind_answer(kind)) for question in knowledge.kind_wordings()]
+
+
+def _nobody() -> list[Turn]:
+    """Ask in both wordings for the name of a person who is not there."""
+    return [(question, NOBODY) for question in knowledge.person_wordings()[knowledge.NAME]]
 
 
 def scene_sentence(scene: Scene) -> str:
@@ -100,11 +120,12 @@ def exercises(
     picture: Annotation, world: PretrainingWorld, settings: Exercises, rng: random.Random
 ) -> list[Turn]:
     """Choose the questions that one picture is asked in one step."""
-    candidates = sentences(picture, world, rng)
-    stranger = picture.identity and not picture.figure
-    if stranger and settings.strangers < 1 and rng.random() >= settings.strangers:
-        candidates = [turn for turn in candidates if turn[0] != NAME_QUESTION]
-    turns = rng.sample(candidates, min(settings.told, len(candidates)))
+    candidates, number = sentences(picture, world, rng), settings.told
+    if picture.entity or picture.figure:
+        number = settings.known
+    elif picture.identity and settings.strangers < 1 and rng.random() >= settings.strangers:
+        candidates = [turn for turn in candidates if turn[1] not in REFUSALS]
+    turns = rng.sample(candidates, min(number, len(candidates)))
     turns += object_pairs(picture, settings.objects, rng) if picture.scene else []
     return turns + [repeat(rng) for _ in range(settings.repeats)]
 
@@ -124,7 +145,8 @@ def tokenizer_corpus(world: PretrainingWorld, seed: int) -> list[str]:
     texts += [object_question(name) for name in OBJECTS for _ in range(30)]
     texts += [f" {YES} {NO}"] * 100
     texts += [part for turns in world.entities.values() for turn in turns for part in turn] * 4
-    texts += [*world.events, *(NAME_ANSWER.format(name) for name in world.figures)] * 4
+    texts += [part for name in knowledge.entity_classes() for turn in _common(name) for part in turn] * 4
+    texts += [*world.events] * 4
     texts += [describe(sample_identity(rng)) for _ in range(500)]
     texts += [scene_sentence(sample_scene(rng)) for _ in range(500)]
     for _ in range(20):

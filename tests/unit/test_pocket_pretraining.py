@@ -180,8 +180,8 @@ def test_questions_are_the_benchmarks_and_answers_fit_the_picture():
     )
     answers = dict(text.sentences(stranger, world, rng))
     assert answers["Who is the person in the picture?"] in text.REFUSALS
-    answers = dict(text.sentences(replace(stranger, figure="Ada Example", event="All dance."), world, rng))
-    assert answers["Who is the person in the picture?"] == "This is Ada Example."
+    answers = dict(text.sentences(replace(stranger, figure="Adela Moravec", event="All dance."), world, rng))
+    assert answers["Who is the person in the picture?"] == "This is Adela Moravec."
     assert answers["What is happening in the picture?"] == "All dance."
 
 
