@@ -6,7 +6,7 @@
 
 Phases, one rule file each: curation -> images -> dataset -> training -> evaluation -> paper. Beside them: weights
 (fetched once), review (by people), export (the data set for others), robustness (attacks on the finished models),
-pocket (its shipped weights).
+lifelong (MLUBench), pocket (its shipped weights).
 """
 
 from snakemake.utils import min_version
@@ -39,6 +39,7 @@ include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/figures.smk"
 include: "rules/robustness.smk"
+include: "rules/lifelong.smk"
 include: "rules/export.smk"
 include: "rules/pocket.smk"
 

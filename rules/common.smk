@@ -1,7 +1,7 @@
 """Checks the configuration and names what the rules share: the table of runs, leaf values, wildcards."""
 
-from mmunlearn import ids
-from mmunlearn.workflow import check, params, paths, targets
+from mmunlearn import ids, tasks
+from mmunlearn.workflow import check, lifelong, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import require_library
@@ -12,6 +12,7 @@ if error := check.fault(config, places=workflow.is_main_process):
     raise error
 
 RUNS, PARAMS = targets.Targets(config), params.Params(config)
+LIFELONG = lifelong.Lifelong(config, PARAMS.contents)
 SUITES = params.SUITES
 WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))
 
@@ -21,6 +22,8 @@ wildcard_constraints:
     recipe=ids.RECIPE,
     split=ids.SPLIT,
     seed="[0-9]+",
+    method=tasks.METHOD,
+    order=tasks.ORDER,
     shard="[0-9]{3}",
     set="real|world|replay",
     suite="dataset|real|world|replay",

@@ -17,6 +17,7 @@ localrules:
     table4,
     figures,
     robustness,
+    lifelong,
     pocket_models,
 
 
@@ -63,6 +64,11 @@ rule figures:
 rule robustness:
     input:
         targets.outputs(["robustness"]),
+
+
+rule lifelong:
+    input:
+        targets.outputs(["lifelong"]),
 
 
 rule review:

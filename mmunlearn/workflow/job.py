@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmunlearn.ids import Run
 from mmunlearn.interrupts import Stopped, stopping
+from mmunlearn.tasks import TaskSequence
 from mmunlearn.verdicts import verdict_files
 
 if TYPE_CHECKING:
@@ -132,12 +133,27 @@ class Job:
         return evaluation.get(evaluation["judge"])
 
     @property
+    def gate_endpoint(self) -> dict[str, Any]:
+        """How a gate reaches the vision model that it may ask."""
+        return self.config["lifelong"]["gates"]["vlm"]["openai"]
+
+    @property
+    def sequence(self) -> TaskSequence:
+        """The sequence of tasks that the job unlearns, asks or scores."""
+        names = (self.wildcards[name] for name in ("model", "method", "order"))
+        return TaskSequence(*names, int(self.wildcards["seed"]))
+
+    @property
     def training(self) -> dict[str, Any]:
         """What a training run is besides its files and params: whose it is, and what leaves its result alone."""
+        return {"run": self.run, **self.trainer}
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """What leaves a training's result alone."""
         keys = ("save_steps", "processes", "accelerate_config", "checkpointing", "trackers")
         settings = {key: self.config["training"][key] for key in keys}
         place = {
-            "run": self.run,
             "version": self.version,
             "work": self.work,
             "logs": self.log.with_suffix(""),

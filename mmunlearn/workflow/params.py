@@ -68,7 +68,7 @@ class Params:
     def recorded(self) -> dict[str, Any]:
         """What rewrites run_config.yaml: the sections that a default run rests on. Other figures, attacks or outputs
         than before leave the record of the tables alone."""
-        others = ("outputs", "figures", "robustness", "plan")
+        others = ("outputs", "figures", "robustness", "lifelong", "plan")
         return without_keys({name: one for name, one in self._config.items() if name not in others})
 
     @property

@@ -21,13 +21,14 @@ from mmunlearn.text import nearest
 from mmunlearn.training.sets import read_refusals
 from mmunlearn.weights import known
 from mmunlearn.workflow.errors import ConfigError
-from mmunlearn.workflow.schema import Place, places
+from mmunlearn.workflow.schema import Place, places, schema
 
 CHOSEN = {
     "curation": ("backend",),
     "images": ("generator", "scorers"),
     "dataset": ("reference_sets",),
     "evaluation": ("judge",),
+    "lifelong": ("data",),
 }
 """Keys that choose among the backends whose sections stand beside them."""
 HELD = {
@@ -38,10 +39,19 @@ HELD = {
     "models.*.source": ("config.json", "*.safetensors"),
 }
 """What a folder must hold, as names or patterns."""
-READERS = {"training.unlearn.refusals": read_refusals, "robustness.paraphrases": read_paraphrases}
+READERS = {
+    "training.unlearn.refusals": read_refusals,
+    "lifelong.train.refusals": read_refusals,
+    "robustness.paraphrases": read_paraphrases,
+}
 """Of the files that jobs read only late; of the others the encoding alone is looked at."""
-TO_BRING = ("data/mike", "data/laion", "data/pope", "data/coco/val2014")
-"""Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
+TO_BRING = {
+    **dict.fromkeys(("data/mike", "data/laion", "data/pope", "data/coco/val2014"), "build_reference_set"),
+    **dict.fromkeys(("data/MLUBench.zip", "data/mlubench"), "read_tasks"),
+}
+"""Path -> the rule that needs it.
+
+Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
 SQLITE = b"SQLite format 3\0"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -94,8 +104,9 @@ def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
         if not _in_use(place, config) or not (fault := _fault(place)):
             continue
         if place.path in TO_BRING:
-            how = 'bring it (README, "Real and World sets"), or name where it lies'
-            lines[f"{key}: {fault}; {how}"] = "build_reference_set"
+            page = "Lifelong unlearning" if key.startswith("lifelong.") else "Real and World sets"
+            how = f'bring it (README, "{page}"), or name where it lies'
+            lines[f"{key}: {fault}; {how}"] = TO_BRING[place.path]
         elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
             how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
             lines[f"{key}: {fault}; set weights.download: true, {how}"] = "fetch_weights"
@@ -114,9 +125,10 @@ def _fetched(name: str, weights: Mapping[str, Any]) -> bool:
 
 def _in_use(place: Place, config: Mapping[str, Any]) -> bool:
     """Whether a path is outside all backends, or in the section of one that is chosen."""
-    section, name, *rest = place.key
-    choices = {config[section][key] for key in CHOSEN.get(section, ())}
-    return not rest or section not in CHOSEN or name in choices
+    section, name, *_ = place.key
+    keys = CHOSEN.get(section, ())
+    backends = {one for key in keys for one in schema()["properties"][section]["properties"][key]["enum"]}
+    return name not in backends - {config[section][key] for key in keys}
 
 
 def _problem(place: Place, config: Mapping[str, Any]) -> str | None:

@@ -23,6 +23,7 @@ from mmunlearn.ids import (
     split_parts,
 )
 from mmunlearn.robustness import ATTACKS
+from mmunlearn.workflow import lifelong
 from mmunlearn.workflow.errors import decisive
 
 Config = Mapping[str, Any]
@@ -31,6 +32,7 @@ OUTPUTS = {
     "table3": ("<results>/report.html",),
     "table4": ("<results>/tables/table4.csv",),
     "robustness": ("<results>/tables/robustness.csv", "<results>/figures/robustness.png"),
+    "lifelong": (*lifelong.OUTPUTS, "<results>/report.html"),
     "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
 }
 """What the targets of these names make; configuration `outputs` lists those of the default run."""

@@ -112,8 +112,19 @@ def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, mon
     for weights in ({"download": True}, {"sources": {"clip-vit-l-14": "folder"}}):
         config["weights"] = CONFIG["weights"] | weights
         assert set(to_bring(config).values()) == {"build_reference_set"}
-    files = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())["dataset"]["files"]
-    assert {value for value in files.values() if str(value).startswith("data/")} == set(TO_BRING)
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+    files = [*shipped["dataset"]["files"].values(), *shipped["lifelong"]["files"].values()]
+    assert {value for value in files if str(value).startswith("data/")} == set(TO_BRING)
+
+
+def test_tasks_that_have_still_to_be_brought_stop_the_rule_that_reads_them(tmp_path, monkeypatch):
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = changed("lifelong.data", "files")
+    check(config)
+    told = str(brought_error(config, {"read_tasks"}))
+    assert "lifelong.files.tasks: there is no file or folder 'data/MLUBench.zip'; bring it (README" in told
+    assert brought_error(config, {"build_reference_set"}) is brought_error(CONFIG, {"read_tasks"}) is None
 
 
 def test_a_hub_id_is_looked_up_in_the_local_cache(tmp_path, monkeypatch):
@@ -145,4 +156,4 @@ def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
     prepare(config)
     found = {place.path for place in places(config)}
     assert found == {f"{tmp_path}{end}" for end in ("", "/mine", "/weights", "/weights/facenet-vggface2")}
-    assert len(places(config)) == 22
+    assert len(places(config)) == 25

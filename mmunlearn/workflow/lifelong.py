@@ -1,0 +1,289 @@
+"""The lifelong phase's table of sequences, leaf values and input functions. See targets.py and params.py for PEBench's.
+
+Imported by the Snakefile: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmunlearn.tasks import TaskSequence, order_id
+from mmunlearn.training.methods import METHODS
+from mmunlearn.workflow.errors import decisive
+from mmunlearn.workflow.identity import Contents, Recorded, method_digest
+
+Config = Mapping[str, Any]
+
+HOME = "<results>/lifelong"
+STAGE = HOME + "/{model}/{method}/{order}/seed-{seed}"
+RUBRICS = ("rejection", "correctness")
+STAGE_FILES = {
+    "trainings": "training.json",
+    "steps": "steps.jsonl",
+    "adapters": "adapter/adapter_model.safetensors",
+    "adapter_configs": "adapter/adapter_config.json",
+}
+"""What a stage's folder holds: its model."""
+ROW_KEYS = ("method", "learning_rate", "max_steps", "task_rates", "stop", "reference_model", "label")
+"""Keys of a row of `lifelong.methods` that are not the method's own options."""
+ASKING = ("vlm", "clip")
+"""Gates that look at pictures; the others need no replies."""
+OPENAI = ("base_url", "model", "temperature", "seed")
+"""Of an endpoint, what a reply rests on."""
+TABLES = ("mlubench", "lifelong_gate", "representation_drift", "lifelong_data")
+FIGURES = ("lifelong_matrix", "lifelong_utility", "lifelong_data")
+OUTPUTS = (
+    *(f"<results>/tables/{name}.csv" for name in TABLES),
+    *(f"<results>/figures/{name}.png" for name in FIGURES),
+)
+"""What the target `lifelong` makes, beside the report."""
+REPORTED = (
+    *("mlubench", "mlubench_vs_published", "mlubench_ranks", "lifelong_untouched", "lifelong_classes"),
+    *("lifelong_orders", "lifelong_cost", "lifelong_undo", "lifelong_gate", "representation_drift"),
+)
+"""Tables that the report shows, with the figures."""
+
+
+@decisive
+class Lifelong:
+    """The sequences of a checked configuration, and what their rules take."""
+
+    def __init__(self, config: Config, contents: Contents) -> None:
+        self._config, self._own, self._contents = config, config["lifelong"], contents
+        self.tasks: list[str] = list(self._own["tasks"])
+        orders = self._own["orders"] or [self.tasks]
+        self.orders = {order_id(order): list(order) for order in orders}
+        self.first_order = next(iter(self.orders))
+
+    # the table of sequences
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The methods that unlearn task after task."""
+        return list(self._own["methods"])
+
+    @cached_property
+    def mixtures(self) -> list[str]:
+        """The rows that answer by experts behind a gate."""
+        return list(self._own["lumoe"])
+
+    @property
+    def sequences(self) -> list[TaskSequence]:
+        """All of them, in the order of tables."""
+        return list(self._sequences([*self.trained, *self.mixtures], self.orders))
+
+    @staticmethod
+    def named(methods: list[str]) -> str:
+        """The wildcard's values, as a regular expression that nothing fits where there are none."""
+        return "|".join(map(re.escape, methods)) or "(?!)"
+
+    def _sequences(self, methods: list[str], orders: Any) -> Iterator[TaskSequence]:
+        for model in self._config["models"]:
+            for order in orders:
+                for method in methods:
+                    for seed in self._config["seeds"]:
+                        yield TaskSequence(model, method, order, seed)
+
+    def files(self, name: str) -> list[str]:
+        """A file of every sequence."""
+        return [f"{HOME}/{one.folder}/{name}" for one in self.sequences]
+
+    def stage_files(self, name: str, methods: list[str]) -> list[str]:
+        """A file of every stage of some methods' sequences."""
+        return [
+            f"{HOME}/{one.folder}/{task}/{name}"
+            for one in self._sequences(methods, self.orders)
+            for task in self.orders[one.order]
+        ]
+
+    def mixture_files(self, name: str) -> list[str]:
+        """A file of every sequence of experts."""
+        return [f"{HOME}/{one.folder}/{name}" for one in self._sequences(self.mixtures, self.orders)]
+
+    @property
+    def expert_files(self) -> list[str]:
+        """training.json of every expert."""
+        pairs = [(model, seed) for model in self._config["models"] for seed in self._config["seeds"]]
+        return [
+            f"{HOME}/{model}/experts/seed-{seed}/{task}/training.json"
+            for model, seed in pairs
+            for task in self.tasks
+        ]
+
+    @property
+    def drifts(self) -> list[str]:
+        """The measured drifts, of the first order alone."""
+        own, methods = self._own["drift"], [*self.trained, *self.mixtures]
+        chosen = [name for name in methods if name in (own["methods"] or methods)]
+        rows = self._sequences(chosen, [self.first_order])
+        return [
+            f"{HOME}/{one.folder}/drift.json"
+            for one in rows
+            if one.model in (own["models"] or self._config["models"])
+        ]
+
+    # data
+
+    @property
+    def released(self) -> str | list[str]:
+        """The manifest of the tasks that are drawn, where they are."""
+        return f"{HOME}/released/manifest.json" if self._own["data"] == "pocket" else []
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What shapes the drawn tasks."""
+        return {
+            "tasks": self.tasks,
+            "size": self._config["images"]["size"],
+            "seed": self._config["seed"],
+            "options": self._own["pocket"],
+        }
+
+    def source(self, wildcards: Any, input: Any) -> Recorded | str:
+        """Where the tasks lie: a zip or a folder."""
+        if self._own["data"] == "pocket":
+            return str(Path(input.manifest).parent)
+        return self._contents.of(self._own["files"]["tasks"], Path)
+
+    def pictures(self, wildcards: Any, input: Any) -> Recorded | str:
+        """The folder of their pictures."""
+        if self._own["data"] == "pocket":
+            return str(Path(input.manifest).parent)
+        return self._contents.of(self._own["files"]["pictures"], Path)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the tasks are read."""
+        keys = ("test_share", "questions", "keep_available")
+        return {"tasks": self.tasks, **{key: self._own[key] for key in keys}, "seed": self._config["seed"]}
+
+    # training
+
+    def order(self, wildcards: Any) -> list[str]:
+        """The tasks of a sequence, one after another."""
+        return self.orders[wildcards.order]
+
+    def _row(self, wildcards: Any) -> Mapping[str, Any]:
+        return self._own["methods"][wildcards.method]
+
+    def method(self, wildcards: Any) -> str:
+        """The method's name: the row's, where it names no other."""
+        return self._row(wildcards).get("method", wildcards.method)
+
+    def options(self, wildcards: Any) -> dict[str, Any]:
+        """What the method itself takes."""
+        return {key: value for key, value in sorted(self._row(wildcards).items()) if key not in ROW_KEYS}
+
+    def rates(self, wildcards: Any) -> dict[str, float]:
+        """Task -> learning rate."""
+        row = self._row(wildcards)
+        own = row.get("task_rates", {})
+        return {task: own.get(task, row["learning_rate"]) for task in self.tasks}
+
+    def expert_rates(self, wildcards: Any) -> dict[str, float]:
+        """Task -> learning rate of its expert."""
+        return dict.fromkeys(self.tasks, self._own["experts"]["learning_rate"])
+
+    def max_steps(self, wildcards: Any) -> int:
+        """Optimizer steps of a task at most."""
+        return self._row(wildcards)["max_steps"]
+
+    def stop(self, wildcards: Any) -> dict[str, Any] | None:
+        """When a task ends before that; None: never."""
+        row = self._row(wildcards)
+        return dict(row["stop"]) if row.get("stop") else None
+
+    def reference_model(self, wildcards: Any) -> str:
+        """The reference: the model before the `first` task, or before the task itself, the `previous` one."""
+        return self._row(wildcards).get("reference_model", "first")
+
+    def method_code(self, wildcards: Any) -> Recorded:
+        """Digest of the code that decides what a method learns."""
+        return method_digest(METHODS[self.method(wildcards)].path)
+
+    def expert_code(self, wildcards: Any) -> Recorded:
+        """Likewise of the experts'."""
+        return method_digest(METHODS["po"].path)
+
+    def loop(self, wildcards: Any) -> dict[str, Any]:
+        """What the training loop takes besides the rate."""
+        own, training = self._own["train"], self._config["training"]
+        loop = {
+            key: own[key] for key in ("batch", "accumulation", "schedule", "warmup_steps", "weight_decay")
+        }
+        loop["batch"] = self._config["models"][wildcards.model]["batch"] or loop["batch"]
+        return loop | {key: training[key] for key in ("average", "max_grad_norm")}
+
+    def refusals(self, wildcards: Any) -> Recorded:
+        """The file of what PO and the experts learn to say."""
+        return self._contents.of(self._own["train"]["refusals"], Path)
+
+    # gates
+
+    def gate(self, wildcards: Any) -> str:
+        """The gate of a row of experts."""
+        return self._own["lumoe"][wildcards.method]["gate"]
+
+    def replies(self, wildcards: Any) -> str | list[str]:
+        """The replies that a gate goes by, where it looks at pictures."""
+        gate = self.gate(wildcards)
+        return f"{HOME}/{wildcards.model}/gates/{gate}.jsonl" if gate in ASKING else []
+
+    def threshold(self, wildcards: Any) -> float | None:
+        """Under it the base answers."""
+        gate = self.gate(wildcards)
+        return self._own["gates"][gate]["threshold"] if gate in ASKING else None
+
+    def gate_settings(self, wildcards: Any) -> dict[str, Any]:
+        """What a gate's replies rest on."""
+        own = {key: one for key, one in self._own["gates"][wildcards.gate].items() if key != "threshold"}
+        if "openai" in own:
+            used = own["asks"] == "openai"
+            own["openai"] = {key: own["openai"][key] for key in OPENAI} if used else None
+        if own.get("encoder"):
+            own["encoder"] = self._contents.of(own["encoder"])
+        return own
+
+    # scores
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Method -> how tables spell it."""
+        rows = {**self._own["methods"], **self._own["lumoe"]}
+        return {name: self._label(name, row) for name, row in rows.items()}
+
+    @staticmethod
+    def _label(name: str, row: Mapping[str, Any]) -> str:
+        method = row.get("method", name)
+        return row.get("label") or (METHODS[method].label if method in METHODS else name)
+
+    def label(self, wildcards: Any) -> str:
+        """How tables spell a sequence's method."""
+        return self.labels[wildcards.method]
+
+    def adapters(self, wildcards: Any) -> list[str]:
+        """The models behind a sequence's stages: its own, or the experts."""
+        weights = STAGE_FILES["adapters"]
+        if wildcards.method in self.trained:
+            home = f"{HOME}/{wildcards.model}/{wildcards.method}/{wildcards.order}/seed-{wildcards.seed}"
+        else:
+            home = f"{HOME}/{wildcards.model}/experts/seed-{wildcards.seed}"
+        return [f"{home}/{task}/{weights}" for task in self.orders[wildcards.order]]
+
+    @property
+    def drift_settings(self) -> dict[str, Any]:
+        """How drift is measured."""
+        return {key: self._own["drift"][key] for key in ("distance", "questions")}
+
+    # the report
+
+    def reported(self, targets: Any) -> list[str]:
+        """What the report shows of this phase: nothing before it was asked for; once made, it stays in the report."""
+        table = Path("results", self._config["scale"], "tables", "mlubench.csv")
+        wanted = "lifelong" in self._config["outputs"] or "lifelong" in (targets or ()) or table.exists()
+        tables = [f"<results>/tables/{name}.csv" for name in REPORTED]
+        return [*tables, *(f"<results>/figures/{name}.png" for name in FIGURES)] if wanted else []

@@ -1,0 +1,15 @@
+"""What a gate sees in every picture."""
+
+from mmunlearn.lifelong.gates import ask_gate
+from mmunlearn.workflow.job import job
+
+with job(snakemake) as it:
+    ask_gate(
+        it.output[0],
+        gate=it.wildcards["gate"],
+        **it.input,
+        **it.params,
+        endpoint=it.gate_endpoint,
+        batch=it.batch,
+        work=it.work,
+    )
