@@ -51,6 +51,7 @@ class Base:
         packs: whether all questions of an image go behind one image prefix.
         caches: whether frozen features are stored of a picture; else the picture itself is, and processor and tower
             run in every forward pass.
+        mixes: whether a batch may mix adapters. peft goes by rows: every module with LoRA must see one a question.
     """
 
     model: PreTrainedModel
@@ -62,6 +63,7 @@ class Base:
     linears: ClassVar[str] = LLAMA_LINEARS
     packs: ClassVar[bool] = True
     caches: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Adjust a freshly loaded model."""

@@ -10,17 +10,23 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from mmunlearn.models.collate import Collator
+from mmunlearn.models.experts import answering
 from mmunlearn.models.loading import autocast
 from mmunlearn.progress import progress
 
 
 @dataclass(frozen=True)
 class Query:
-    """A question to a picture and how long its answer may get, in tokens."""
+    """A question to a picture, how long its answer may get, in tokens, and who answers.
+
+    Attributes:
+        adapter: one of several on the base, or `experts.BASE`; None: the model as it is.
+    """
 
     image_id: str
     question: str
     max_new_tokens: int
+    adapter: str | None = None
 
 
 class AnswerCache(Protocol):
@@ -47,10 +53,11 @@ def answer_all(
     """Greedy answers in the order of the queries.
 
     In float32 a batch says what one question alone would (tested for every family). In 16 bits the company of a
-    question rounds differently, and where two tokens are nearly as likely, it decides.
+    question rounds differently, and where two tokens are nearly as likely, it decides. The same holds for a batch of
+    several adapters.
 
     Args:
-        model: the collator's base, mostly with an adapter.
+        model: the collator's base, mostly with an adapter; with several where queries name them.
         batches: of `batches_of`.
         cache: its batches are not asked again; it takes the others, one after the other.
         precision: see `loading.autocast`.
@@ -70,12 +77,14 @@ def answer_all(
 
 def batches_of(collator: Collator, queries: Sequence[Query], batch: int) -> list[list[int]]:
     """Numbers of the queries that are asked together: neighbours by length, at most `batch`, never two lengths of
-    answer."""
+    answer, and of several adapters only where the family can."""
     lengths = [len(collator.prompt(query.question, query.image_id)) for query in queries]
+    mixes = collator.base.mixes
+    kinds = [(query.max_new_tokens, "" if mixes else query.adapter or "") for query in queries]
     batches: list[list[int]] = []
-    for i in sorted(range(len(queries)), key=lambda i: (queries[i].max_new_tokens, lengths[i], i)):
+    for i in sorted(range(len(queries)), key=lambda i: (kinds[i], lengths[i], i)):
         last = batches[-1] if batches else None
-        if last and len(last) < batch and queries[last[0]].max_new_tokens == queries[i].max_new_tokens:
+        if last and len(last) < batch and kinds[last[0]] == kinds[i]:
             last.append(i)
         else:
             batches.append([i])
@@ -99,6 +108,12 @@ def greedy(tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> Generatio
 def _generate(model: torch.nn.Module, collator: Collator, queries: Sequence[Query]) -> list[str]:
     tokenizer = collator.base.processor.tokenizer
     inputs = collator.prompts([one.question for one in queries], [one.image_id for one in queries])
-    generated = model.generate(**inputs, generation_config=greedy(tokenizer, queries[0].max_new_tokens))
+    config = greedy(tokenizer, queries[0].max_new_tokens)
+    adapters = [one.adapter for one in queries]
+    if len(set(adapters)) > 1:
+        generated = model.generate(**inputs, generation_config=config, adapter_names=adapters)
+    else:
+        with answering(model, adapters[0]):
+            generated = model.generate(**inputs, generation_config=config)
     replies = generated[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]

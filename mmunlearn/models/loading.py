@@ -267,8 +267,8 @@ def _linears_of(model: PreTrainedModel, language: str) -> str:
     return rf"{re.escape(language)}\.(.*\.)?({'|'.join(sorted(map(re.escape, linears)))})"
 
 
-def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> PeftModel:
-    """The base with a saved adapter as policy.
+def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False, name: str = POLICY) -> PeftModel:
+    """The base with a saved adapter, by default as policy.
 
     Raises:
         WeightsError: the adapter is not whole, not finite, not the one that was trained, or not of this base; names
@@ -276,9 +276,9 @@ def load_adapter(base: Base, folder: str | Path, *, trainable: bool = False) -> 
     """
     config = _read_config(Path(folder), trainable=trainable)
     with _fitting(folder):
-        model = PeftModel(base.model, config, adapter_name=POLICY)
+        model = PeftModel(base.model, config, adapter_name=name)
     try:
-        _fill(model, Path(folder), POLICY)
+        _fill(model, Path(folder), name)
     except Exception:
         model.unload()
         raise
@@ -296,7 +296,8 @@ def adapted(base: Base, folder: str | Path) -> Iterator[PeftModel]:
 
 
 def add_adapter(model: PeftModel, folder: str | Path, name: str) -> None:
-    """Put a frozen saved adapter beside the policy, which stays the active one. Raises as `load_adapter`."""
+    """Put a frozen saved adapter beside others; which one is active stays. Raises as `load_adapter`."""
+    active = model.active_adapter
     config = _read_config(Path(folder), trainable=False)
     with _fitting(folder):
         model.add_adapter(name, config)
@@ -305,7 +306,7 @@ def add_adapter(model: PeftModel, folder: str | Path, name: str) -> None:
     except Exception:
         model.delete_adapter(name)
         raise
-    model.set_adapter(POLICY)
+    model.set_adapter(active)
 
 
 def add_reference(model: PeftModel, folder: str | Path) -> None:

@@ -7,13 +7,16 @@ from datetime import datetime
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.dialogue import Dialogue
+from mmunlearn.models.experts import BASE, expert_bytes, expert_name, with_experts
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import adapted, load_adapter, new_adapter, trainable_parameters
+from mmunlearn.weights.errors import WeightsError
 from tests.tiny import random_features
-from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_vlm
+from tests.tiny_vlm import BUILDERS, features_of, load_vlm, write_gemma, write_vlm
 
 QUESTIONS = ["Who is the person in the picture?", "What?", "What is happening in the picture? Say it."]
 
@@ -26,7 +29,10 @@ def answer(base, features, queries, batch, model=None):
 
 @pytest.fixture(scope="module", params=sorted(BUILDERS))
 def checkpoint(request, tmp_path_factory):
-    return request.param, write_vlm(request.param, tmp_path_factory.mktemp(request.param))
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "gemma":  # no family of ours
+        return "other", write_gemma(folder)
+    return request.param, write_vlm(request.param, folder)
 
 
 def answers(base, model=None, batch=8, seed=0):
@@ -137,6 +143,83 @@ def test_adapters_follow_each_other_on_one_base(checkpoint, tmp_path):
         alone.append(answers(fresh, load_adapter(fresh, tmp_path / str(seed))))
     assert together == [*alone, alone[0]]
     assert plain != alone[0] != alone[1]
+    assert not any("lora" in name for name, _ in base.model.named_modules())
+
+
+@pytest.fixture(scope="module")
+def experts(checkpoint, tmp_path_factory):
+    """Folders of three adapters by task, of two ranks; the names are such as are part of keys."""
+    folders = {}
+    for seed, task in enumerate(("a", "1", "layers")):
+        model = new_adapter(load_vlm(*checkpoint), {"rank": 3 + seed % 2, "alpha": 8, "dropout": 0.3}, seed)
+        for name, weight in trainable_parameters(model).items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.3)
+        folders[task] = tmp_path_factory.mktemp(task)
+        model.save_pretrained(folders[task])
+    return folders
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "generic"),
+    [(name, generic) for name in sorted(BUILDERS) for generic in (False, True)] + [("gemma", True)],
+    indirect=["checkpoint"],
+)
+def test_every_family_answers_a_batch_of_several_adapters_as_one_adapter_at_a_time(
+    checkpoint, experts, generic
+):
+    """Each question of each adapter and of the base, in batches that mix them; family `other` asks them apart."""
+    base = load_vlm("other" if generic else checkpoint[0], checkpoint[1])
+    features, names = features_of(base), [BASE, *map(expert_name, experts)]
+    plain = answers(base)
+    queries = [
+        Query(image, text, 5 + i % 2, name)
+        for name in names
+        for image in features
+        for i, text in enumerate(QUESTIONS)
+    ]
+    mixed = batches_of(Collator(base, features), queries, 5)
+    apart = all(len({queries[i].adapter for i in batch}) == 1 for batch in mixed)
+    assert apart == (not base.mixes) == (base.family == "other")
+    with with_experts(base, experts) as model:
+        together = answer(base, features, queries, 5, model)
+    assert answers(base) == plain
+    for number, folder in enumerate([None, *experts.values()]):
+        own = together[number * len(plain) : (number + 1) * len(plain)]
+        if folder is None:
+            assert own == plain
+        else:
+            with adapted(base, folder) as model:
+                assert own == answers(base, model)
+            assert own != plain
+    assert len({tuple(together[i :: len(plain)]) for i in range(len(plain))}) > 1
+
+
+@pytest.mark.parametrize("checkpoint", ["mllama"], indirect=True)
+def test_modules_that_see_tiles_keep_the_generic_family_from_mixing(checkpoint, experts):
+    """peft itself refuses: the cross attention of pixels sees a row a tile."""
+    base = load_vlm("other", checkpoint[1])
+    collator = Collator(base, features_of(base))
+    queries = [Query("p0", "What?", 3, name) for name in (BASE, expert_name("a"))]
+    with with_experts(base, experts) as model, pytest.raises(ValueError, match="Length of `adapter_names`"):
+        answer_all(model, collator, queries, batches=[[0, 1]])
+
+
+@pytest.mark.parametrize("checkpoint", ["llava"], indirect=True)
+def test_an_expert_adds_its_own_adapter_to_memory_and_a_damaged_one_leaves_the_base(
+    checkpoint, experts, tmp_path
+):
+    base = load_vlm(*checkpoint)
+    whole = sum(value.nbytes for value in (*base.model.parameters(), *base.model.buffers()))
+    with with_experts(base, experts) as model:
+        assert expert_bytes(model, "")[0] == whole
+        for task, folder in experts.items():
+            size = sum(value.numel() for value in load_file(folder / "adapter_model.safetensors").values())
+            assert expert_bytes(model, task) == (4 * size, size)
+    (tmp_path / "adapter_config.json").write_bytes((experts["1"] / "adapter_config.json").read_bytes())
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=str(tmp_path)), with_experts(base, experts | {"D": tmp_path}):
+        pass
     assert not any("lora" in name for name, _ in base.model.named_modules())
 
 

@@ -58,11 +58,12 @@ class Mllama(Base):
 
     @staticmethod
     def model_inputs(rows: Sequence[Features], ids: Tensor, image_token: int) -> dict[str, Any]:
-        """See Base.model_inputs: tokens from the image token on look at the tiles that the picture fills."""
+        """See Base.model_inputs: tokens from the image token on look at the tiles that the picture fills. States are
+        one row a question, as `Base.mixes` asks for: the model takes them so or a row a tile."""
         behind = ((ids == image_token).cumsum(1) > 0).to(ids.dtype)
         tiles = torch.stack([features["tiles"] for features in rows]).to(ids.dtype)
         return {
-            "cross_attention_states": torch.cat([features["states"] for features in rows]),
+            "cross_attention_states": torch.stack([features["states"].flatten(0, 1) for features in rows]),
             "cross_attention_mask": behind[:, :, None, None] * tiles[:, None, None, :],
         }
 

@@ -23,6 +23,7 @@ class Other(Base):
     linears = ""
     packs = False
     caches = False
+    mixes = False  # modules may see tiles, patches or pictures instead of questions
 
     @property
     def stored(self) -> dict[str, Stored]:
