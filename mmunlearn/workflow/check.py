@@ -24,7 +24,7 @@ from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.light import check_method
 from mmunlearn.training.methods.options import LOOP_KEYS
 from mmunlearn.weights import known
-from mmunlearn.workflow import paths, schema
+from mmunlearn.workflow import lifelong_check, paths, schema
 from mmunlearn.workflow.errors import ConfigError
 from mmunlearn.workflow.params import OWN_LABELS, labels, relearn_problem
 from mmunlearn.workflow.schema import SCHEMA
@@ -42,9 +42,15 @@ def prepare(config: dict[str, Any]) -> None:
     """What overlays cannot say: leave out the models and methods that one sets to null (they are merged), fill in what
     a model's row leaves to the schema's defaults and the percents that follow from others, and write paths as they are
     meant. What is wrong is left as it is, for `check`."""
-    for section in ("models", "methods"):
-        if isinstance(config.get(section), dict):
-            config[section] = {name: row for name, row in config[section].items() if row is not None}
+    lifelong = config.get("lifelong")
+    for place, section in (
+        (config, "models"),
+        (config, "methods"),
+        (lifelong, "methods"),
+        (lifelong, "lumoe"),
+    ):
+        if isinstance(place, dict) and isinstance(place.get(section), dict):
+            place[section] = {name: row for name, row in place[section].items() if row is not None}
     models = config.get("models")
     for name, row in models.items() if isinstance(models, dict) else ():
         models[name] = schema.model_defaults() | row if isinstance(row, dict) else row
@@ -133,6 +139,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
             yield problem
     yield from _unknown_names(config)
     yield from _text_conflicts(dataset)
+    yield from lifelong_check.conflicts(config)
 
 
 def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:

@@ -30,6 +30,8 @@ STAGE_FILES = {
 """What a stage's folder holds: its model."""
 ROW_KEYS = ("method", "learning_rate", "max_steps", "task_rates", "stop", "reference_model", "label")
 """Keys of a row of `lifelong.methods` that are not the method's own options."""
+FOLDERS = {"experts", "gates"}
+"""Names in a model's folder that no row may have."""
 ASKING = ("vlm", "clip")
 """Gates that look at pictures; the others need no replies."""
 OPENAI = ("base_url", "model", "temperature", "seed")
@@ -46,6 +48,13 @@ REPORTED = (
     *("lifelong_orders", "lifelong_cost", "lifelong_undo", "lifelong_gate", "representation_drift"),
 )
 """Tables that the report shows, with the figures."""
+
+
+def labels(own: Config) -> dict[str, str]:
+    """Row of `lifelong.methods` or `lifelong.lumoe` -> how tables spell it: as it says, as published, or its name."""
+    rows = {**own["methods"], **own["lumoe"]}.items()
+    published = {name: METHODS[name].label if name in METHODS else name for name, _ in rows}
+    return {name: row.get("label") or published[name] for name, row in rows}
 
 
 @decisive
@@ -253,13 +262,7 @@ class Lifelong:
     @cached_property
     def labels(self) -> dict[str, str]:
         """Method -> how tables spell it."""
-        rows = {**self._own["methods"], **self._own["lumoe"]}
-        return {name: self._label(name, row) for name, row in rows.items()}
-
-    @staticmethod
-    def _label(name: str, row: Mapping[str, Any]) -> str:
-        method = row.get("method", name)
-        return row.get("label") or (METHODS[method].label if method in METHODS else name)
+        return labels(self._own)
 
     def label(self, wildcards: Any) -> str:
         """How tables spell a sequence's method."""

@@ -1,0 +1,111 @@
+"""What must hold across the keys of the section `lifelong`."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmunlearn.workflow.check import prepare
+from mmunlearn.workflow.identity import Contents
+from mmunlearn.workflow.lifelong import Lifelong
+from mmunlearn.workflow.lifelong_check import conflicts
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
+prepare(CONFIG)
+
+
+def changed(**sections):
+    config = copy.deepcopy(CONFIG)
+    for key, value in sections.items():
+        place = config["lifelong"]
+        *above, last = key.split("__")
+        for name in above:
+            place = place[name.replace("_", "-") if name.replace("_", "-") in place else name]
+        place[last] = place[last] | value if isinstance(value, dict) else value
+    return config
+
+
+def test_the_shipped_section_has_no_problem():
+    assert list(conflicts(CONFIG)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"orders": [["A", "B"]]},
+            "lifelong.orders.0: A, B is no order of all tasks, A, B, C, D; name each once",
+        ),
+        ({"tasks": ["A", "a"]}, "lifelong.tasks: two names differ in capitals alone"),
+        ({"tasks": ["t", "tt"], "orders": [["t", "tt"], ["t", "tt"]]}, "two orders are both spelt t-tt"),
+        (
+            {"methods": {"gaa": {"learning_rate": 1.0, "max_steps": 1}}},
+            "lifelong.methods.gaa: 'gaa' is no method",
+        ),
+        (
+            {"methods": {"x": {"method": "gaa", "learning_rate": 1.0, "max_steps": 1}}},
+            "lifelong.methods.x.method: 'gaa' is no method",
+        ),
+        ({"methods__npo": {"betta": 1.0}}, "unknown key 'lifelong.methods.npo.betta'"),
+        ({"methods__npo": {"beta": 0.0}}, "lifelong.methods.npo: beta must be above 0"),
+        ({"methods__ga": {"task_rates": {"E": 1.0}}}, "lifelong.methods.ga.task_rates: 'E' is no task"),
+        (
+            {"lumoe": {"ga": {"gate": "last"}}},
+            "lifelong.lumoe.ga: a row of lifelong.methods has this name, too",
+        ),
+        ({"lumoe": {"experts": {"gate": "last"}}}, "lifelong.lumoe.experts: the name of a folder"),
+        (
+            {"lumoe": {"second": {"gate": "vlm", "label": "lumoe"}}},
+            "rows lumoe and second are both spelt 'lumoe'",
+        ),
+        (
+            {"gates__clip": {"names": True}},
+            "lifelong.gates.clip.names: the base's own features know no names",
+        ),
+        ({"gates__clip": {"prototypes": False}}, "lifelong.gates.clip: pictures are compared with nothing"),
+        (
+            {"gates__clip": {"prompt": "a photo"}},
+            "lifelong.gates.clip.prompt: {name} is the place of the name",
+        ),
+        ({"gates__vlm__openai": {"base_url": "http://far.example/v1"}}, "lifelong.gates.vlm.openai: "),
+        ({"drift": {"methods": ["gaa"]}}, "lifelong.drift.methods: 'gaa' is none of them"),
+        ({"drift": {"models": ["llava"]}}, "lifelong.drift.models: 'llava' is none of them"),
+    ],
+)
+def test_what_does_not_go_together_is_named(change, message):
+    assert any(message in line for line in conflicts(changed(**change)))
+
+
+def test_a_row_of_null_is_left_out():
+    config = changed(methods={"ga": None}, lumoe={"base": None})
+    prepare(config)
+    assert "ga" not in config["lifelong"]["methods"]
+    assert "base" not in config["lifelong"]["lumoe"]
+
+
+def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
+    config = changed(orders=[["A", "B", "C", "D"], ["D", "A", "B", "C"]]) | {"seeds": [1, 2]}
+    own = Lifelong(config, Contents(tmp_path, "weights"))
+    rows = len(own.trained) + len(own.mixtures)
+    assert len(own.sequences) == 2 * rows * 2
+    assert own.sequences[0].folder == "pocket-llava/ga/ABCD/seed-1"
+    assert {one.order for one in own.sequences} == {"ABCD", "DABC"}
+    assert len(own.drifts) == 2 * len(config["lifelong"]["drift"]["methods"])
+    assert {path.split("/")[4] for path in own.drifts} == {"ABCD"}
+
+
+def test_a_task_has_a_rate_of_its_own(tmp_path):
+    own = Lifelong(changed(methods__ga={"task_rates": {"D": 1.0e-5}}), Contents(tmp_path, "weights"))
+    wildcards = type("Wildcards", (), {"method": "ga"})
+    assert own.rates(wildcards) == {"A": 2.0e-4, "B": 2.0e-4, "C": 2.0e-4, "D": 1.0e-5}
+
+
+def test_the_report_shows_the_phase_when_asked_for_and_ever_after(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = Lifelong(CONFIG, Contents(tmp_path, "weights"))
+    assert own.reported({"all"}) == []
+    assert "<results>/tables/mlubench.csv" in own.reported({"lifelong"})
+    (tmp_path / "results/pocket/tables").mkdir(parents=True)
+    (tmp_path / "results/pocket/tables/mlubench.csv").touch()
+    assert own.reported(None) == own.reported({"lifelong"})
