@@ -47,7 +47,4 @@ include: "rules/pocket.smk"
 rule all:
     default_target: True
     input:
-        "<results>/run_config.yaml",
-        "<results>/tables/filter_agreement.csv",
-        "<results>/figures/fig4.png",
-        targets.outputs(config["outputs"]),
+        targets.default(config),

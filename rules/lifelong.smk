@@ -10,6 +10,7 @@ makes  <results>/lifelong/released/ (what `pocket` draws), questions.jsonl, stat
        <results>/tables/mlubench.{csv,md,tex}, mlubench_{vs_published,ranks}.csv, representation_drift.{csv,md},
        lifelong_{gate,untouched,classes,orders,cost,undo,data}.csv
        <results>/figures/lifelong_{matrix,utility,data}.{png,pdf}
+       <results>/lifelong.html, of runs without PEBench, whose report.html has a section instead
 """
 
 STAGE_OUTPUTS = {
@@ -512,3 +513,20 @@ rule plot_lifelong_utility:
         code=code_digest("plot_lifelong_utility", "reporting"),
     script:
         "../workflow_scripts/plot_lifelong_utility.py"
+
+
+rule write_lifelong_report:
+    input:
+        lifelong=LIFELONG.report_files,
+    output:
+        page=report("<results>/lifelong.html", caption="../report/report.rst", category="Report"),
+    log:
+        "<logs>/write_lifelong_report.log",
+    conda:
+        "../envs/paper.yaml"
+    params:
+        scale=config["scale"],
+        seed=config["seed"],
+        code=code_digest("write_lifelong_report", "reporting"),
+    script:
+        "../workflow_scripts/write_lifelong_report.py"

@@ -69,6 +69,7 @@ rule robustness:
 rule lifelong:
     input:
         targets.outputs(["lifelong"]),
+        lifelong.page(config),
 
 
 rule review:

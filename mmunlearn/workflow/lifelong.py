@@ -50,6 +50,11 @@ REPORTED = (
 """Tables that the report shows, with the figures."""
 
 
+def page(config: Config) -> list[str]:
+    """Where the phase is reported: a section of the report, or a page of its own in a run without PEBench."""
+    return [f"<results>/{'report' if set(config['outputs']) - {'lifelong'} else 'lifelong'}.html"]
+
+
 def labels(own: Config) -> dict[str, str]:
     """Row of `lifelong.methods` or `lifelong.lumoe` -> how tables spell it: as it says, as published, or its name."""
     rows = {**own["methods"], **own["lumoe"]}.items()
@@ -284,9 +289,14 @@ class Lifelong:
 
     # the report
 
+    @property
+    def report_files(self) -> list[str]:
+        """What a report shows of this phase."""
+        tables = [f"<results>/tables/{name}.csv" for name in REPORTED]
+        return [*tables, *(f"<results>/figures/{name}.png" for name in FIGURES)]
+
     def reported(self, targets: Any) -> list[str]:
-        """What the report shows of this phase: nothing before it was asked for; once made, it stays in the report."""
+        """Likewise of report.html: nothing before the phase was asked for; once made, it stays there."""
         table = Path("results", self._config["scale"], "tables", "mlubench.csv")
         wanted = "lifelong" in self._config["outputs"] or "lifelong" in (targets or ()) or table.exists()
-        tables = [f"<results>/tables/{name}.csv" for name in REPORTED]
-        return [*tables, *(f"<results>/figures/{name}.png" for name in FIGURES)] if wanted else []
+        return self.report_files if wanted else []

@@ -32,15 +32,24 @@ OUTPUTS = {
     "table3": ("<results>/report.html",),
     "table4": ("<results>/tables/table4.csv",),
     "robustness": ("<results>/tables/robustness.csv", "<results>/figures/robustness.png"),
-    "lifelong": (*lifelong.OUTPUTS, "<results>/report.html"),
+    "lifelong": lifelong.OUTPUTS,
     "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
 }
 """What the targets of these names make; configuration `outputs` lists those of the default run."""
+ALWAYS = ("<results>/run_config.yaml", "<results>/tables/filter_agreement.csv", "<results>/figures/fig4.png")
+"""What the default run makes besides, unless it is MLUBench's alone."""
 
 
 def outputs(names: Iterable[str]) -> list[str]:
     """The files that some of OUTPUTS make."""
     return [path for name in names for path in OUTPUTS[name]]
+
+
+def default(config: Config) -> list[str]:
+    """The files of the default run."""
+    names = config["outputs"]
+    own = ALWAYS if set(names) - {"lifelong"} else ALWAYS[:1]
+    return [*own, *outputs(names), *(lifelong.page(config) if "lifelong" in names else ())]
 
 
 @dataclass(frozen=True)
