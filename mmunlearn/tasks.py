@@ -28,7 +28,8 @@ class TaskQuestion(Record):
     """A question of a task, or on an entity that no task names, and its picture.
 
     Attributes:
-        question_id: task, role and the released row's id: `A-forget-17`, `untouched-3`.
+        question_id: task, role and the row's number in its released file, where ids come more than once: `A-forget-17`;
+            `untouched-3` is the third of all files of entities that no task names.
         image_id: `<Class>/<Entity>/<file>`, as released.
         task: empty where the entity is untouched.
         part: whether the picture is for training or for testing; `both` as released, where nothing is held out.
