@@ -188,6 +188,15 @@ class Judgement(Record):
     reason: str
 
 
+class Rating(Record):
+    """A judge's rating of one answer: 0, 1 or 2; None with a reason where none could be had (never 0 by failure)."""
+
+    key = ("question_id",)
+    question_id: str
+    score: Literal[0, 1, 2] | None
+    reason: str
+
+
 class Metric(Record):
     """One cell of a table: value in [0, 100], the questions behind it, a 95% interval over their clusters.
 
