@@ -353,14 +353,11 @@ rule measure_drift:
     resources:
         **PARAMS.answering_job,
     params:
-        **LIFELONG.drift_settings,
         spec=PARAMS.model,
-        order=LIFELONG.order,
         label=LIFELONG.label,
         experts=lambda wildcards: wildcards.method in LIFELONG.mixtures,
         precision=TRAINING["precision"],
-        seed=config["seed"],
-        bootstrap=config["evaluation"]["bootstrap"],
+        settings=LIFELONG.drift_settings,
         version=1,
     script:
         "../workflow_scripts/measure_drift.py"

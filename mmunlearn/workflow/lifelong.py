@@ -130,13 +130,13 @@ class Lifelong:
 
     @property
     def drifts(self) -> list[str]:
-        """The measured drifts, of the first order alone."""
-        own, methods = self._own["drift"], [*self.trained, *self.mixtures]
-        chosen = [name for name in methods if name in (own["methods"] or methods)]
-        rows = self._sequences(chosen, [self.first_order])
+        """The measured drifts, of the first order alone. All rows of experts have the same, so that one is enough."""
+        own, rows = self._own["drift"], self._own["lumoe"]
+        expert = [name for name in rows if rows[name]["gate"] != "none"][:1]
+        chosen = own["methods"] or [*self.trained, *expert]
         return [
             f"{HOME}/{one.folder}/drift.json"
-            for one in rows
+            for one in self._sequences(chosen, [self.first_order])
             if one.model in (own["models"] or self._config["models"])
         ]
 
@@ -285,7 +285,8 @@ class Lifelong:
     @property
     def drift_settings(self) -> dict[str, Any]:
         """How drift is measured."""
-        return {key: self._own["drift"][key] for key in ("distance", "questions")}
+        chosen = {key: self._own["drift"][key] for key in ("distance", "questions")}
+        return chosen | {"seed": self._config["seed"], "bootstrap": self._config["evaluation"]["bootstrap"]}
 
     # the report
 

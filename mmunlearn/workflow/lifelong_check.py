@@ -31,6 +31,8 @@ def conflicts(config: Config) -> Iterable[str]:
         for name in own["drift"][key] or ():
             if name not in known:
                 yield f"lifelong.drift.{key}: '{name}' is none of them; {nearest(name, known)}"
+            elif key == "methods" and own["lumoe"].get(name, {}).get("gate") == "none":
+                yield f"lifelong.drift.methods: '{name}' is the base, which does not move; leave it out"
 
 
 def _orders(own: Config) -> Iterable[str]:

@@ -70,6 +70,7 @@ def test_the_shipped_section_has_no_problem():
         ),
         ({"gates__vlm__openai": {"base_url": "http://far.example/v1"}}, "lifelong.gates.vlm.openai: "),
         ({"drift": {"methods": ["gaa"]}}, "lifelong.drift.methods: 'gaa' is none of them"),
+        ({"drift": {"methods": ["base"]}}, "lifelong.drift.methods: 'base' is the base, which does not move"),
         ({"drift": {"models": ["llava"]}}, "lifelong.drift.models: 'llava' is none of them"),
     ],
 )
@@ -93,6 +94,8 @@ def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
     assert {one.order for one in own.sequences} == {"ABCD", "DABC"}
     assert len(own.drifts) == 2 * len(config["lifelong"]["drift"]["methods"])
     assert {path.split("/")[4] for path in own.drifts} == {"ABCD"}
+    every = Lifelong(changed(drift={"methods": None}), Contents(tmp_path, "weights"))
+    assert [path.split("/")[3] for path in every.drifts] == [*own.trained, "lumoe"], "the base does not move"
 
 
 def test_a_task_has_a_rate_of_its_own(tmp_path):

@@ -1,0 +1,120 @@
+"""The drift table: columns as published, seeds pooled, the paper's numbers beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmunlearn.lifelong.drift import Drift, SetDrift
+from mmunlearn.records import write_json
+from mmunlearn.reporting.layout import read_table, select
+from mmunlearn.reporting.lifelong_drift import COLUMNS, drift_rows, make_representation_drift, set_tables
+from mmunlearn.reporting.tables import TableError
+
+PUBLISHED = Path(__file__).parents[2] / "resources/published/mlubench_representation_drift.csv"
+STAGES = {False: [("A", "A"), ("B", "A"), ("B", "B")], True: [("", "A"), ("", "B"), ("A", "A"), ("B", "B")]}
+
+
+def drift(label: str = "GA", seed: int = 1, *, experts: bool = False, model: str = "m", **changed) -> Drift:
+    """Made up: the gap is 10 before, and grows by a tenth of the stage's number and a hundredth of the seed."""
+    sets = []
+    for role in ("forget", "retain"):
+        for after, task in STAGES[experts]:
+            change = (0.1 * " AB".index(after or " ") + 0.01 * seed) if after else 0.0
+            numbers = {"original": 10.0, "unlearned": 10 + change, "change": change, "low": change - 0.5}
+            numbers |= {"high": change + 0.5, "picture": 0.25, "text": 1.5}
+            sets.append(SetDrift(task=task, role=role, after=after, n=20, entities=8, **numbers | changed))
+    return Drift(
+        model=model, method=label.lower(), label=label, order="AB", seed=seed, experts=experts, distance="euclidean",
+        sets=sets, digests={"A": str(seed)}, versions={},
+    )  # fmt: skip
+
+
+def made(folder: Path, *drifts: Drift) -> tuple[list, str]:
+    paths = [folder / f"{number}.json" for number in range(len(drifts))]
+    for path, one in zip(paths, drifts, strict=True):
+        write_json(path, one)
+    make_representation_drift(folder / "a.csv", folder / "a.md", drifts=paths, published=PUBLISHED)
+    return read_table(folder / "a.csv"), (folder / "a.md").read_text(encoding="utf-8")
+
+
+def test_the_table_has_the_published_columns_and_a_row_a_stage(tmp_path):
+    rows, _ = made(tmp_path, drift(), drift("LUMoE", experts=True))
+    assert tuple(rows[0]) == COLUMNS and COLUMNS[:5] == (
+        "model",
+        "task",
+        "original",
+        "unlearned",
+        "delta_gap",
+    )
+    assert [(row["set"], row["after"], row["task"]) for row in select(rows, method="GA")[:4]] == [
+        ("forget", "A", "A"), ("forget", "B", "A"), ("forget", "B", "B"), ("retain", "A", "A"),
+    ]  # fmt: skip
+    places = [
+        (row["after"], row["task"], row["delta_gap"][:4])
+        for row in select(rows, method="LUMoE", set="forget")
+    ]
+    assert places == [
+        ("base", "A", "0.0"),
+        ("base", "B", "0.0"),
+        ("expert A", "A", "0.11"),
+        ("expert B", "B", "0.21"),
+    ]
+    first = rows[0] | {"digest": ""}
+    assert first == dict.fromkeys(COLUMNS, "") | {
+        "model": "m", "task": "A", "original": "10.0", "unlearned": "10.11", "delta_gap": "0.11", "method": "GA",
+        "order": "AB", "set": "forget", "after": "A", "distance": "euclidean", "low": "-0.39", "high": "0.61",
+        "picture": "0.25", "text": "1.5", "n": "20", "entities": "8", "seeds": "1", "seed_list": "1",
+        "published_model": "qwen3-vl-4b-instruct", "published_original": "20.727", "published_unlearned": "22.353",
+        "published_delta_gap": "1.626",
+    }  # fmt: skip
+
+
+def test_seeds_are_pooled_and_a_missing_one_is_named():
+    row = drift_rows([drift(seed=3), drift(seed=1)], [])[0]
+    assert float(row["delta_gap"]) == pytest.approx(0.12)
+    assert float(row["std"]) == pytest.approx(0.02 / 2**0.5)
+    assert [row[name] for name in ("n", "entities", "seeds", "seed_list", "reason")] == [
+        "40",
+        "8",
+        "2",
+        "1 3",
+        "",
+    ]
+    lost = drift(seed=2, original=None, change=None, reason="no picture tokens")
+    row = drift_rows([drift(), lost], [])[0]
+    assert (row["delta_gap"], row["std"], row["reason"]) == ("0.11", "", "seed 2: no picture tokens")
+    row = drift_rows([drift(original=None, unlearned=None, change=None, reason="none")], [])[0]
+    assert (row["delta_gap"], row["reason"]) == ("", "none")
+    (forget, _) = set_tables([row | {"reason": "few"} for row in drift_rows([drift()], [])])
+    assert forget.reasons == ["few (GA, task A after A and 2 more, of 3 rows)"]
+    with pytest.raises(TableError, match=r"Found seeds \[1, 1\]"):
+        drift_rows([drift(), drift()], [])
+
+
+def test_methods_keep_their_order_and_what_is_printed_is_what_the_table_holds():
+    rows = drift_rows([drift("PO"), drift("GA"), drift("LUMoE", experts=True)], read_table(PUBLISHED))
+    forget, retain = set_tables(rows)
+    assert (forget.role, retain.role, forget.tasks) == ("forget", "retain", ["A", "B"])
+    assert [line.label for line in forget.gaps] == [
+        "Before unlearning", "PO, after the task itself", "PO, after task B", "GA, after the task itself",
+        "GA, after task B", "LUMoE, the task's expert", "LUMoE, left to the base",
+        "qwen3-vl-4b-instruct, published: before", "qwen3-vl-4b-instruct, published: change",
+    ]  # fmt: skip
+    assert forget.gaps[0].cells == [("10.000", "")] * 2
+    assert forget.gaps[1].cells == [("+0.110", "−0.390 to 0.610"), ("+0.210", "−0.290 to 0.710")]
+    assert forget.gaps[2].cells == [("+0.210", "−0.290 to 0.710")] * 2
+    assert forget.gaps[-1].cells == [("1.626", ""), ("0.987", "")]
+    assert forget.moved[0].cells == [("0.250 / 1.500", "")] * 2
+
+
+def test_ours_stands_beside_the_published_model_of_its_name(tmp_path):
+    twice = [
+        {"model": name, "task": "A", "original": "1", "unlearned": "2", "delta_gap": "1"} for name in "mn"
+    ]
+    assert drift_rows([drift(model="n")], twice)[0]["published_model"] == "n"
+    assert drift_rows([drift(model="other")], twice)[0]["published_model"] == "m"
+    rows, text = made(tmp_path, drift(model="qwen3-vl-4b-instruct", change=-0.25))
+    assert "gives no formula" in text and "Missing" not in text and "−0.250 <sub>" in text
+    assert rows[0]["published_delta_gap"] == "1.626"
