@@ -1,4 +1,4 @@
-"""Registries of backends: curators, generators, scorers, reference sets and judges; no phase imports `pocket`."""
+"""Registries of backends: who writes, draws, scores, judges and supplies pictures; no phase imports `pocket`."""
 
 from __future__ import annotations
 
@@ -50,3 +50,9 @@ JUDGES = Registry(
         "openai": "mmunlearn.evaluation.judge.client:OpenAIJudge",
     },
 )
+TASK_SETS = Registry(
+    "tasks",
+    "mmunlearn.lifelong.draw:TaskSet",
+    {"pocket": "mmunlearn.pocket.tasks:PocketTasks"},
+)
+"""Who draws tasks; those of `lifelong.files` are not drawn."""

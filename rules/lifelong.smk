@@ -45,7 +45,7 @@ rule draw_tasks:
     params:
         **LIFELONG.drawing,
         backend=config["lifelong"]["data"],
-        version=1,
+        code=code_digest("draw_tasks", "pocket/tasks.py"),
     script:
         "../workflow_scripts/draw_tasks.py"
 
@@ -447,7 +447,6 @@ rule make_representation_drift:
 
 rule plot_lifelong_data:
     input:
-        questions="<results>/lifelong/questions.jsonl",
         statistics="<results>/lifelong/statistics.json",
     output:
         csv="<results>/tables/lifelong_data.csv",

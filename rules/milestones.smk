@@ -89,3 +89,4 @@ rule pocket_models:
     input:
         "results/pocket-models/scorers/calibration.json",
         "results/pocket-models/llava/card.json",
+        "results/pocket-models/llava/knowledge.csv",

@@ -2,7 +2,8 @@
 
 needs  nothing but this repository
 makes  <results>/images/truth.jsonl
-       results/pocket-models/scorers/ and llava/ (target pocket_models; resources/pocket/ holds the shipped ones)
+       results/pocket-models/scorers/ and llava/ (target pocket_models; resources/pocket/ holds the shipped ones), with
+       knowledge.csv, what the base model knows
 """
 
 
@@ -68,3 +69,18 @@ rule pretrain_model:
         version=2,
     script:
         "../workflow_scripts/pretrain_model.py"
+
+
+rule measure_known:
+    input:
+        "results/pocket-models/llava/card.json",
+    output:
+        "results/pocket-models/llava/knowledge.csv",
+    log:
+        "<logs>/measure_known.log",
+    conda:
+        "../envs/pocket.yaml"
+    params:
+        version=1,
+    script:
+        "../workflow_scripts/measure_known.py"

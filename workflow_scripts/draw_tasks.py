@@ -1,6 +1,6 @@
 """The tasks of a rendered world, in the released format."""
 
-from mmunlearn.lifelong.task_set import draw_tasks
+from mmunlearn.lifelong.draw import draw_tasks
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:

@@ -150,11 +150,12 @@ class Lifelong:
     @property
     def drawing(self) -> dict[str, Any]:
         """What shapes the drawn tasks."""
+        known = self._contents.of("resources/pocket/llava/knowledge.csv")
         return {
             "tasks": self.tasks,
             "size": self._config["images"]["size"],
             "seed": self._config["seed"],
-            "options": self._own["pocket"],
+            "options": {**self._own["pocket"], "known": known},
         }
 
     def source(self, wildcards: Any, input: Any) -> Recorded | str:
