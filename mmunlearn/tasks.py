@@ -97,3 +97,9 @@ def so_far(tasks: Iterable[str], stage: str) -> list[str]:
     if stage not in names:
         raise ValueError(f"stage {stage} is asked for, but the order has the tasks {', '.join(names)}")
     return names[: names.index(stage) + 1]
+
+
+def asked_after(questions: Iterable[TaskQuestion], tasks: Iterable[str], stage: str) -> list[TaskQuestion]:
+    """The questions that are asked after a stage: on the tasks up to it, and on the untouched entities."""
+    names = set(so_far(tasks, stage))
+    return [row for row in questions if row.asked and (row.role == "untouched" or row.task in names)]

@@ -1,6 +1,6 @@
 """What a gate sees in every picture."""
 
-from mmunlearn.lifelong.gates import ask_gate
+from mmunlearn.lifelong.gates.ask import ask_gate
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
@@ -12,4 +12,5 @@ with job(snakemake) as it:
         endpoint=it.gate_endpoint,
         batch=it.batch,
         work=it.work,
+        version=it.version,
     )

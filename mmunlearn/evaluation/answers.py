@@ -70,9 +70,7 @@ def answer_questions(
     suites = {
         name: Suite.of(base, rows[name], tables[name], max_new_tokens, batch, precision) for name in rows
     }
-    settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
-    settings |= {"precision": precision}
-    settings |= {"asks": [[name, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]}
+    settings = shaping(base, suites, version, batch)
     stores = []
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
@@ -88,6 +86,13 @@ def answer_questions(
                 logger.info("%s: %d answers", name + part, len(answers))
     for store in stores:
         shutil.rmtree(store, ignore_errors=True)
+
+
+def shaping(base: Base, suites: Mapping[str, Suite], version: int, batch: int) -> dict[str, Any]:
+    """What shapes answers to suites beside base, features and adapter: plain data for `answer_store.identity`."""
+    asks = [[name, one.precision, one.batches, list(map(vars, one.queries))] for name, one in suites.items()]
+    settings = {"version": version, "batch": batch, "device": base.model.device.type, "with": versions()}
+    return settings | {"asks": asks}
 
 
 def _outputs(
@@ -138,10 +143,19 @@ class Suite:
         max_new_tokens: Mapping[str, int],
         batch: int,
         precision: str = "none",
+        adapters: Sequence[str] | None = None,
     ) -> Suite:
-        """Put rows (Question or SuiteQuestion) into batches; `max_new_tokens` by their kind."""
+        """Put rows (Question, SuiteQuestion or TaskQuestion) into batches.
+
+        Args:
+            max_new_tokens: by their kind.
+            adapters: of every row, where several lie on the base; see `Query`.
+        """
         collator = Collator(base, features)
-        queries = [Query(row.image_id, row.question, max_new_tokens[row.kind]) for row in rows]
+        queries = [
+            Query(row.image_id, row.question, max_new_tokens[row.kind], adapter)
+            for row, adapter in zip(rows, adapters or [None] * len(rows), strict=True)
+        ]
         return cls(rows, collator, queries, batches_of(collator, queries, batch), precision)
 
     def answers(
@@ -154,7 +168,11 @@ class Suite:
             store: folder of the batches that were answered before, and will be.
             what: name of the progress bar.
         """
-        ids = [[self.rows[i].question_id for i in batch] for batch in self.batches]
+        names = [
+            f"{query.adapter} {row.question_id}" if query.adapter else row.question_id
+            for row, query in zip(self.rows, self.queries, strict=True)
+        ]
+        ids = [[names[i] for i in batch] for batch in self.batches]
         cache = None if store is None else AnswerStore(store, ids)
         asking = {"batches": self.batches, "cache": cache, "precision": self.precision}
         texts = answer_all(model, self.collator, self.queries, **asking, what=what)
