@@ -150,7 +150,7 @@ rule unlearn_tasks:
         lora=config["lifelong"]["lora"],
         lora_targets=PARAMS.lora_targets,
         order=LIFELONG.order,
-        method=LIFELONG.method,
+        method_name=LIFELONG.method,
         options=LIFELONG.options,
         rates=LIFELONG.rates,
         max_steps=LIFELONG.max_steps,

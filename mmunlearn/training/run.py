@@ -98,6 +98,10 @@ class TrainingRun:
     """The run that makes the reference, where it is not the start."""
     stopping_rule = None
     """What ends the run before its plan does."""
+    checks_start = False
+    """Whether the rule is asked before the first step, too."""
+    apart = ""
+    """Where several jobs may train the same at one time: whose checkpoints these are."""
 
     @property
     def model_spec(self) -> ModelSpec:

@@ -10,6 +10,7 @@ from mmunlearn.files import read_text
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
 from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_jsonl
+from mmunlearn.tasks import TaskQuestion
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _of_concept(split: Split, number: int, names: str) -> set[str]:
     return {image for image in split.forget_train if concept in concepts_of(image)}
 
 
-def group_questions(rows: Iterable[Question | SuiteQuestion]) -> list[Example]:
+def group_questions(rows: Iterable[Question | SuiteQuestion | TaskQuestion]) -> list[Example]:
     """Questions by picture, in the order of the rows."""
     turns: dict[str, list[tuple[str, str]]] = {}
     for row in rows:

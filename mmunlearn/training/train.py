@@ -34,18 +34,20 @@ def write_outputs(run: TrainingRun, outputs: Mapping[str, Path | list[Path]]) ->
 def train(run: TrainingRun, output: Path) -> None:
     """Write training.json, beside it steps.jsonl as it trains, and the folder `adapter`."""
     started = time.monotonic()
-    trainer = planned_trainer(run, output.with_name("steps.jsonl"))
+    log = output.with_name("steps.jsonl")
+    trainer = planned_trainer(run, log)
     losses = trainer.run()
     seconds = round(time.monotonic() - started, 1)
     adapter = output.parent / "adapter"
     trainer.save_policy(adapter)
     if trainer.is_world_process_zero():
+        log.touch()  # there is none where nothing was trained
         model = trainer.accelerator.unwrap_model(trainer.model)
         record = Training(
             **run.run._asdict(),
             method=type(run.method).__name__,
             steps=trainer.steps,
-            epochs=trainer.epochs[max(trainer.steps, 1) - 1],
+            epochs=trainer.epochs[trainer.steps - 1] if trainer.steps else 0.0,
             stop_reason=trainer.stop_reason,
             losses=losses,
             seconds=seconds,
@@ -56,7 +58,8 @@ def train(run: TrainingRun, output: Path) -> None:
             **{field: sha256_of(adapter / name) for field, name in ADAPTER_DIGESTS.items()},
         )
         write_json(output, record)
-        logger.info("%d steps, last loss %s: %s", trainer.steps, losses[-1]["loss"], trainer.stop_reason)
+        last = losses[-1]["loss"] if losses else None
+        logger.info("%d steps, last loss %s: %s", trainer.steps, last, trainer.stop_reason)
     _finish(trainer)
 
 
@@ -110,7 +113,8 @@ def planned_trainer(
     base = load_base(run.model_spec)
     collator = Collator(base, features)
     collator.check(examples)
-    folder = run.work / "training" / digest_of([run.identity, sorted(steps), sorted(beside)])
+    apart = [run.apart] if run.apart else []
+    folder = run.work / "training" / digest_of([run.identity, sorted(steps), sorted(beside), *apart])
     trainer = PlannedTrainer(run, run.first_adapter(base), collator, folder, log, steps)
     if run.method.reference_logp:
         trainer.reference_logp = reference_logp(trainer, run, collator)

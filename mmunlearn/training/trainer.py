@@ -32,6 +32,7 @@ from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.schedule import Step, epochs_of
+from mmunlearn.training.stopping import VIEWS
 from mmunlearn.training.views import View
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class PlannedTrainer(Trainer):
         log: Path | None = None,
         steps: Collection[int] = (),
     ) -> None:
-        self.method, self.collator = run.method, collator
+        self._run, self.method, self.collator = run, run.method, collator
         self.reference_logp: ReferenceLogp | None = None
         self.stop_reason, self.discarded = "", 0
         self._request, self.interrupted = Request(), False
@@ -139,16 +140,7 @@ class PlannedTrainer(Trainer):
         policy = model if self.sharded else self.accelerator.unwrap_model(model)
         if self._last_good is None:
             self._last_good = _snapshot(policy)
-        totals = dict(zip(inputs["totals"], self._sum(list(inputs["totals"].values())), strict=True))
-        means = dict.fromkeys(["loss", *totals], 0.0)
-        for part in inputs["passes"]:
-            torch.manual_seed(derive_seed(self.args.seed, self.state.global_step, part["number"]))
-            loss, views = self._forward(policy, self._prepare_inputs(part), totals)
-            means["loss"] += loss.item()
-            for name, view in views.items():
-                means[name] += view.cross_entropy.item()
-            self._backward(loss, last=part is inputs["passes"][-1])
-        means = dict(zip(means, self._sum(list(means.values())), strict=True))
+        means, counts = self._run_passes(policy, inputs, train=True)
         self._end_step(policy, finite=all(map(math.isfinite, means.values())))
         rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler else None
         self.state.log_history.append(
@@ -158,12 +150,31 @@ class PlannedTrainer(Trainer):
                 **means,
                 "gradient_norm": None,
                 "learning_rate": rate,
-                "average": self._average,
-                "tokens": {view: tokens for view, (tokens, _) in totals.items()},
-                "samples": {view: samples for view, (_, samples) in totals.items()},
+                **counts,
             }
         )
         return torch.tensor(means["loss"], device=self.args.device)
+
+    def _run_passes(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *, train: bool
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """Loss and CE by view of a planned step, and what these are means of; `train`: add up the gradient, too."""
+        totals = dict(zip(inputs["totals"], self._sum(list(inputs["totals"].values())), strict=True))
+        means = dict.fromkeys(["loss", *totals], 0.0)
+        for part in inputs["passes"]:
+            torch.manual_seed(derive_seed(self.args.seed, self.state.global_step, part["number"]))
+            loss, views = self._forward(model, self._prepare_inputs(part), totals)
+            means["loss"] += loss.item()
+            for name, view in views.items():
+                means[name] += view.cross_entropy.item()
+            if train:
+                self._backward(loss, last=part is inputs["passes"][-1])
+        means = dict(zip(means, self._sum(list(means.values())), strict=True))
+        return means, {
+            "average": self._average,
+            "tokens": {view: tokens for view, (tokens, _) in totals.items()},
+            "samples": {view: samples for view, (_, samples) in totals.items()},
+        }
 
     def _forward(
         self, model: torch.nn.Module, part: dict[str, Any], totals: Mapping[str, list[int]]
@@ -264,7 +275,8 @@ class PlannedTrainer(Trainer):
         """Train, from the last complete checkpoint if there is one.
 
         Returns:
-            One row a step tried: its number, the loss and the CE of every view of the step, None where not finite.
+            One row a step tried: its number, the loss and the CE of every view of the step, None where not finite. None
+            where the run's rule ends it before the first step.
 
         Raises:
             Stopped: a signal asked for it; the step was ended and has a checkpoint.
@@ -277,6 +289,9 @@ class PlannedTrainer(Trainer):
             policy = self.accelerator.unwrap_model(self.model)
             read_adapter(policy, Path(checkpoint), POLICY, CHECKPOINT_REMEDY)
             self._last_good = read_last_good(Path(checkpoint), trainable_parameters(policy))
+        if self._run.checks_start and not checkpoint and (reason := self._reason_at_start()):
+            self.stop_reason = f"{reason} before step 1: nothing is trained"
+            return []
         with deferring() as self._request:
             self.train(resume_from_checkpoint=checkpoint)
         if self.interrupted:
@@ -288,6 +303,18 @@ class PlannedTrainer(Trainer):
             for row in self.state.log_history
             if "train_runtime" not in row
         ]
+
+    def _reason_at_start(self) -> str | None:
+        """What the stopping rule says of the first steps of the plan, as many as its window, if none of them trains."""
+        rule, rows = self._run.stopping_rule, []
+        model = self.accelerator.unwrap_model(self.model).to(self.args.device).eval()
+        views = [view for view in VIEWS[self.method.watch] if view in self.method.views]
+        with torch.no_grad(), self.accelerator.autocast():
+            for step in self._run.plan[: rule.window]:
+                inputs = self._collate([{view: step[view] for view in views if view in step}])
+                means, counts = self._run_passes(model, inputs, train=False)
+                rows.append(means | counts)
+        return rule.reason(self.method.watch, rows, self.collator.vocabulary)
 
     def _progress(self) -> str:
         checkpoint = last_checkpoint(Path(self.args.output_dir))

@@ -216,13 +216,13 @@ class Lifelong:
         """The reference: the model before the `first` task, or before the task itself, the `previous` one."""
         return self._row(wildcards).get("reference_model", "first")
 
-    def method_code(self, wildcards: Any) -> Recorded:
-        """Digest of the code that decides what a method learns."""
-        return method_digest(METHODS[self.method(wildcards)].path)
+    def method_code(self, wildcards: Any) -> str:
+        """Digest of the code that decides what a method learns: itself, as finished tasks are kept by it."""
+        return repr(method_digest(METHODS[self.method(wildcards)].path))
 
-    def expert_code(self, wildcards: Any) -> Recorded:
+    def expert_code(self, wildcards: Any) -> str:
         """Likewise of the experts'."""
-        return method_digest(METHODS["po"].path)
+        return repr(method_digest(METHODS["po"].path))
 
     def loop(self, wildcards: Any) -> dict[str, Any]:
         """What the training loop takes besides the rate."""

@@ -54,6 +54,10 @@ def _row(name: str, row: Config, tasks: list[str]) -> Iterable[str]:
         key = f"{where}.method" if "method" in row else where
         yield f"{key}: '{method}' is no method; {nearest(method, METHODS)}"
         return
+    if "event_cap" in METHODS[method].options:
+        yield f"{where}: {method} weighs people against events, which tasks do not tell apart; take gd, kl or another"
+    if row.get("reference") == "refusals":
+        yield f"{where}.reference: no model is trained on refusals here; leave it out, or see reference_model"
     try:
         check_method(method, {key: value for key, value in row.items() if key not in ROW_KEYS})
     except ValueError as error:

@@ -49,6 +49,14 @@ def test_the_shipped_section_has_no_problem():
         ),
         ({"methods__npo": {"betta": 1.0}}, "unknown key 'lifelong.methods.npo.betta'"),
         ({"methods__npo": {"beta": 0.0}}, "lifelong.methods.npo: beta must be above 0"),
+        (
+            {"methods": {"kl+bgd": {"learning_rate": 1.0, "max_steps": 1}}},
+            "lifelong.methods.kl+bgd: kl+bgd weighs people against events",
+        ),
+        (
+            {"methods": {"dpo": {"learning_rate": 1.0, "max_steps": 1, "reference": "refusals"}}},
+            "lifelong.methods.dpo.reference: no model is trained on refusals here",
+        ),
         ({"methods__ga": {"task_rates": {"E": 1.0}}}, "lifelong.methods.ga.task_rates: 'E' is no task"),
         (
             {"lumoe": {"ga": {"gate": "last"}}},
