@@ -14,7 +14,8 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.files import read_text
+from mmunlearn.files import RecordError, read_text
+from mmunlearn.lifelong.picture_folder import missing_pictures
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.robustness.wordings import read_paraphrases
 from mmunlearn.text import nearest
@@ -92,7 +93,23 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
 def brought_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigError | None:
     """What some rules need and a plan does not, where it is not there, if anything."""
     lines = [line for line, rule in to_bring(config).items() if rule in rules]
+    if "read_tasks" in rules and not lines:
+        lines = list(_of_tasks(config["lifelong"]))
     return ConfigError(lines) if lines else None
+
+
+def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the released tasks, or is missing of their pictures, by names alone."""
+    if lifelong["data"] != "files":
+        return
+    tasks, pictures = (Path(lifelong["files"][key]) for key in ("tasks", "pictures"))
+    try:
+        missing = missing_pictures(tasks, pictures, lifelong["tasks"])
+    except RecordError as error:
+        yield f"lifelong.files: {error}"
+    else:
+        if missing.pictures and not lifelong["keep_available"]:
+            yield f"lifelong.files.pictures: {missing.message(pictures)}"
 
 
 def to_bring(config: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import yaml
 from mmunlearn.workflow.check import ConfigError, check, prepare
 from mmunlearn.workflow.paths import TO_BRING, brought_error, to_bring
 from mmunlearn.workflow.schema import places
+from tests.unit.task_files import task_file, write_pictures, write_release
 from tests.unit.test_check import CONFIG, changed
 
 
@@ -157,3 +158,19 @@ def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
     found = {place.path for place in places(config)}
     assert found == {f"{tmp_path}{end}" for end in ("", "/mine", "/weights", "/weights/facenet-vggface2")}
     assert len(places(config)) == 25
+
+
+def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_before_it_starts(tmp_path):
+    tasks, pictures = write_release(tmp_path / "release"), write_pictures(tmp_path / "pictures")
+    config = changed("lifelong.data", "files")
+    config["lifelong"] |= {"files": {"tasks": str(tasks), "pictures": str(pictures)}, "tasks": ["A", "B"]}
+    assert brought_error(config, {"read_tasks"}) is None
+    (pictures / "Plants/Rose/0.png").unlink()
+    told = str(brought_error(config, {"read_tasks"}))
+    assert "lifelong.files.pictures: Asked" in told
+    assert "Found 34 of them; missing are Plants/Rose/0.png. Put them there" in told
+    assert brought_error(config, {"answer_before"}) is None
+    config["lifelong"]["keep_available"] = True
+    assert brought_error(config, {"read_tasks"}) is None
+    task_file(tasks, "B", "retain").write_text("[")
+    assert "lifelong.files: Asked" in str(brought_error(config, {"read_tasks"}))
