@@ -103,7 +103,8 @@ def _task_files(source: Path, files: dict[str, Read], tasks: Sequence[str]) -> d
     if not known:
         raise RecordError(
             f"Asked {source} for MLUBench's tasks, files Tasks/Task<X>/task<X>_forget.json and task<X>_retain.json. "
-            f"Found none of them. Name the folder that holds Tasks, or the released zip."
+            f"Found none of them{f', but {min(files)}' if files else ''}. Name the folder that holds Tasks, or the "
+            f"released zip; names have this very case."
         )
     names = {}
     for task in tasks:

@@ -203,12 +203,14 @@ def test_a_task_without_one_of_its_files_is_named(release):
 
 def test_what_is_no_release_is_named(tmp_path, release):
     (tmp_path / "empty").mkdir()
+    save(tmp_path / "small/Tasks/TaskA/taskA_FORGET.json", rows_of({"Dog": "Animals"}))
     (tmp_path / "text.zip").write_text("no zip")
     broken = zipped(release)
     broken.write_bytes(broken.read_bytes()[:-200])
     for name, message in {
         "nothing": "Found nothing there. Correct lifelong.files.tasks",
         "empty": "Found none of them. Name the folder that holds Tasks",
+        "small": "Found none of them, but Tasks/TaskA/taskA_FORGET.json. Name",
         "text.zip": "for a folder or a zip file. Found neither",
         "release.zip": "for a folder or a zip file. Found neither",
     }.items():
