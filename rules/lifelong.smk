@@ -416,6 +416,7 @@ rule make_lifelong_gate:
     params:
         orders=LIFELONG.orders,
         labels=LIFELONG.labels,
+        gates=LIFELONG.gates,
         bootstrap=config["evaluation"]["bootstrap"],
         code=code_digest("make_lifelong_gate", "reporting"),
     script:

@@ -239,6 +239,11 @@ class Lifelong:
 
     # gates
 
+    @property
+    def gates(self) -> dict[str, str]:
+        """Row of experts -> its gate."""
+        return {name: row["gate"] for name, row in self._own["lumoe"].items()}
+
     def gate(self, wildcards: Any) -> str:
         """The gate of a row of experts."""
         return self._own["lumoe"][wildcards.method]["gate"]
