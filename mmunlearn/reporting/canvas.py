@@ -42,7 +42,7 @@ class Canvas:
         from matplotlib.patches import Rectangle
 
         self.parts.append(
-            lambda axes, left, top: axes.add_patch(Rectangle((left + x, top + y), width, height, **style))
+            lambda axes, left, top: axes.add_artist(Rectangle((left + x, top + y), width, height, **style))
         )
         self.height = max(self.height, y + height)
 

@@ -164,7 +164,7 @@ def _row(
         if cell.region[:1] == "A":
             heat.box(x + 0.6, y + 0.6, side - 1.2, side - 1.2, fc="none", ec=OUTLINE, lw=1.6, zorder=3)
         if numbers:
-            centred = {"ha": "center", "va": "center_baseline", "color": _ink(colour), "zorder": 4}
+            centred = {"ha": "center", "va": "center_baseline", "color": style.ink_on(colour), "zorder": 4}
             heat.text(x + side / 2, y + side / 2, f"{cell.value:.0f}", gid=_name(cell), **centred)
 
 
@@ -178,13 +178,6 @@ def shade(value: float) -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("left", SHADES)(value / 100)
-
-
-def _ink(colour: Sequence[float]) -> str:
-    """Black or white, whichever stands out more."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
-    light = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return "black" if light > 0.179 else "white"
 
 
 def _colour_bar() -> Canvas:

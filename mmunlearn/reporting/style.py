@@ -90,6 +90,13 @@ def casing(width: float) -> list[AbstractPathEffect]:
     return [withStroke(linewidth=width, foreground="#333333"), Normal()]
 
 
+def ink_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever stands out more."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
+    light = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "black" if light > 0.179 else "white"
+
+
 def method_handle(method: str, size: float = 6.5, **changed: Any) -> Line2D:
     """A legend's entry: the marker of a method, beside its name."""
     from matplotlib.lines import Line2D
@@ -116,14 +123,17 @@ def block_title(model: str, percent: str | int) -> str:
     return f"{model}, {percent}% of the concepts forgotten"
 
 
-def write_notes(figure: Figure, notes: Sequence[str], head: str, width: int = 112, most: int = 5) -> None:
-    """What a figure could not draw, below it: `head` and the notes, of which at most so many are named."""
-    if not notes:
-        return
+def write_notes(
+    figure: Figure, notes: Sequence[str], head: str, width: int = 112, most: int = 5, reading: str = ""
+) -> None:
+    """Below a figure how it is read, and what it could not draw: `head` and the notes, at most so many of them."""
     for note in notes:
         logger.warning("%s: %s", head, note)
     rest = [f"and {len(notes) - most} more"] if len(notes) > most else []
-    text = f"{head}: {'; '.join([*notes[:most], *rest])}."
+    gaps = f"{head}: {'; '.join([*notes[:most], *rest])}." if notes else ""
+    text = " ".join(filter(None, [reading, gaps]))
+    if not text:
+        return
     lines = textwrap.fill(text, width)
     figure.supxlabel(lines, x=0.012, ha="left", fontsize=SMALL, color="#444444")
 
