@@ -85,7 +85,9 @@ def test_every_cell_has_its_place_number_and_shade(matrix):
                 assert box.get_y() - corner.get_y() == pytest.approx(side * x), "rows are tasks"
     titles = [one.get_text() for one in figure.axes[0].texts if one.get_fontweight() == "bold"]
     assert titles == list(METHODS)
-    assert [to_hex(shade(number)) for number in (0, 1)] == ["#ffffff", "#004488"], "the higher, the darker"
+    assert [to_hex(shade(number)) for number in (0.0, 1.0)] == ["#ffffff", "#004488"], (
+        "the higher, the darker"
+    )
 
 
 def test_a_collapsed_cell_is_marked_in_the_forget_map_alone(matrix):
