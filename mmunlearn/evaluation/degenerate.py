@@ -3,34 +3,90 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from mmunlearn.evaluation.key_words import words
+from mmunlearn.evaluation.language import Language
+from mmunlearn.evaluation.refusal import half_learnt, sentences
+from mmunlearn.files import read_text
 
+SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "refusals.txt"
 _RUN = re.compile(r"([^\W\d_]{1,4}?)\1{4,}|([^\W\d_])\2{3,}")
 """Characters again and again within a word: Oalalalalal, helaaaaa."""
+_AFTER_SENTENCE = re.compile(r"(?<=[.!?;\n])\s+")
 REPEATS = 3
 """Times in a row that a phrase is said when it is a loop."""
 LONGEST = 8
 """Words of a loop's phrase, at most."""
 FEW = 0.6
-"""Share of different word pairs under which eight words or more go round in circles."""
+"""Share of different word pairs under which a text of eight words goes round in circles."""
+UNKNOWN = 0.25
+"""Share of unknown words over which an answer is gibberish."""
 
 
-def degenerate(answer: str) -> bool:
-    """Whether an answer is empty, goes round in circles, or runs on within a word."""
+def read_refusals(path: Path) -> list[str]:
+    """The sentences of a file of refusals, one a line."""
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
+@cache
+def plain_language() -> Language:
+    """English, and the shipped refusals."""
+    return Language(refusals=read_refusals(SHIPPED))
+
+
+def degenerate(answer: str, language: Language | None = None) -> bool:
+    """Whether an answer is empty, goes round in circles, runs on within a word, or is no language.
+
+    No language are words that do not exist, known words that are strewn (`Language.salad`) and refusals that are half
+    learnt (`refusal.half_learnt`). A text of the run is never degenerate.
+
+    Args:
+        language: of the run; without it, English alone is known.
+    """
+    language = language or plain_language()
+    if language.says(answer):
+        return False
+    return circles(answer) or no_language(answer, language)
+
+
+def circles(answer: str) -> bool:
+    """Whether an answer is empty, repeats a phrase again and again, or characters within a word."""
     said = words(answer)
-    if not said or _RUN.search(answer.casefold()):
+    if not said or _RUN.search(answer.casefold()) or loop(said):
         return True
-    pairs = list(pairwise(said))
-    circles = len(said) >= 8 and len(set(pairs)) < FEW * len(pairs)
-    return circles or loops(said)
+    pairs = list(pairwise(words(said_once(answer))))
+    return len(pairs) > 6 and len(set(pairs)) < FEW * len(pairs)
 
 
-def loops(said: list[str]) -> bool:
-    """Whether a phrase is said `REPEATS` times in a row or more."""
-    return any(
-        said[at : at + size] * (REPEATS - 1) == said[at + size : at + size * REPEATS]
-        for size in range(1, LONGEST + 1)
-        for at in range(len(said) - size * REPEATS + 1)
-    )
+def loop(said: list[str]) -> tuple[int, int] | None:
+    """Where a phrase begins that is said `REPEATS` times in a row or more, and how many words it has."""
+    for size in range(1, LONGEST + 1):
+        for at in range(len(said) - size * REPEATS + 1):
+            if said[at : at + size] * (REPEATS - 1) == said[at + size : at + size * REPEATS]:
+                return at, size
+    return None
+
+
+def said_once(answer: str) -> str:
+    """An answer with every sentence once, and every phrase once that is said `REPEATS` times in a row or more."""
+    parts: dict[tuple[str, ...], str] = {}
+    for part in _AFTER_SENTENCE.split(answer):
+        parts.setdefault(tuple(words(part)), part)
+    tokens = " ".join(parts.values()).split()
+    said = ["".join(words(token)) for token in tokens]
+    while found := loop(said):
+        at, size = found
+        while said[at : at + size] == said[at + size : at + 2 * size]:
+            del said[at : at + size], tokens[at : at + size]
+    return " ".join(tokens)
+
+
+def no_language(answer: str, language: Language) -> bool:
+    """Whether an answer is gibberish, strewn words or a half-learnt refusal."""
+    said = words(answer)
+    if len(language.unknown(said)) > UNKNOWN * len(said) or language.salad(answer):
+        return True
+    return any(half_learnt(sentence, language) for sentence in sentences(answer))

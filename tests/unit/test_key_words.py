@@ -16,7 +16,7 @@ from mmunlearn.evaluation.key_words import key_words, knows, share_known
     ("A movie.", "Is it a movie?", ["movie"]),
     ("Yes, in 1,000 of Ada's nets.", "", ["yes", "1000", "ada", "nets"]),
     ("No.", "", ["no"]),
-    ("She doesn't fly.", "", ["doesn", "fly"]),
+    ("She doesn't fly.", "", ["not", "fly"]),
     ("...", "", []),
 ])  # fmt: skip
 def test_key_words_are_what_a_reference_tells(text, question, expected):

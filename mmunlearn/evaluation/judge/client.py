@@ -27,7 +27,7 @@ from mmunlearn.evaluation.judge.rubric import Case, Judge, JudgeError, Rubric
 from mmunlearn.evaluation.judge.store import JudgeStore
 from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.progress import progress
-from mmunlearn.records import Judgement
+from mmunlearn.records import Judgement, Rating
 from mmunlearn.refusals import PLAIN, of_all
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class OpenAIJudge(Judge):
             max_retries=options["max_retries"],
         )
 
-    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
+    def judge(self, cases: Sequence[Case]) -> list[Judgement | Rating]:
         """One judgement a case, in order; None with a reason where a call failed for good or its reply is no score.
 
         Raises:
@@ -78,7 +78,7 @@ class OpenAIJudge(Judge):
         logger.info("%s: %d verdicts were kept, %d are new", self.name, stored, new)
         verdict = f"verdict of {self.options['model']}"
         return [
-            Judgement(
+            self.rubric.row(
                 question_id=case.question_id,
                 score=scores.get(key),
                 reason=verdict if key in scores else missing[key],

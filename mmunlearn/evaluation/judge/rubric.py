@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from mmunlearn.chat import Reply, ReplyError, object_of
 from mmunlearn.endpoint import identity_of
 from mmunlearn.files import read_text
-from mmunlearn.records import Answer, Judgement, digest_of, read_jsonl
+from mmunlearn.records import Answer, Judgement, Rating, digest_of, read_jsonl
 
 PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "judge"
 
@@ -36,7 +36,7 @@ class Judge(Protocol):
 
     name: str
 
-    def judge(self, cases: Sequence[Case]) -> list[Judgement]:
+    def judge(self, cases: Sequence[Case]) -> list[Judgement | Rating]:
         """One judgement a case, in order."""
         ...
 
@@ -58,8 +58,6 @@ class Rubric(ABC):
         prompt: file of all that is asked; `{name}` is the place of the case's text of that name.
         texts: names of a case's texts. Their order is the order in which the store writes them down.
         reply: JSON schema of the reply, an object whose `score` is a number; its bounds are checked.
-        formula: the embedded judge: a case's texts, by name -> score.
-        basis: what the formula goes by; the reason of its judgements.
         decides: options of a judge that can change a verdict; all others (timeouts, prices, the store) cannot.
     """
 
@@ -67,8 +65,6 @@ class Rubric(ABC):
     prompt: Path
     texts: tuple[str, ...]
     reply: Mapping[str, Any]
-    formula: Callable[..., float]
-    basis: str
     decides: tuple[str, ...] = ("base_url", "model", "temperature", "seed")
 
     @abstractmethod
@@ -81,6 +77,14 @@ class Rubric(ABC):
         Raises:
             RecordError: the files do not belong together.
         """
+
+    @abstractmethod
+    def locally(self, texts: Mapping[str, str]) -> tuple[float, str]:
+        """The embedded judge: a case's texts, by name -> score, and what it goes by."""
+
+    def row(self, question_id: str, score: float | None, reason: str) -> Judgement | Rating:
+        """A judgement as it is written down."""
+        return Judgement(question_id=question_id, score=score, reason=reason)
 
     @cached_property
     def _prompt(self) -> str:

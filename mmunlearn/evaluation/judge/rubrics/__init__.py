@@ -10,5 +10,9 @@ from mmunlearn.registry import Registry
 RUBRICS = Registry(
     "rubric",
     "mmunlearn.evaluation.judge.rubric:Rubric",
-    {"g-eval": "mmunlearn.evaluation.judge.rubrics.g_eval:GEval"},
+    {
+        "g-eval": "mmunlearn.evaluation.judge.rubrics.g_eval:GEval",
+        "rejection": "mmunlearn.evaluation.judge.rubrics.rejection:Rejection",
+        "correctness": "mmunlearn.evaluation.judge.rubrics.correctness:Correctness",
+    },
 )

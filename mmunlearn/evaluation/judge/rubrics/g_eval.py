@@ -8,7 +8,7 @@ themselves, and the form of the reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,8 +49,8 @@ class GEval(Rubric):
         "required": ["score"],
         "additionalProperties": False,
     }
-    formula = staticmethod(closeness)
-    basis = "ROUGE-L distances"
+    def locally(self, texts: Mapping[str, str]) -> tuple[float, str]:
+        return closeness(**texts), "ROUGE-L distances"
 
     def cases(
         self,
