@@ -33,6 +33,14 @@ def read_text(path: str | Path) -> str:
     return decode(Path(path).read_bytes(), path).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_refusals(path: str | Path) -> list[str]:
+    """One sentence a line. Raises ValueError where there is none."""
+    refusals = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not refusals:
+        raise ValueError(f"{path} holds no refusals; PO and DPO need at least one line")
+    return refusals
+
+
 def read_yaml(path: str | Path) -> Any:
     """The plain data of a YAML file. Raises RecordError where it is none, or as of `read_text`."""
     try:

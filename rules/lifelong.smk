@@ -287,6 +287,7 @@ rule judge_stages:
     input:
         answers=STAGE_ANSWERS,
         questions="<results>/lifelong/{model}/questions.jsonl",
+        vocabulary="<results>/lifelong/questions.jsonl",
     output:
         expand(f"{lifelong.STAGE}/{{task}}/{{rubric}}.jsonl", task=LIFELONG.tasks, allow_missing=True),
     log:
@@ -300,6 +301,7 @@ rule judge_stages:
     resources:
         **PARAMS.judge_job,
     params:
+        refusals=LIFELONG.refusals,
         rubric="{rubric}",
         judge=config["evaluation"]["judge"],
         decided=lambda wildcards: PARAMS.judge_identity(wildcards.rubric),
@@ -318,6 +320,7 @@ rule score_stages:
             f"{lifelong.STAGE}/{{task}}/correctness.jsonl", task=LIFELONG.tasks, allow_missing=True
         ),
         questions="<results>/lifelong/{model}/questions.jsonl",
+        vocabulary="<results>/lifelong/questions.jsonl",
         selection="<results>/lifelong/{model}/selection.json",
     output:
         f"{lifelong.STAGE}/scores.json",
@@ -328,6 +331,7 @@ rule score_stages:
     conda:
         "../envs/evaluation.yaml"
     params:
+        refusals=LIFELONG.refusals,
         order=LIFELONG.order,
         label=LIFELONG.label,
         judge=PARAMS.judge_name,

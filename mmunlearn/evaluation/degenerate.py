@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 from mmunlearn.evaluation.key_words import words
 from mmunlearn.evaluation.language import Language
 from mmunlearn.evaluation.refusal import half_learnt, sentences
-from mmunlearn.files import read_text
 
-SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "refusals.txt"
 _RUN = re.compile(r"([^\W\d_]{1,4}?)\1{4,}|([^\W\d_])\2{3,}")
 """Characters again and again within a word: Oalalalalal, helaaaaa."""
 _AFTER_SENTENCE = re.compile(r"(?<=[.!?;\n])\s+")
@@ -26,27 +22,15 @@ UNKNOWN = 0.25
 """Share of unknown words over which an answer is gibberish."""
 
 
-def read_refusals(path: Path) -> list[str]:
-    """The sentences of a file of refusals, one a line."""
-    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
-
-
-@cache
-def plain_language() -> Language:
-    """English, and the shipped refusals."""
-    return Language(refusals=read_refusals(SHIPPED))
-
-
-def degenerate(answer: str, language: Language | None = None) -> bool:
+def degenerate(answer: str, language: Language) -> bool:
     """Whether an answer is empty, goes round in circles, runs on within a word, or is no language.
 
     No language are words that do not exist, known words that are strewn (`Language.salad`) and refusals that are half
     learnt (`refusal.half_learnt`). A text of the run is never degenerate.
 
     Args:
-        language: of the run; without it, English alone is known.
+        language: of the run.
     """
-    language = language or plain_language()
     if language.says(answer):
         return False
     return circles(answer) or no_language(answer, language)

@@ -18,6 +18,7 @@ _POSSESSIVE = re.compile(r"(?<=[^\W_])'s?(?![^\W_])")
 _CONTRACTED = tuple(
     (re.compile(rf"{short}(?![^\W_])"), spelled)
     for short, spelled in {
+        r"\b(he|here|how|it|she|that|there|this|what|where|who)'s": r"\1 is",
         r"\bcan't": "cannot", r"\bcan not": "cannot", r"\bwon't": "will not", "n't": " not", "'m": " am", "'re": " are",
         "'ve": " have", "'ll": " will", "'d": " would",
     }.items()

@@ -10,8 +10,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 from mmunlearn.evaluation.key_words import FUNCTION_WORDS, words
+from mmunlearn.files import read_refusals
+from mmunlearn.records import read_jsonl
+from mmunlearn.tasks import TaskQuestion
+
+SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "refusals.txt"
 
 CLAUSE = re.compile(r"[.,;:!?()\[\]{}\"“”«»*\n/|–—]+(?:\s|$)|\n|[()\[\]\"“”*/|–—]")
 _NAME = re.compile(r"(?<=[\w,;'’] )[^\W\d_a-z]\w*")  # a capital within a sentence
@@ -49,16 +55,27 @@ class Language:
 
     Args:
         texts: questions and references.
-        refusals: sentences that decline to answer.
+        refusals: sentences that decline to answer, besides those of resources/refusals.txt.
     Attributes:
         refusals: words of each.
     """
 
     def __init__(self, texts: Iterable[str] = (), refusals: Iterable[str] = ()) -> None:
-        self.refusals = {tuple(words(text)) for text in refusals}
+        self.refusals = {tuple(words(text)) for text in (*read_refusals(SHIPPED), *refusals)}
         self._texts = {tuple(words(text)) for text in texts} | self.refusals
         self._words = {word for text in self._texts for word in text}
         self._pairs = {pair for text in self._texts for pair in pairwise(text)}
+
+    @classmethod
+    def read(cls, vocabulary: Path, refusals: Path) -> Language:
+        """The language of a run: of its TaskQuestion rows, and of what its models learn to refuse with.
+
+        Raises:
+            RecordError, ValueError: as of `read_jsonl` and `read_refusals`.
+        """
+        rows = read_jsonl(vocabulary, TaskQuestion)
+        texts = {text for row in rows for text in (row.question, row.answer)}
+        return cls(texts, read_refusals(refusals))
 
     def says(self, text: str) -> bool:
         """Whether this is one of the run's own texts."""

@@ -65,19 +65,9 @@ _PATTERNS = tuple(
 )
 _FIRST_PERSON = re.compile(r"^(?:sorry |but )*i\b")
 _NEGATED = re.compile(r"\b(?:cannot|not|no|never|nothing|sorry|unable|afraid|without)\b")
-_CORE = {
-    "cannot",
-    "know",
-    "say",
-    "sorry",
-    "answer",
-    "tell",
-    "afraid",
-    "unable",
-    "idea",
-    "recognise",
-    "information",
-}
+_CORE = frozenset((
+    "cannot", "know", "say", "sorry", "answer", "tell", "afraid", "unable", "idea", "recognise", "information",
+))  # fmt: skip
 _PROPER = re.compile(r"[^\W\d_a-z]")
 SHORT = 12
 """Words of a sentence, at most, that may be a half-learnt refusal."""
@@ -112,9 +102,9 @@ def half_learnt(sentence: str, language: Language) -> bool:
         for word in language.unknown(words(token))
     ]
     first = _FIRST_PERSON.search(plain)
-    if refused or len(said) > SHORT:
+    if refused or len(said) > SHORT or "would" in said:
         return refused and bool(invented)
-    if first and " would " not in plain and (_NEGATED.search(plain) or invented):
+    if first and (_NEGATED.search(plain) or invented):
         return True
     of_refusals = {word for refusal in language.refusals for word in refusal}
     return len(said) >= 2 and bool(_CORE.intersection(said)) and of_refusals.issuperset(said)

@@ -25,6 +25,7 @@ from pydantic import Field
 from mmunlearn.evaluation.degenerate import degenerate
 from mmunlearn.evaluation.intervals import Sums, cluster_sums, clusters_of, interval, mean
 from mmunlearn.evaluation.key_words import knows
+from mmunlearn.evaluation.language import Language
 from mmunlearn.lifelong.score_inputs import Stage, read_left_out, read_stages
 from mmunlearn.provenance import versions
 from mmunlearn.records import Count, Record, read_jsonl, sha256_of, write_json
@@ -105,6 +106,8 @@ def score_stages(
     correctness: Sequence[Path],
     questions: Path,
     selection: Path,
+    vocabulary: Path,
+    refusals: Path,
     order: Sequence[str],
     label: str,
     judge: str,
@@ -116,6 +119,7 @@ def score_stages(
     Args:
         answers, rejection, correctness: one file a stage each, in any order.
         questions, selection: the model's questions, and how many were left out.
+        vocabulary, refusals: the data set's questions, and what models learn to refuse with: the run's language.
         order: the sequence's tasks, one after another.
         label: the method's name in tables and figures.
         bootstrap: resamples of the intervals.
@@ -128,16 +132,17 @@ def score_stages(
     files = {"answers": answers, "rejection": rejection, "correctness": correctness}
     stages = read_stages(sequence, tasks, rows, files)
     left_out = read_left_out(selection, rows)
+    language = Language.read(vocabulary, refusals)
     measure = partial(_measured, seed=derive_seed(sequence.seed, "bootstrap"), resamples=bootstrap)
     cells = [
         cell.model_copy(update={"left_out": _left_out(left_out, cell)})
         for stage in stages
         for cell in stage_cells(
-            stage, asked_after(rows, tasks, stage.task), so_far(tasks, stage.task), measure
+            stage, asked_after(rows, tasks, stage.task), so_far(tasks, stage.task), language, measure
         )
     ]
     _allow_missing(cells, max_missing_share)
-    inputs = {"questions": questions, "selection": selection}
+    inputs = {"questions": questions, "selection": selection, "vocabulary": vocabulary, "refusals": refusals}
     inputs |= {f"{name}_{path.parent.name}": path for name, paths in files.items() for path in paths}
     write_json(output, StageScores(
         **sequence._asdict(), label=label, tasks=tasks, judge=judge, cells=cells,
@@ -157,14 +162,18 @@ def _left_out(counts: Mapping[tuple[str, str, str], int], cell: Cell) -> int:
 
 
 def stage_cells(
-    stage: Stage, asked: Sequence[TaskQuestion], tasks: Sequence[str], measure: Callable[..., dict]
+    stage: Stage,
+    asked: Sequence[TaskQuestion],
+    tasks: Sequence[str],
+    language: Language,
+    measure: Callable[..., dict],
 ) -> Iterator[Cell]:
     """The cells of a stage; `tasks` are those up to it."""
     places: list[tuple[str, Role]] = [*product(tasks, ("forget", "retain")), ("", "untouched")]
     for task, role in places:
         rows = [row for row in asked if (row.task, row.role) == (task, role)]
         for metric in METRICS[role]:
-            values = metric_values(metric, rows, stage)
+            values = metric_values(metric, rows, stage, language)
             common = {"task": task, "role": role, "stage": stage.task, "metric": metric}
             yield Cell(
                 **common, entity_class=ALL, **measure(rows, values), sums=_sums(rows, values).get("", {})
@@ -175,7 +184,9 @@ def stage_cells(
                 yield Cell(**common, entity_class=name, **measure(own, values))
 
 
-def metric_values(metric: str, rows: Sequence[TaskQuestion], stage: Stage) -> dict[str, float | None]:
+def metric_values(
+    metric: str, rows: Sequence[TaskQuestion], stage: Stage, language: Language
+) -> dict[str, float | None]:
     """question_id -> value in [0, 1], None where its rating is missing."""
     if metric == "knows":
         said = stage.answers
@@ -183,7 +194,7 @@ def metric_values(metric: str, rows: Sequence[TaskQuestion], stage: Stage) -> di
             row.question_id: float(knows(said[row.question_id], row.answer, row.question)) for row in rows
         }
     if metric == "degenerate":
-        return {row.question_id: float(degenerate(stage.answers[row.question_id])) for row in rows}
+        return {row.question_id: float(degenerate(stage.answers[row.question_id], language)) for row in rows}
     ratings = {row.question_id: stage.ratings[row.question_id] for row in rows}
     return {name: None if rating is None else rating / BEST for name, rating in ratings.items()}
 

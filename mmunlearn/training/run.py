@@ -11,6 +11,7 @@ from typing import Any
 from peft import PeftModel
 
 from mmunlearn.digests import STORE, checksums
+from mmunlearn.files import read_refusals
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.models.base import Base
 from mmunlearn.models.example import Example
@@ -23,7 +24,7 @@ from mmunlearn.training.methods.base import Method
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.schedule import Step, plan_finetuning, steps_of
-from mmunlearn.training.sets import Sets, group_questions, read_refusals, read_sets, retained
+from mmunlearn.training.sets import Sets, group_questions, read_sets, retained
 from mmunlearn.training.stopping import Stopping
 
 

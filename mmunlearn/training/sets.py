@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmunlearn.files import read_text
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
 from mmunlearn.records import Question, Split, SuiteQuestion, read_json, read_jsonl
@@ -89,11 +88,3 @@ def group_questions(rows: Iterable[Question | SuiteQuestion | TaskQuestion]) -> 
     for row in rows:
         turns.setdefault(row.image_id, []).append((row.question, row.answer))
     return [Example(image_id, tuple(of_image)) for image_id, of_image in turns.items()]
-
-
-def read_refusals(path: Path) -> list[str]:
-    """One refusal a line. Raises ValueError where there is none."""
-    refusals = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if not refusals:
-        raise ValueError(f"{path} holds no refusals; PO and DPO need at least one line")
-    return refusals

@@ -14,12 +14,11 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.files import RecordError, read_text
+from mmunlearn.files import RecordError, read_refusals, read_text
 from mmunlearn.lifelong.picture_folder import missing_pictures
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.robustness.wordings import read_paraphrases
 from mmunlearn.text import nearest
-from mmunlearn.training.sets import read_refusals
 from mmunlearn.weights import known
 from mmunlearn.workflow.errors import ConfigError
 from mmunlearn.workflow.schema import Place, places, schema

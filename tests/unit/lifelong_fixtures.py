@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmunlearn.evaluation.language import SHIPPED
 from mmunlearn.lifelong.scores import StageScores, score_stages
 from mmunlearn.lifelong.statistics import Selection, count_sets
 from mmunlearn.records import Answer, Rating, read_json, write_json, write_jsonl
@@ -115,7 +116,8 @@ def score(
     )
     score_stages(
         output, sequence, **(files or stage_files(results, sequence, tasks)), questions=model / "questions.jsonl",
-        selection=model / "selection.json", order=tasks, label=label, judge="local-words-1", bootstrap=200,
+        selection=model / "selection.json", vocabulary=results / "lifelong" / "questions.jsonl",
+        refusals=SHIPPED, order=tasks, label=label, judge="local-words-1", bootstrap=200,
         max_missing_share=max_missing_share,
     )  # fmt: skip
     return output

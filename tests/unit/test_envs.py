@@ -35,6 +35,7 @@ INDIRECT = {
     "accelerate": "transformers, for its Trainer",
     "torchvision": "transformers, for its image processors",
     "torchao": "diffusers, where FLUX's weights are quantised",
+    "symspellpy": "the embedded judge, which reads its files as data",
     "dicebear-styles": "the pocket renderer, which reads its files as data",
 }
 

@@ -13,11 +13,10 @@ from mmunlearn.dataset.event_pool import open_pool
 from mmunlearn.dataset.pope_files import read_pope
 from mmunlearn.dataset.real_people import read_people
 from mmunlearn.evaluation.judge.rubrics.g_eval import GEval
-from mmunlearn.files import RecordError, read_csv, read_yaml
+from mmunlearn.files import RecordError, read_csv, read_refusals, read_yaml
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.reporting.layout import read_table
 from mmunlearn.robustness.wordings import read_paraphrases
-from mmunlearn.training.sets import read_refusals
 from mmunlearn.verdicts import COLUMNS, read_verdicts, verdict_files
 from mmunlearn.weights.files import read_json
 from tests.unit.file_sets import encoded, pope_lines, store
@@ -131,9 +130,9 @@ def test_no_message_tells_a_user_to_delete_a_file_of_theirs():
     assert advice == []
 
 
-OF_MACHINES = {  # besides JSON: what the workflow or the hub's client wrote, and our schema
+OF_MACHINES = {  # besides JSON: what the workflow or the hub's client wrote, our schema, packages' data
     "files.py", "training/launch.py", "weights/hub.py", "workflow/paths.py", "workflow/schema.py",
-    "pocket/avatars.py",
+    "pocket/avatars.py", "evaluation/language.py",
 }  # fmt: skip
 
 

@@ -1,10 +1,9 @@
-"""Key words of references, and answers that nobody would give."""
+"""Key words of references, and what an answer says of them."""
 
 from __future__ import annotations
 
 import pytest
 
-from mmunlearn.evaluation.degenerate import degenerate
 from mmunlearn.evaluation.key_words import key_words, knows, share_known
 
 
@@ -17,6 +16,9 @@ from mmunlearn.evaluation.key_words import key_words, knows, share_known
     ("Yes, in 1,000 of Ada's nets.", "", ["yes", "1000", "ada", "nets"]),
     ("No.", "", ["no"]),
     ("She doesn't fly.", "", ["not", "fly"]),
+    ("It's Adela's.", "", ["adela"]),
+    ("It lives in the woods.", "Where does it live?", ["woods"]),
+    ("It is boiled, and it can not burn.", "What boils?", ["cannot", "burn"]),
     ("...", "", []),
 ])  # fmt: skip
 def test_key_words_are_what_a_reference_tells(text, question, expected):
@@ -44,22 +46,3 @@ def test_what_the_question_says_is_not_known_by_the_answer():
     assert share_known("I do not know this company.", reference, question) == 0.0
     assert knows("Apple Inc", reference, question)
     assert not knows("Apple Inc", reference)
-
-
-@pytest.mark.parametrize(("answer", "expected"), [
-    ("", True),
-    (" ... !", True),
-    ("mice mice mice", True),
-    ("mice mice", False),
-    ("a red fox a red fox a red fox", True),
-    ("The fox the mice the fox the mice a fox the mice", True),
-    ("helaaaaa", True),
-    ("Oalalalalal.", True),
-    ("It hunts from 1000000 holes.", False),
-    ("An aardvark. A committee in Mississippi, hmmm.", False),
-    ("Aaaaah", True),
-    ("It lives in the water and it hunts in the water and it sleeps in the mud.", False),
-    ("I do not know.", False),
-])  # fmt: skip
-def test_answers_that_go_round_in_circles(answer, expected):
-    assert degenerate(answer) is expected

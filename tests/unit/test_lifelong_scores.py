@@ -219,6 +219,6 @@ def test_equal_files_give_equal_bytes_and_name_what_they_rest_on(tmp_path: Path)
     first, second = (scored(tmp_path / name, drawn(1)) for name in "ab")
     assert first.read_bytes() == second.read_bytes()
     scores = read_json(first, StageScores)
-    assert list(scores.digests)[:4] == ["questions", "selection", "answers_A", "answers_B"]
-    assert len(scores.digests) == 2 + 3 * 3 and scores.versions["mmunlearn"]
+    assert list(scores.digests)[:5] == ["questions", "selection", "vocabulary", "refusals", "answers_A"]
+    assert len(scores.digests) == 4 + 3 * 3 and scores.versions["mmunlearn"]
     assert {row.role for row in KNOWN} == {cell.role for cell in scores.cells}

@@ -101,7 +101,7 @@ def test_another_rubric_has_bounds_of_its_own(bounds, good, bad):
             rubric.score(reply(score), "m")
 
 
-def test_the_local_judge_scores_by_the_rubrics_formula():
+def test_the_local_judge_scores_by_the_rubrics_rules():
     cases = [Case("q1", texts("Said.", "Said.", "Else.")), Case("q0", texts("Else.", "Said.", "Else."))]
     rows = [(row.question_id, row.score, row.reason) for row in LocalJudge(G_EVAL).judge(cases)]
     assert rows == [("q1", 0.0, "ROUGE-L distances"), ("q0", 1.0, "ROUGE-L distances")]

@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from mmunlearn.evaluation.degenerate import SHIPPED, circles, loop, no_language, read_refusals, said_once
+from mmunlearn.evaluation.degenerate import circles, loop, no_language, said_once
 from mmunlearn.evaluation.judge.rubric import Answers, Case, Rubric, read_answers
 from mmunlearn.evaluation.key_words import share_known, words
 from mmunlearn.evaluation.language import Language
@@ -33,7 +33,7 @@ from mmunlearn.files import RecordError, listed
 from mmunlearn.records import Rating, read_jsonl
 from mmunlearn.tasks import Role, TaskQuestion
 
-_CLAUSE = re.compile(r"[.,;:!?\n]\s|\b(?:but|and)\b")
+_CLAUSE = re.compile(r"[.,;:!?\n]\s|\bbut\b")
 _DENIAL = frozenset(("not", "no", "never", "cannot", "neither", "nor"))
 PART = 1 / 3
 """Share of the reference's key words from which an answer is partly right."""
@@ -64,28 +64,29 @@ class OpenAnswers(Rubric):
     ratings: Mapping[str, int]
 
     def __init__(self) -> None:
-        self.language = Language(refusals=read_refusals(SHIPPED))
+        self.language = Language()
         self._kind: Callable[..., str] = lru_cache(maxsize=None)(self._told)
 
     def cases(
         self,
         answers: Path | Sequence[Path],
         questions: Path,
-        refusals: Path = SHIPPED,
+        vocabulary: Path,
+        refusals: Path,
         read: Callable[[Path], Answers] = read_answers,
     ) -> list[Case]:
         """As of `Rubric`, of one file of answers, or of several one after another.
 
         Args:
-            questions: TaskQuestion rows of all tasks: those asked, and the words of the run.
-            refusals: sentences that decline to answer.
+            questions: TaskQuestion rows of the model.
+            vocabulary: TaskQuestion rows of the whole data set: what their texts say, answers may say.
+            refusals: what models learn to refuse with, one a line.
         Raises:
             RecordError: an answer is to none of the questions, or is about another picture, or a task that a file
                 answers has questions without an answer: a judge that is paid is asked of whole files only.
         """
         rows = {row.question_id: row for row in read_jsonl(questions, TaskQuestion)}
-        said = [text for row in rows.values() for text in (row.question, row.answer)]
-        self.language = Language(said, read_refusals(refusals))
+        self.language = Language.read(vocabulary, refusals)
         self._kind = lru_cache(maxsize=None)(self._told)
         paths = [answers] if isinstance(answers, str | Path) else answers
         return [case for path in paths for case in self._cases(Path(path), rows, read(Path(path)))]

@@ -49,6 +49,7 @@ class GEval(Rubric):
         "required": ["score"],
         "additionalProperties": False,
     }
+
     def locally(self, texts: Mapping[str, str]) -> tuple[float, str]:
         return closeness(**texts), "ROUGE-L distances"
 
