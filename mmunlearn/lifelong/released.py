@@ -265,7 +265,7 @@ def _zip(source: Path) -> dict[str, Read]:
     found = {}
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
-            name = member.orig_filename
+            name = member.filename
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or _odd(name):
                 raise RecordError(
@@ -277,7 +277,7 @@ def _zip(source: Path) -> dict[str, Read]:
                     f"Asked {source} for files. Found that {shown(name)} is a link. Pack the file itself."
                 )
             if not member.is_dir():
-                found[normalize("NFC", name)] = _Member(source, member.filename)
+                found[normalize("NFC", name)] = _Member(source, name)
     return found
 
 

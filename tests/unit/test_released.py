@@ -98,7 +98,7 @@ FAULTS = {
     "one turn": (turns(ASKED), "1 turns where"),
     "no list": ({"conversations": "none"}, "'none' where a question and its answer are two"),
     "no image tag": (turns(("human", "Who?"), SAID), "does not begin with <image> and a new line, 'Who?'"),
-    "image tag behind": (turns(("human", "Who?\n<image>"), SAID), "does not begin with <image>"),
+    "image tag behind": (turns(("human", "Who?\n<image>\nNow."), SAID), "does not begin with <image>"),
     "two image tags": (turns(("human", "<image>\n<image>\nWho?"), SAID), "<image> in the question"),
     "order": (turns(SAID, ASKED), "a turn of 'gpt' where human's is due"),
     "roles": (turns(ASKED, ("assistant", "Me.")), "a turn of 'assistant' where gpt's is due"),
@@ -144,6 +144,18 @@ def test_faults_of_all_files_are_named_at_once(release):
             caught.value
         )
         assert f"{name}, row 12 (id 3): no image, conversations" in str(caught.value)
+
+
+def test_a_fault_in_the_file_of_an_entity_is_named(release):
+    save(release / "Entities/variants_Moon_updated.json", [{"id": 9}])
+    with pytest.raises(RecordError, match=r"Entities/variants_Moon_updated\.json, row 1 \(id 9\): no image"):
+        read_released(release, ["A"])
+
+
+def test_ids_may_be_numbers(release):
+    rows = [row | {"id": int(row["id"])} for row in rows_of({"Dog": "Animals"})]
+    save(task_file(release, "A", "forget"), rows)
+    assert [one.id for one in read_released(release, ["A"]).tasks["A"]["forget"][:3]] == ["1", "2", "3"]
 
 
 def test_two_folders_may_not_hold_one_picture(release):
