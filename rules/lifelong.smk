@@ -227,6 +227,7 @@ rule answer_stages:
 rule ask_gate:
     input:
         **MODEL_QUESTIONS,
+        weights=lambda wildcards: PARAMS.receipts(LIFELONG.encoder(wildcards)),
     output:
         "<results>/lifelong/{model}/gates/{gate}.jsonl",
     log:

@@ -258,6 +258,11 @@ class Lifelong:
         gate = self.gate(wildcards)
         return self._own["gates"][gate]["threshold"] if gate in ASKING else None
 
+    def encoder(self, wildcards: Any) -> list[str]:
+        """The folder of a gate's own encoder, where it has one."""
+        folder = self._own["gates"][wildcards.gate].get("encoder")
+        return [folder] if folder else []
+
     def gate_settings(self, wildcards: Any) -> dict[str, Any]:
         """What a gate's replies rest on."""
         own = {key: one for key, one in self._own["gates"][wildcards.gate].items() if key != "threshold"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from base64 import b64encode
 from collections import Counter
@@ -11,13 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.api import SnakemakeApi
-from snakemake.settings.enums import Quietness
-from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+from snakemake.settings.types import ResourceSettings
 
 from mmunlearn.workflow import identity
-from mmunlearn.workflow.plan import plan_jobs
 from tests.copies import ROOT
-from tests.rules.standin import Rules, _own_signals
+from tests.dag.conftest import finish, to_run_again
 
 TARGETS = ("all", "robustness", "review")
 RECORD = {"write_run_config", "write_report"}
@@ -31,30 +28,12 @@ def overlay(folder: Path, **changes: object) -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Snakemake takes every job for done; the files are empty."""
+    """A folder in which Snakemake takes every job for done."""
     folder = tmp_path_factory.mktemp("done")
     shutil.copytree(ROOT / "resources", folder / "resources")
     (folder / "config.yaml").symlink_to(ROOT / "config.yaml")
     overlay(folder)
-    for _, given in Rules.needed(folder, TARGETS, ["mine.yaml"]):
-        output = given["output"]
-        for name in output.values() if isinstance(output, dict) else [output]:
-            for path in [name] if isinstance(name, str) else name:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).touch()
-    with _own_signals(), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow = api.workflow(
-            ResourceSettings(cores=1), ConfigSettings(configfiles=[folder / "mine.yaml"]),
-            snakefile=ROOT / "Snakefile", workdir=folder,
-        )  # fmt: skip
-        workflow.dag(DAGSettings(targets=set(TARGETS))).execute_workflow(executor="touch")
-        workflow = workflow._workflow
-        for job in filter(
-            lambda job: job.output, workflow.dag.jobs
-        ):  # which the touching executor leaves out
-            workflow.async_run(workflow.persistence.finished(job))
-    for path in folder.joinpath("results").rglob("*"):
-        os.utime(path, (1e9, 1e9))
+    finish(folder, TARGETS, ["mine.yaml"])
     return folder
 
 
@@ -82,12 +61,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def to_run(*targets: str) -> Counter:
     """Rule -> jobs that would run."""
-    planned = plan_jobs(
-        ["--dry-run", "--snakefile", str(ROOT / "Snakefile"),
-         "--configfile", "mine.yaml", "--", *(targets or TARGETS)]
-    )  # fmt: skip
-    assert planned is not None
-    return Counter(job.rule for job in planned[1] if job.to_run and not job.target)
+    return to_run_again(targets or TARGETS, ["mine.yaml"])
 
 
 def flip(path: Path) -> None:

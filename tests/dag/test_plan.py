@@ -18,6 +18,9 @@ COSTLY = (
     "trace_unlearned",
     "judge_answers",
     "attack_model",
+    "unlearn_tasks",
+    "train_experts",
+    "judge_stages",
 )
 ONE = {"draw_shard": 4, "train_finetuned": 1, "train_goal": 4, "train_unlearned": 10, "judge_answers": 8}
 PRESETS = {
@@ -39,6 +42,14 @@ PRESETS = {
         "trace_unlearned": 2 * 2 * 5,
         "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5 + 2),  # two events that Figure 9 unlearns alone
     },
+    # five methods and five rows of experts, each judged by two rubrics
+    ("presets/mlubench.yaml",): {"unlearn_tasks": 3 * 5, "train_experts": 3, "judge_stages": 3 * 10 * 2},
+    ("presets/lifelong-20.yaml",): {"unlearn_tasks": 5, "train_experts": 1, "judge_stages": 10 * 2},
+    ("presets/lifelong-orders.yaml",): {
+        "unlearn_tasks": 3 * 5,
+        "train_experts": 1,
+        "judge_stages": 3 * 10 * 2,
+    },
 }
 
 
@@ -59,7 +70,8 @@ def test_every_preset_is_pinned():
     [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
      ("train", "train_unlearned"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
      ("review", "review_page"), ("export", "export_dataset"), ("table4", "make_table4"),
-     ("figures", "trace_unlearned"), ("robustness", "attack_model")],
+     ("figures", "trace_unlearned"), ("robustness", "attack_model"),
+     ("lifelong", "write_report")],
 )  # fmt: skip
 def test_milestones(planned, target, last):
     assert planned(target)[last]
