@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from mmunlearn.files import read_refusals
 from mmunlearn.ids import Run
 from mmunlearn.lifelong.stage_store import ADAPTER, is_whole, link_stage, new_stage
 from mmunlearn.models.example import Example
@@ -30,7 +31,7 @@ from mmunlearn.training.methods.base import Method
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.schedule import Step, steps_of
-from mmunlearn.training.sets import group_questions, read_refusals
+from mmunlearn.training.sets import group_questions
 from mmunlearn.training.stopping import Stopping
 from mmunlearn.training.train import train
 from mmunlearn.weights.tensors import free_memory
