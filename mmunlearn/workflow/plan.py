@@ -23,16 +23,16 @@ SUMMARY = {
     "pictures drawn": ("acceptance", "pair_refusals"),
     "optimizer steps": ("steps_share",),
     "questions": (),
-    "answer tokens": tuple(LENGTHS.values()),
+    "answer tokens": (*LENGTHS.values(), "task_tokens"),
     "judge cases": (),
     "judge calls": ("judge_calls",),
-    "judge tokens": TOKENS["judge"],
+    "judge tokens": (*TOKENS["judge"], "rating_prompt_tokens"),
     "judge cost": PRICES["judge"],
     "text calls": ("text_calls",),
     "text tokens": TOKENS["text"],
     "text cost": PRICES["text"],
 }
-"""The lines of the summary below the hours, and the assumptions that each rests on."""
+"""The lines of the summary below the hours, and the assumptions that each may rest on."""
 
 
 def plan_jobs(arguments: list[str]) -> tuple[dict[str, Any], list[PlannedJob]] | None:
@@ -96,7 +96,10 @@ def _planned(job: Any, to_run: bool) -> PlannedJob:
         outputs=tuple(map(Path, job.output)),
         wildcards=dict(job.wildcards_dict),
         params=dict(job.params.items()),
-        inputs={name: Path(value) for name, value in job.input.items() if isinstance(value, str)},
+        inputs={
+            name: Path(value) if isinstance(value, str) else list(map(Path, value))
+            for name, value in job.input.items()
+        },
         benchmark=Path(job.benchmark) if job.benchmark else None,
         gpus=job.resources.get("gpu"),
         to_run=to_run,
@@ -249,14 +252,15 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Ac
     notes |= {f"{what} tokens": "prompts and replies" for what in TOKENS}
     notes["judge cost"] = "in their currency" + ", halved for the Batch API" * judge["batch_api"]
     if sizes.config["evaluation"]["judge"] == "local":
-        calls, *tokens = (sizes.assumptions[name]["value"] for name in ("judge_calls", *TOKENS["judge"]))
-        cost = sizes.cost("judge", *(counts["judge cases"] * calls * each for each in tokens))
+        cost = sum(job.judge_cost for job in estimates)
         notes |= dict.fromkeys(("judge calls", "judge tokens"), "local judge: no calls")
         notes["judge cost"] = f"local judge; {judge['model']} would cost about {cost:,.2f}"
+    assumed = {name for job in estimates for name in job.rests}
     for name, rests in SUMMARY.items():
         if counts[name] or not name.startswith("text"):
             unit = "USD" if name == "text cost" else ""
-            yield Total(name, counts[name], unit, rests, notes[name], actual.get(name))
+            own = tuple(one for one in rests if one in assumed or "judge" in one or "price" in one)
+            yield Total(name, counts[name], unit, own, notes[name], actual.get(name))
 
 
 def _lines(path: Path) -> int:
@@ -275,6 +279,11 @@ TELLING = {
     "answers/*": ("questions", _lines),
     "judgements/*": ("judge cases", _lines),
     "models/*/training.json": ("optimizer steps", lambda path: _entry(path, "steps")),
+    "lifelong/*/before.jsonl": ("questions", _lines),
+    "lifelong/*/answers.jsonl": ("questions", _lines),
+    "lifelong/*/rejection.jsonl": ("judge cases", _lines),
+    "lifelong/*/correctness.jsonl": ("judge cases", _lines),
+    "lifelong/*/training.json": ("optimizer steps", lambda path: _entry(path, "steps")),
     "images/filters.json": ("pictures drawn", lambda path: _entry(path, "candidates")),
 }
 """Files below the results -> the line of the summary that they tell of, and what a file says of it."""
@@ -299,7 +308,10 @@ def judge_usage(sizes: Sizes, estimates: Sequence[Estimate]) -> tuple[dict[str, 
     keeps, and what to say of it; both empty where no model judges, or nothing has been judged. The store is only
     read."""
     evaluation = sizes.config["evaluation"]
-    judged = [job for job in estimates if any(path.is_file() for path in job.outputs("judgements/*"))]
+    patterns = [pattern for pattern, (name, _) in TELLING.items() if name == "judge cases"]
+    judged = [
+        job for job in estimates if any(path.is_file() for one in patterns for path in job.outputs(one))
+    ]
     if evaluation["judge"] == "local" or not judged:
         return {}, []
     options = evaluation[evaluation["judge"]]

@@ -7,7 +7,7 @@ runs. Its seconds are counts times assumptions; where nobody can tell them, a re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import inf
@@ -21,6 +21,7 @@ from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.registry import Entry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
+from mmunlearn.workflow import lifelong_work
 from mmunlearn.workflow.targets import Targets
 
 Config = Mapping[str, Any]
@@ -75,7 +76,7 @@ class PlannedJob:
     """A job that Snakemake plans.
 
     Attributes:
-        inputs: its named inputs that are one file.
+        inputs: its named inputs, files or lists of files.
         benchmark: where its seconds and memory will stand, or stand already.
         gpus: what it asks of the machine; None where it leaves that open, as light jobs do.
         to_run: False where its outputs are there and up to date.
@@ -86,7 +87,7 @@ class PlannedJob:
     outputs: tuple[Path, ...]
     wildcards: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Path] = field(default_factory=dict)
+    inputs: Mapping[str, Path | list[Path]] = field(default_factory=dict)
     benchmark: Path | None = None
     gpus: int | None = None
     to_run: bool = True
@@ -174,12 +175,14 @@ class Estimate:
         files: of its outputs, those that say what it does.
         rests: names of the assumptions that it rests on.
         seconds: None where nobody can tell them, `reason` says why; and of a target, which only collects files.
+        judge_cost: what its verdicts cost, or would cost if the local judge did not give them.
     """
 
     def __init__(self, planned: PlannedJob, sizes: Sizes) -> None:
         self.planned, self.params, self.sizes = planned, planned.params, sizes
         self.rests: dict[str, None] = {}
         self.files: list[Path] = []
+        self.judge_cost = 0.0
         self.reason: str | None = None
         self.counts = {} if planned.target else self._work()
         seconds = None if planned.target or self.reason else self._seconds()
@@ -199,6 +202,17 @@ class Estimate:
         """Nothing that can be counted, or timed."""
         self.reason = reason
         return {}
+
+    def judged(self, cases: float, distinct: float, tokens: Sequence[str]) -> Counts:
+        """Verdicts, of which `distinct` are asked for; `tokens` name the assumptions of a call's prompt and reply."""
+        value = {name: row["value"] for name, row in self.sizes.assumptions.items()}
+        calls = distinct * value["judge_calls"]
+        self.judge_cost = self.sizes.cost("judge", *(calls * value[name] for name in tokens))
+        if self.params["judge"] == "local":
+            return {"judge cases": cases}
+        if self.sizes.config["evaluation"]["openai"]["batch_api"]:
+            self.unknown("a batch takes up to 24 hours")
+        return {"judge cases": cases, **_calls(self, "judge", distinct, tokens)}
 
     def outputs(self, pattern: str) -> list[Path]:
         """The job's files whose names below the results have a pattern."""
@@ -237,12 +251,12 @@ class Estimate:
 def _writing(job: Estimate) -> Counts:
     if job.params["curator"] == "shipped":
         return {}
-    return {"texts": job.params["n"], **_calls(job, "text", job.params["n"])}
+    return {"texts": job.params["n"], **_calls(job, "text", job.params["n"], TOKENS["text"])}
 
 
-def _calls(job: Estimate, what: str, cases: float) -> Counts:
+def _calls(job: Estimate, what: str, cases: float, names: Sequence[str]) -> Counts:
     calls = cases * job.assume(f"{what}_calls")
-    tokens = [calls * job.assume(name) for name in TOKENS[what]]
+    tokens = [calls * job.assume(name) for name in names]
     counts = {"calls": calls, "tokens": sum(tokens), "cost": job.sizes.cost(what, *tokens)}
     return {f"{what} {unit}": count for unit, count in counts.items()}
 
@@ -304,11 +318,7 @@ def _answering(job: Estimate) -> Counts:
 def _judging(job: Estimate) -> Counts:
     """The event answers on the split's forgotten pictures."""
     cases = sum(job.sizes.forgotten(path.stem) for path in job.files)
-    if job.params["judge"] == "local":
-        return {"judge cases": cases}
-    if job.sizes.config["evaluation"]["openai"]["batch_api"]:
-        job.unknown("a batch takes up to 24 hours")
-    return {"judge cases": cases, **_calls(job, "judge", cases)}
+    return job.judged(cases, cases, TOKENS["judge"])
 
 
 def _attacking(job: Estimate) -> Counts:
@@ -343,5 +353,13 @@ MAKES: Mapping[str, Callable[[Estimate], Counts]] = {
     "answers/*": _answering,
     "judgements/*": _judging,
     "robustness/*.json": _attacking,
+    "lifelong/*/features.safetensors": lifelong_work.encoding,
+    "lifelong/*/before.jsonl": lifelong_work.answering_before,
+    "lifelong/*/training.json": lifelong_work.training,
+    "lifelong/*/answers.jsonl": lifelong_work.answering,
+    "lifelong/*/gates/*.jsonl": lifelong_work.asking_gate,
+    "lifelong/*/drift.json": lifelong_work.measuring_drift,
+    "lifelong/*/rejection.jsonl": lifelong_work.rating,
+    "lifelong/*/correctness.jsonl": lifelong_work.rating,
 }
 """What lies below the results -> what making it takes. A job that makes nothing of these is a light one."""

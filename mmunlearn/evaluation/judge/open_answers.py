@@ -71,8 +71,8 @@ class OpenAnswers(Rubric):
         self,
         answers: Path | Sequence[Path],
         questions: Path,
-        vocabulary: Path,
-        refusals: Path,
+        vocabulary: Path | None = None,
+        refusals: Path | None = None,
         read: Callable[[Path], Answers] = read_answers,
     ) -> list[Case]:
         """As of `Rubric`, of one file of answers, or of several one after another.
@@ -80,13 +80,14 @@ class OpenAnswers(Rubric):
         Args:
             questions: TaskQuestion rows of the model.
             vocabulary: TaskQuestion rows of the whole data set: what their texts say, answers may say.
-            refusals: what models learn to refuse with, one a line.
+            refusals: what models learn to refuse with, one a line. The embedded judge needs both.
         Raises:
             RecordError: an answer is to none of the questions, or is about another picture, or a task that a file
                 answers has questions without an answer: a judge that is paid is asked of whole files only.
         """
         rows = {row.question_id: row for row in read_jsonl(questions, TaskQuestion)}
-        self.language = Language.read(vocabulary, refusals)
+        if vocabulary and refusals:
+            self.language = Language.read(vocabulary, refusals)
         self._kind = lru_cache(maxsize=None)(self._told)
         paths = [answers] if isinstance(answers, str | Path) else answers
         return [case for path in paths for case in self._cases(Path(path), rows, read(Path(path)))]

@@ -15,12 +15,12 @@ from mmunlearn.records import RecordError
 
 
 def usage_of(
-    jobs: Iterable[tuple[str, Mapping[str, Path]]], options: Mapping[str, Any]
+    jobs: Iterable[tuple[str, Mapping[str, Path | list[Path]]]], options: Mapping[str, Any]
 ) -> tuple[int, Usage, Spending]:
     """How many different cases judging jobs have, what those with a verdict have used, and the ledger of all judges.
 
     Args:
-        jobs: rubric and files of each, as of `judge_answers`.
+        jobs: rubric and files of each, as of the rubric's `cases`.
         options: `evaluation.openai` of the configuration.
     Raises:
         StoreError: as of `JudgeStore.used`.

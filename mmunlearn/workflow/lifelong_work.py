@@ -1,0 +1,212 @@
+"""What the lifelong phase's jobs have to do, for the plan: counts of questions, steps and ratings, by stage.
+
+How many questions a task has is read from what the run has made (the model's selection, the data's statistics), before
+that from the released files, and follows from the configuration where the pocket renderer draws them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from math import ceil, inf
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from mmunlearn.lifelong.released import read_released
+from mmunlearn.tasks import order_id, so_far
+from mmunlearn.training.methods import METHODS
+from mmunlearn.training.schedule import steps_of
+
+UNTOUCHED = ("", "untouched")
+RATING_TOKENS = ("rating_prompt_tokens", "judge_reply_tokens")
+"""Assumptions: tokens of a rating's prompt and reply."""
+RATED = {"rejection": ("forget",), "correctness": ("retain", "untouched")}
+"""Rubric -> roles whose answers it rates."""
+
+
+class Job(Protocol):
+    """What is read of `work.Estimate`, which says what each means."""
+
+    planned: Any
+    sizes: Any
+    params: Mapping[str, Any]
+    files: list[Path]
+
+    def assume(self, name: str) -> float: ...
+    def unknown(self, reason: str) -> Counts: ...
+    def judged(self, cases: float, distinct: float, tokens: Sequence[str]) -> Counts: ...
+
+
+class SetSize(NamedTuple):
+    """Questions that models are trained on and that they are asked, and pictures, of one role of a task."""
+
+    trained: int
+    asked: int
+    pictures: int
+
+
+Counts = Mapping[str, float]
+Sets = Mapping[tuple[str, str], SetSize]
+"""(task, role) -> its size; of untouched entities the task is empty."""
+
+
+def task_sets(job: Job) -> Sets:
+    """The sets that a job works on.
+
+    Raises:
+        ValueError, OSError: the released files cannot be read.
+    """
+    config = job.sizes.config
+    home, model = Path("results", config["scale"], "lifelong"), job.planned.wildcards.get("model", "")
+    for path in (home / model / "selection.json", home / "statistics.json"):
+        if path.is_file():
+            return _counted(path.read_bytes())
+    own = config["lifelong"]
+    if own["data"] == "pocket":
+        return _drawn(own, job.assume("task_questions"))
+    return _released(own["files"]["tasks"], tuple(own["tasks"]), own["test_share"], own["questions"])
+
+
+@cache
+def _counted(text: bytes) -> Sets:
+    """As a file says that the run has made."""
+    found: dict[tuple[str, str], SetSize] = {}
+    for row in json.loads(text)["sets"]:
+        key, size = (row["task"], row["role"]), SetSize(row["trained"], row["asked"], row["pictures"])
+        found[key] = SetSize(*map(sum, zip(found.get(key, SetSize(0, 0, 0)), size, strict=True)))
+    return found
+
+
+def _drawn(own: Mapping[str, Any], questions: float) -> Sets:
+    """As the pocket renderer draws them: every fourth task retains twice as many, people."""
+    drawn = own["pocket"]
+    entities = {}
+    for number, task in enumerate(own["tasks"]):
+        entities[task, "forget"] = drawn["things"] + drawn["people"]
+        entities[task, "retain"] = drawn["retained"] * (2 if number % 4 == 3 else 1)
+    entities[UNTOUCHED] = drawn["untouched"]
+    pictures = {key: count * drawn["pictures"] for key, count in entities.items()}
+    return {
+        key: _parted(key, round(count * questions), count, own["test_share"], own["questions"])
+        for key, count in pictures.items()
+    }
+
+
+@cache
+def _released(source: str, tasks: tuple[str, ...], share: float | None, most: int | None) -> Sets:
+    """As the released files say, as if every picture were there."""
+    released = read_released(Path(source), tasks)
+    rows = {(task, role): part for task, roles in released.tasks.items() for role, part in roles.items()}
+    rows[UNTOUCHED] = released.others
+    return {
+        key: _parted(key, len(part), len({one.image_id for one in part}), share, most)
+        for key, part in rows.items()
+    }
+
+
+def _parted(
+    key: tuple[str, str], questions: int, pictures: int, share: float | None, most: int | None
+) -> SetSize:
+    """Questions and pictures of a set, some of which are for training and some for testing."""
+    if key == UNTOUCHED:
+        return SetSize(0, _least(most, questions), pictures)
+    asked = questions if share is None else ceil(questions * share)
+    return SetSize(questions if share is None else questions - asked, _least(most, asked), pictures)
+
+
+def _least(most: int | None, count: int) -> int:
+    return count if most is None else min(most, count)
+
+
+def counted(count: Callable[[Job, Sets], Counts]) -> Callable[[Job], Counts]:
+    """A way to count work that says so where the tasks cannot be read."""
+
+    def counts(job: Job) -> Counts:
+        try:
+            return count(job, task_sets(job))
+        except (ValueError, OSError) as error:
+            return job.unknown(f"the released tasks cannot be read ({error})"[:120])
+
+    return counts
+
+
+@counted
+def encoding(job: Job, sets: Sets) -> Counts:
+    """Every picture once."""
+    return {"pictures encoded": sum(one.pictures for one in sets.values())}
+
+
+@counted
+def answering_before(job: Job, sets: Sets) -> Counts:
+    """All questions, where those that the base answers are wanted."""
+    own = job.sizes.config["lifelong"]
+    held = own["known_only"] and own["test_share"] is not None
+    return _answers(job, sum(one.asked + held * one.trained for one in sets.values()))
+
+
+@counted
+def training(job: Job, sets: Sets) -> Counts:
+    """Steps of every stage or expert."""
+    params, steps, shown = job.params, 0.0, 0.0
+    batch = params["loop"]["batch"] * params["loop"]["accumulation"]
+    passes = METHODS[params.get("method_name", "po")].passes
+    for path in job.files:
+        questions = sets[path.parent.name, "forget"].trained
+        epochs = steps_of(params["epochs"], questions, batch) if params["epochs"] else inf
+        of_task = min(params["max_steps"], epochs) * (job.assume("steps_share") if params["stop"] else 1)
+        steps += of_task
+        shown += of_task * min(batch, questions) * passes
+    return {"optimizer steps": steps, "pictures shown": shown}
+
+
+@counted
+def answering(job: Job, sets: Sets) -> Counts:
+    """The questions of the tasks up to each stage, and the untouched ones."""
+    return _answers(job, sum(sum(_asked(job, sets, path.parent.name).values()) for path in job.files))
+
+
+@counted
+def asking_gate(job: Job, sets: Sets) -> Counts:
+    """Two turns on every picture."""
+    if job.params["settings"].get("asks") == "openai":
+        return job.unknown("depends on the vision model's endpoint")
+    return _answers(job, 2 * sum(one.pictures for one in sets.values()))
+
+
+@counted
+def measuring_drift(job: Job, sets: Sets) -> Counts:
+    """A sample of every set, before the first task and after each."""
+    most = job.sizes.config["lifelong"]["drift"]["questions"]
+    sampled = sum(_least(most, one.asked) for key, one in sets.items() if key != UNTOUCHED)
+    return {"questions": sampled * 2}
+
+
+@counted
+def rating(job: Job, sets: Sets) -> Counts:
+    """The answers of a rubric's roles after each stage.
+
+    Equal answers are asked for once. How many are equal nobody can tell, but for the base's, which no task changes, and
+    for those of experts, which stay as they were trained, whichever tasks follow: theirs count once.
+    """
+    cases: Counter[tuple[str, str]] = Counter()
+    for path in job.files:
+        of_stage = _asked(job, sets, path.parent.name)
+        cases.update({key: n for key, n in of_stage.items() if key[1] in RATED[path.stem]})
+    row = job.sizes.config["lifelong"]["lumoe"].get(job.planned.wildcards["method"])
+    once = row is not None and row["gate"] != "last"
+    distinct = sum(sets[key].asked for key in cases) if once else cases.total()
+    return job.judged(cases.total(), distinct, RATING_TOKENS)
+
+
+def _asked(job: Job, sets: Sets, stage: str) -> dict[tuple[str, str], int]:
+    own = job.sizes.config["lifelong"]
+    orders = {order_id(order): order for order in own["orders"] or [own["tasks"]]}
+    tasks = so_far(orders[job.planned.wildcards["order"]], stage)
+    keys = [*((task, role) for task in tasks for role in ("forget", "retain")), UNTOUCHED]
+    return {key: sets[key].asked for key in keys if key in sets}
+
+
+def _answers(job: Job, questions: float) -> Counts:
+    return {"questions": questions, "answer tokens": questions * job.assume("task_tokens")}
