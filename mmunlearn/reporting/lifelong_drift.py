@@ -178,9 +178,16 @@ def _set_table(rows: Table) -> SetTable:
     gaps += [Line(label, [_change(found.get(task)) for task in tasks]) for label, found in shown]
     for twin in filter(None, values(rows, "published_model")):
         paper = {row["task"]: row for row in select(rows, published_model=twin)}
-        for name, column in (("before", "published_original"), ("change", "published_delta_gap")):
-            cells = [_plain(paper.get(task), column) for task in tasks]
-            gaps.append(Line(f"{twin}, published: {name}", cells))
+        gaps += [
+            Line(
+                f"{twin}, published: before",
+                [_plain(paper.get(task), "published_original") for task in tasks],
+            ),
+            Line(
+                f"{twin}, published: change",
+                [_signed(paper.get(task), "published_delta_gap") for task in tasks],
+            ),
+        ]
     moved = [Line(label, [_moved(found.get(task)) for task in tasks]) for label, found in shown]
     reasons = [_reason(select(rows, reason=why), len(rows)) for why in filter(None, values(rows, "reason"))]
     seeds = " / ".join(values(rows, "seed_list"))
@@ -218,7 +225,12 @@ def _change(row: Row | None) -> tuple[str, str]:
     if not row or not row["delta_gap"]:
         return MISSING, ""
     sub = f"{_number(row['low'])} to {_number(row['high'])}" if row["low"] else ""
-    return ("" if float(row["delta_gap"]) < 0 else "+") + _number(row["delta_gap"]), sub
+    return _signed(row, "delta_gap")[0], sub
+
+
+def _signed(row: Row | None, name: str) -> tuple[str, str]:
+    text, sub = _plain(row, name)
+    return text if text[0] in f"−{MISSING}" else f"+{text}", sub
 
 
 def _moved(row: Row | None) -> tuple[str, str]:

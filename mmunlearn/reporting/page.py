@@ -29,6 +29,7 @@ from mmunlearn.records import (
 )
 from mmunlearn.reporting.filter_statistics import MEANT_FOR
 from mmunlearn.reporting.layout import Table, read_table, values
+from mmunlearn.reporting.lifelong_section import lifelong_section
 from mmunlearn.reporting.page_pictures import (
     SCORES,
     Pictures,
@@ -47,7 +48,7 @@ from mmunlearn.reporting.page_tables import (
     versus_blocks,
 )
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = "report.html.j2"
 DEVIATIONS = Path(__file__).resolve().parents[2] / "resources" / "deviations.yaml"
 REJECTED = 12  # candidates that are shown
 QUESTIONS = {  # filter -> what it asks, and how the threshold compares
@@ -82,6 +83,7 @@ def write_report(
     sample_people: int,
     sample_events: int,
     deviations: Path = DEVIATIONS,
+    lifelong: Sequence[Path] = (),
 ) -> None:
     """Write the self-contained report.
 
@@ -101,6 +103,7 @@ def write_report(
         labels: method as recipes name it -> as tables do.
         sample_people, sample_events: most rows and columns of the grid of pictures.
         deviations: parts of a title and rows: what it is about, what the paper says, what is done here.
+        lifelong: tables and figures of the lifelong phase, see `lifelong_section`; none where it has not run.
 
     Raises:
         RecordError: an input does not hold the rows that its name promises.
@@ -138,19 +141,21 @@ def write_report(
         "trainings": training_rows(trained, labels),
         "times": times,
         "total_time": total_time,
+        "lifelong": lifelong_section(lifelong),
     }
-    write_text(page, _render(context))
+    write_text(page, render(TEMPLATE, context))
 
 
-def _render(context: Mapping[str, Any]) -> str:
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page of one of the templates here."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE.name).render(context)
+    return environment.get_template(template).render(context)
 
 
 def _deviations(path: Path) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ def test_methods_keep_their_order_and_what_is_printed_is_what_the_table_holds():
     assert forget.gaps[0].cells == [("10.000", "")] * 2
     assert forget.gaps[1].cells == [("+0.110", "−0.390 to 0.610"), ("+0.210", "−0.290 to 0.710")]
     assert forget.gaps[2].cells == [("+0.210", "−0.290 to 0.710")] * 2
-    assert forget.gaps[-1].cells == [("1.626", ""), ("0.987", "")]
+    assert forget.gaps[-1].cells == [("+1.626", ""), ("+0.987", "")]
     assert forget.moved[0].cells == [("0.250 / 1.500", "")] * 2
 
 
