@@ -2,7 +2,7 @@
 
 A. the vision tower, on the renderer's own truth (``tower``);
 B. the projector and the language model, on cached features of the frozen tower;
-C. the same with yes/no answers weighted up and fewer strangers among the people whose name is asked.
+C. the same with yes/no answers weighted up and fewer questions about who a stranger is.
 """
 
 from __future__ import annotations

@@ -57,15 +57,11 @@ def probe(
         accuracies: objects; entities (their own questions); strangers (refusals); kinds, the names of figures and
         of things, and the facts of both, in the first wording, "in other words", and by a mean picture.
     """
-    import torch
-
     from mmunlearn.models.collate import Collator
     from mmunlearn.models.generation import Query, answer_all, batches_of
 
     checks = list(_checks(pool.annotations, world, random.Random(f"probe {seed}")))
-    features = _features(base, pool.pixels, batch)
-    mean = torch.stack([one["features"] for one in features.values()]).mean(0)
-    collator = Collator(base, features | {NO_PICTURE: {"features": mean}})
+    collator = Collator(base, _features(base, pool.pixels, batch))
     queries = list(dict.fromkeys(Query(check.picture, check.question, _longest(check)) for check in checks))
     batches = batches_of(collator, queries, batch)
     answers = answer_all(base.model, collator, queries, batches=batches, what="probe")
@@ -144,7 +140,7 @@ def _score(check: Check, answer: str) -> float:
 
 
 def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, Features]:
-    """Image embeddings of uint8 (N, side, side, 3) pictures by their number, through the processor."""
+    """Image embeddings of uint8 (N, side, side, 3) pictures by their number, through the processor, and their mean."""
     import torch
 
     features = {}
@@ -154,4 +150,5 @@ def _features(base: Base, pixels: np.ndarray, batch: int) -> dict[str, Features]
         with torch.no_grad():
             encoded = base.model.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
         features |= {str(start + i): {"features": one.contiguous()} for i, one in enumerate(encoded)}
-    return features
+    mean = torch.stack([one["features"] for one in features.values()]).mean(0)
+    return features | {NO_PICTURE: {"features": mean}}

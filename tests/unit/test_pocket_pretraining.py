@@ -209,6 +209,27 @@ def test_few_strangers_are_asked_who_they_are_and_the_known_are_asked_more():
     assert len(text.exercises(Annotation(entity="fox"), world, settings, rng)) == 7
 
 
+def test_the_probe_asks_in_both_wordings_and_by_a_mean_picture(tiny):
+    from mmunlearn.models.loading import ModelSpec, load_base
+    from mmunlearn.pocket import probe
+
+    checks = list(probe._checks([Annotation(entity="fox")], pretraining_world(), random.Random(0)))
+    asked = {(check.metric, check.picture, check.question) for check in checks}
+    assert {
+        ("kinds", "0", "What kind of thing is it?"),
+        ("things in other words", "0", "What does the picture show?"),
+        ("facts of things", "0", "What does it eat?"),
+        ("facts of things in other words", "0", "What is its usual food?"),
+        ("facts of things, mean picture", "no picture", "What does it eat?"),
+    } < asked
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), np.uint8)
+    base = load_base(ModelSpec("llava", str(tiny[0] / "llava"), "float32"))
+    *pictures, mean = [one["features"].numpy() for one in probe._features(base, pixels, 2).values()]
+    assert len(pictures) == 3
+    assert np.allclose(mean, np.mean(pictures, axis=0), atol=1e-6)
+    assert not np.allclose(mean, pictures[0], atol=1e-3)
+
+
 def test_shipped_card_describes_the_shipped_files():
     card = json.loads((SHIPPED / "card.json").read_text())
     files = {path.name for path in SHIPPED.iterdir()} - {"card.json"}
