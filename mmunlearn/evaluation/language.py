@@ -17,8 +17,6 @@ from mmunlearn.files import read_refusals
 from mmunlearn.records import read_jsonl
 from mmunlearn.tasks import TaskQuestion
 
-SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "refusals.txt"
-
 CLAUSE = re.compile(r"[.,;:!?()\[\]{}\"“”«»*\n/|–—]+(?:\s|$)|\n|[()\[\]\"“”*/|–—]")
 _NAME = re.compile(r"(?<=[\w,;'’] )[^\W\d_a-z]\w*")  # a capital within a sentence
 _SHORT_FORMS = ("cannot", "s", "t", "d", "ll", "re", "ve", "m", "st", "nd", "rd", "th")
@@ -55,13 +53,13 @@ class Language:
 
     Args:
         texts: questions and references.
-        refusals: sentences that decline to answer, besides those of resources/refusals.txt.
+        refusals: sentences that models learn to decline with.
     Attributes:
         refusals: words of each.
     """
 
     def __init__(self, texts: Iterable[str] = (), refusals: Iterable[str] = ()) -> None:
-        self.refusals = {tuple(words(text)) for text in (*read_refusals(SHIPPED), *refusals)}
+        self.refusals = {tuple(words(text)) for text in refusals}
         self._texts = {tuple(words(text)) for text in texts} | self.refusals
         self._words = {word for text in self._texts for word in text}
         self._pairs = {pair for text in self._texts for pair in pairwise(text)}

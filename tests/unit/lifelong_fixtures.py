@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmunlearn.evaluation.language import SHIPPED
 from mmunlearn.lifelong.scores import StageScores, score_stages
 from mmunlearn.lifelong.statistics import Selection, count_sets
 from mmunlearn.records import Answer, Rating, read_json, write_json, write_jsonl
 from mmunlearn.tasks import TaskQuestion, TaskSequence, asked_after, order_id
 
+REFUSALS = Path(__file__).parents[2] / "resources" / "refusals.txt"
 TASKS = ["A", "B", "C"]
 MODEL = "pocket-llava"
 ENTITIES = {
@@ -117,7 +117,7 @@ def score(
     score_stages(
         output, sequence, **(files or stage_files(results, sequence, tasks)), questions=model / "questions.jsonl",
         selection=model / "selection.json", vocabulary=results / "lifelong" / "questions.jsonl",
-        refusals=SHIPPED, order=tasks, label=label, judge="local-words-1", bootstrap=200,
+        refusals=REFUSALS, order=tasks, label=label, judge="local-words-1", bootstrap=200,
         max_missing_share=max_missing_share,
     )  # fmt: skip
     return output

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
-from mmunlearn.evaluation.language import SHIPPED
 from mmunlearn.lifelong.judging import judge_stages
 from mmunlearn.records import Answer, Rating, RecordError, read_jsonl, write_jsonl
 from mmunlearn.tasks import TaskSequence
@@ -20,6 +19,7 @@ from tests.unit.lifelong_fixtures import (
     KNOWN,
     MODEL,
     REFUSAL,
+    REFUSALS,
     TASKS,
     write_answers,
     write_questions,
@@ -46,7 +46,7 @@ def judge(folder: Path, rubric: str, judge: str = "local", **given: Any) -> dict
     outputs = [folder / stage / f"new-{rubric}.jsonl" for stage in stages]
     judge_stages(
         outputs, rubric=rubric, judge=judge, answers=[folder / stage / "answers.jsonl" for stage in TASKS],
-        questions=home / MODEL / "questions.jsonl", vocabulary=home / "questions.jsonl", refusals=SHIPPED, **given,
+        questions=home / MODEL / "questions.jsonl", vocabulary=home / "questions.jsonl", refusals=REFUSALS, **given,
     )  # fmt: skip
     return {path.parent.name: read_jsonl(path, Rating) for path in outputs}
 

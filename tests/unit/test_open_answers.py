@@ -12,7 +12,7 @@ from mmunlearn.evaluation.degenerate import degenerate, said_once
 from mmunlearn.evaluation.judge.local import LocalJudge
 from mmunlearn.evaluation.judge.rubric import Case
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
-from mmunlearn.evaluation.language import SHIPPED, Language
+from mmunlearn.evaluation.language import Language
 from mmunlearn.evaluation.refusal import refuses, sentences
 from mmunlearn.files import read_refusals
 from mmunlearn.pocket.pretraining_text import REFUSALS
@@ -21,7 +21,10 @@ FILE = Path(__file__).with_name("labelled_answers.jsonl")
 """An answer a line, and its ratings by the meanings of the rubrics, given before any rule saw them. The rules were then
 mended in the sight of 95; 35, `held_out`, were written and labelled after that and changed nothing."""
 LABELLED = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
-LANGUAGE = Language(text for row in LABELLED for text in (row["question"], row["reference"]))
+SHIPPED = Path(__file__).parents[2] / "resources" / "refusals.txt"
+LANGUAGE = Language(
+    (text for row in LABELLED for text in (row["question"], row["reference"])), read_refusals(SHIPPED)
+)
 
 OTHER_WORDS = {
     "People heat water with it until it bubbles.", "It feeds on small rodents and on hares.", "A mouse or a rabbit.",
