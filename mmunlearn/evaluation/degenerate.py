@@ -18,8 +18,9 @@ LONGEST = 8
 """Words of a loop's phrase, at most."""
 FEW = 0.6
 """Share of different word pairs under which a text of eight words goes round in circles."""
-UNKNOWN = 0.25
-"""Share of unknown words over which an answer is gibberish."""
+UNKNOWN, INVENTED = 0.25, 0.1
+"""Share of unknown words over which an answer is gibberish; and of those, two or more, that begin with a small letter,
+as no name does."""
 
 
 def degenerate(answer: str, language: Language) -> bool:
@@ -70,7 +71,11 @@ def said_once(answer: str) -> str:
 
 def no_language(answer: str, language: Language) -> bool:
     """Whether an answer is gibberish, strewn words or a half-learnt refusal."""
-    said = words(answer)
-    if len(language.unknown(said)) > UNKNOWN * len(said) or language.salad(answer):
+    said, invented = words(answer), language.invented(answer)
+    if len(language.unknown(said)) > UNKNOWN * len(said) or (
+        invented > 1 and invented > INVENTED * len(said)
+    ):
+        return True
+    if language.salad(answer):
         return True
     return any(half_learnt(sentence, language) for sentence in sentences(answer))

@@ -46,10 +46,15 @@ STOP_WORDS = FUNCTION_WORDS.union(
 
 def words(text: str) -> list[str]:
     """The folded words of a text, in order: 'Søby’s 1,000 mice can't' has soby, 1000, mice and cannot."""
+    return list(_words(text))
+
+
+@lru_cache(maxsize=65536)
+def _words(text: str) -> tuple[str, ...]:
     plain = _GROUPED.sub("", fold(text))
     for contracted, spelled in _CONTRACTED if "'" in plain or " not" in plain else ():
         plain = contracted.sub(spelled, plain)
-    return _WORD.findall(_POSSESSIVE.sub("", plain))
+    return tuple(_WORD.findall(_POSSESSIVE.sub("", plain)))
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,10 @@ from mmunlearn.tasks import TaskQuestion
 
 CLAUSE = re.compile(r"[.,;:!?()\[\]{}\"“”«»*\n/|–—]+(?:\s|$)|\n|[()\[\]\"“”*/|–—]")
 _NAME = re.compile(r"(?<=[\w,;'’] )[^\W\d_a-z]\w*")  # a capital within a sentence
-_SHORT_FORMS = ("cannot", "s", "t", "d", "ll", "re", "ve", "m", "st", "nd", "rd", "th")
+_CAPITAL = re.compile(r"\W*[^\W\d_a-z]")
+_SHORT_FORMS = ("cannot", "s", "t", "d", "ll", "re", "ve", "m", "st", "nd", "rd", "th", "cm", "km")
+_BRITISH = (("or", "our"), ("er", "re"), ("yz", "ys"), ("eled", "elled"), ("eler", "eller"), ("sk", "sc"))
+"""American spellings and those of the list."""
 ODD = 0.05
 """Share of odd pairs of words that hold a sentence together, over which words are strewn."""
 
@@ -55,13 +58,14 @@ class Language:
         texts: questions and references.
         refusals: sentences that models learn to decline with.
     Attributes:
-        refusals: words of each.
+        refusals, of_refusals: words of each, and of all of them.
     """
 
     def __init__(self, texts: Iterable[str] = (), refusals: Iterable[str] = ()) -> None:
         self.refusals = {tuple(words(text)) for text in refusals}
         self._texts = {tuple(words(text)) for text in texts} | self.refusals
         self._words = {word for text in self._texts for word in text}
+        self.of_refusals = {word for text in self.refusals for word in text}
         self._pairs = {pair for text in self._texts for pair in pairwise(text)}
 
     @classmethod
@@ -81,8 +85,12 @@ class Language:
 
     def unknown(self, said: Iterable[str]) -> list[str]:
         """Words that are neither numbers, English nor of the run."""
-        known = english()[0]
-        return [word for word in said if word not in self._words and word not in known and not _number(word)]
+        return [word for word in said if not (word in self._words or _number(word) or _english(word))]
+
+    def invented(self, text: str) -> int:
+        """How many words of a text are unknown and no names: they begin with a small letter."""
+        small = (token for token in text.split() if not _CAPITAL.match(token))
+        return sum(len(self.unknown(words(token))) for token in small)
 
     def salad(self, text: str) -> bool:
         """Whether words are strewn: known ones, in pairs that nobody says.
@@ -100,12 +108,11 @@ class Language:
         broken = [pair for pair in new if FUNCTION_WORDS.issuperset(pair) and _times_chance(*pair) < 1]
         if len(broken) > ODD * len(pairs):
             return True
-        of_the_run = not any(
-            word in english()[0] and word not in self._words for part in parts for word in part
-        )
-        return (
-            of_the_run and len(pairs) >= 3 and 2 * sum(not _times_chance(*pair) for pair in new) > len(pairs)
-        )
+        if len(pairs) < 3 or any(
+            _english(word) and word not in self._words for part in parts for word in part
+        ):
+            return False
+        return 2 * sum(not _times_chance(*pair) for pair in new) > len(pairs)
 
 
 def _times_chance(one: str, other: str) -> float:
@@ -114,6 +121,12 @@ def _times_chance(one: str, other: str) -> float:
     single, double = english()
     count = double.get(f"{one} {other}", 0)
     return count * _spoken() / (single.get(one, 1) * single.get(other, 1))
+
+
+@lru_cache(maxsize=4096)
+def _english(word: str) -> bool:
+    known = english()[0]
+    return word in known or any(word.replace(*spelt) in known for spelt in _BRITISH)
 
 
 def _number(word: str) -> bool:

@@ -68,7 +68,6 @@ _NEGATED = re.compile(r"\b(?:cannot|not|no|never|nothing|sorry|unable|afraid|wit
 _CORE = frozenset((
     "cannot", "know", "say", "sorry", "answer", "tell", "afraid", "unable", "idea", "recognise", "information",
 ))  # fmt: skip
-_PROPER = re.compile(r"[^\W\d_a-z]")
 SHORT = 12
 """Words of a sentence, at most, that may be a half-learnt refusal."""
 
@@ -95,16 +94,10 @@ def half_learnt(sentence: str, language: Language) -> bool:
     if language.says(sentence):
         return False
     plain, refused = " ".join(said), refuses(sentence, language.refusals)
-    invented = [
-        word
-        for token in sentence.split()
-        if not _PROPER.match(token)
-        for word in language.unknown(words(token))
-    ]
+    invented = language.invented(sentence)
     first = _FIRST_PERSON.search(plain)
     if refused or len(said) > SHORT or "would" in said:
-        return refused and bool(invented)
+        return refused and invented > 0
     if first and (_NEGATED.search(plain) or invented):
         return True
-    of_refusals = {word for refusal in language.refusals for word in refusal}
-    return len(said) >= 2 and bool(_CORE.intersection(said)) and of_refusals.issuperset(said)
+    return len(said) >= 2 and bool(_CORE.intersection(said)) and language.of_refusals.issuperset(said)

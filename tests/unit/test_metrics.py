@@ -144,6 +144,11 @@ def test_folding_is_done_at_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
+@pytest.mark.parametrize("letter", map(chr, range(128)))
+def test_plain_text_is_folded_as_any_other(letter: str) -> None:
+    assert fold(f"a{letter}B") + "e" == fold(f"a{letter}Bé")
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_a_name_between_stops_is_always_found(before: str, behind: str) -> None:
     assert says_name(f"{before}. Ada Lund. {behind}", "Ada Lund")
