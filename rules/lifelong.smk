@@ -7,7 +7,7 @@ makes  <results>/lifelong/released/ (what `pocket` draws), questions.jsonl, stat
        <results>/lifelong/<model>/<method>/<order>/seed-<n>/<task>/{training.json,steps.jsonl,adapter/,answers.jsonl,
        rejection.jsonl,correctness.jsonl}, after each task of the order; of experts no model, but routes.jsonl
        <results>/lifelong/<model>/<method>/<order>/seed-<n>/{scores.json,drift.json}
-       <results>/tables/mlubench.{csv,md,tex}, mlubench_{vs_published,ranks}.csv, representation_drift.{csv,md},
+       <results>/tables/mlubench.{csv,md,tex}, mlubench_{differences,vs_published,ranks}.csv, representation_drift.{csv,md},
        lifelong_{gate,untouched,classes,orders,cost,undo,data}.csv
        <results>/figures/lifelong_{matrix,utility,data}.{png,pdf}
        <results>/lifelong.html, of runs without PEBench, whose report.html has a section instead
@@ -375,10 +375,13 @@ rule make_mlubench:
         experts=LIFELONG.expert_files,
         memory=LIFELONG.mixture_files("memory.json"),
         undo=LIFELONG.mixture_files("undo.jsonl"),
+        before=expand("<results>/lifelong/{model}/before.jsonl", model=config["models"]),
+        statistics="<results>/lifelong/statistics.json",
     output:
         csv=report("<results>/tables/mlubench.csv", caption="../report/mlubench.rst", category="Tables"),
         md="<results>/tables/mlubench.md",
         tex="<results>/tables/mlubench.tex",
+        differences="<results>/tables/mlubench_differences.csv",
         versus="<results>/tables/mlubench_vs_published.csv",
         ranks="<results>/tables/mlubench_ranks.csv",
         untouched="<results>/tables/lifelong_untouched.csv",
@@ -395,8 +398,8 @@ rule make_mlubench:
     params:
         published=PARAMS.resource("published/mlubench_tables_2_and_23.csv"),
         order=LIFELONG.first_order,
-        tasks=LIFELONG.tasks,
         labels=LIFELONG.labels,
+        references=LIFELONG.references,
         bootstrap=config["evaluation"]["bootstrap"],
         code=code_digest("make_mlubench", "reporting"),
     script:

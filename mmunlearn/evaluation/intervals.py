@@ -72,11 +72,15 @@ def interval(
     return _interval([(1.0, sums)], mean(sums), ends, seed, resamples)
 
 
-def difference(ours: Sums, theirs: Sums, *, seed: int, resamples: int) -> tuple[float, float, float, int]:
-    """Mean of ours minus mean of theirs in [-100, 100], its 95% interval, and on how many clusters it rests.
+def difference(
+    ours: Sums, theirs: Sums, *, seed: int, resamples: int, ends: tuple[float, float] = (-100.0, 100.0)
+) -> tuple[float, float, float, int]:
+    """Mean of ours minus mean of theirs, its 95% interval, and on how many clusters it rests.
 
     Paired: both on the clusters and strata that both have, and resampled together.
 
+    Args:
+        ends: the least and the largest difference that there is.
     Raises:
         ValueError: they have no cluster in common.
     """
@@ -86,7 +90,7 @@ def difference(ours: Sums, theirs: Sums, *, seed: int, resamples: int) -> tuple[
             "two metrics without a common cluster have no paired difference; score both on one set"
         )
     value = mean(pair[0]) - mean(pair[1])
-    low, high = _interval([(1.0, pair[0]), (-1.0, pair[1])], value, (-100.0, 100.0), seed, resamples)
+    low, high = _interval([(1.0, pair[0]), (-1.0, pair[1])], value, ends, seed, resamples)
     return value, low, high, len(clusters_of(pair[0]))
 
 

@@ -13,31 +13,15 @@ import torch
 from mmunlearn.evaluation.answer_store import adapter_digests
 from mmunlearn.lifelong.answers import Asking, of_tasks
 from mmunlearn.lifelong.gates import GATES
+from mmunlearn.lifelong.memory import Memory
 from mmunlearn.lifelong.routing import GateReply, Route, routes_of
 from mmunlearn.models.experts import BASE, expert_bytes, expert_name, with_experts
 from mmunlearn.models.loading import check_recorded
 from mmunlearn.provenance import peak_memory_gb
-from mmunlearn.records import Answer, Record, RecordError, read_jsonl, write_json, write_jsonl
+from mmunlearn.records import Answer, RecordError, read_jsonl, write_json, write_jsonl
 from mmunlearn.tasks import TaskQuestion, asked_after, so_far
 
 logger = logging.getLogger(__name__)
-
-
-class Memory(Record):
-    """memory.json: what experts take on the loaded base.
-
-    Attributes:
-        base_bytes: of the base alone.
-        expert_bytes, parameters: of one expert, the largest.
-        experts: bytes of all experts after one task, two tasks, ..., in the order; empty without experts.
-        peak_memory_gb: of the whole job: see `provenance.peak_memory_gb`.
-    """
-
-    base_bytes: int
-    expert_bytes: int
-    parameters: int
-    experts: list[int]
-    peak_memory_gb: float
 
 
 def answer_experts(

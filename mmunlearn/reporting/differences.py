@@ -28,7 +28,8 @@ COLUMNS = (
     *("difference", "low", "high", "clusters", "seeds", "reason"),
 )
 PRINTED = 0.05  # points: less is not seen in a table
-Place = tuple[str, str, str, str]  # model, percent, target, metric
+PLACE = ("model", "forget_percent", "target", "metric")
+Place = tuple[str, ...]  # of the column that methods are compared in, as of PLACE or of another table's keys
 
 
 def difference_rows(scores: Sequence[Scores], form: Form, resamples: int) -> Table:
@@ -76,12 +77,12 @@ def _has(metric: str, *scores: Scores) -> bool:
 
 
 class Standing:
-    """Who is ahead of whom, by the rows of differences."""
+    """Who is ahead of whom, by the rows of differences; `keys` are those that name a place."""
 
-    def __init__(self, differences: Table) -> None:
+    def __init__(self, differences: Table, keys: Sequence[str] = PLACE) -> None:
         self._sign: dict[tuple[Place, str, str], int] = {}
         for row in differences:
-            place = (row["model"], row["forget_percent"], row["target"], row["metric"])
+            place = tuple(row[key] for key in keys)
             if row.get("difference"):
                 sign = _sign(row)
                 self._sign[place, row["method"], row["other"]] = sign

@@ -280,6 +280,11 @@ class Lifelong:
         """Method -> how tables spell it."""
         return labels(self._own)
 
+    @property
+    def references(self) -> list[str]:
+        """Rows that are no methods, but what these are compared with: nobody can send questions as they do."""
+        return [name for name, row in self._own["lumoe"].items() if row["gate"] not in ASKING]
+
     def label(self, wildcards: Any) -> str:
         """How tables spell a sequence's method."""
         return self.labels[wildcards.method]

@@ -98,9 +98,9 @@ def test_intervals_are_over_entities_on_the_scale_of_the_table(tmp_path: Path) -
     cell = scores_of(tmp_path, changing).at["A", "forget", "B", "forget", ALL]
     sums = {"": {f"{n}": (2.0 * (n > 1), 2) for n in range(6)}}
     seed = derive_seed(1, "bootstrap")
-    by_entity = interval(sums, seed=seed, resamples=200, ends=(0.0, 1.0))
+    by_entity = interval(sums, seed=seed, resamples=100, ends=(0.0, 1.0))
     by_question = interval(
-        {"": {f"{n}": (float(n > 3), 1) for n in range(12)}}, seed=seed, resamples=200, ends=(0, 1)
+        {"": {f"{n}": (float(n > 3), 1) for n in range(12)}}, seed=seed, resamples=100, ends=(0, 1)
     )
     assert 0 <= cell.low < cell.value < cell.high <= 1
     assert cell.high - cell.low == pytest.approx(by_entity[1] - by_entity[0], abs=0.05)

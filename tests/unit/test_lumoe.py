@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from mmunlearn.lifelong import answers as lifelong_answers
 from mmunlearn.lifelong.answers import Asking, answer_before, answer_stages
-from mmunlearn.lifelong.lumoe import Memory, answer_experts
+from mmunlearn.lifelong.lumoe import answer_experts
+from mmunlearn.lifelong.memory import Memory
 from mmunlearn.lifelong.routing import GateReply, Route
 from mmunlearn.models import generation
 from mmunlearn.models.collate import Collator

@@ -13,7 +13,7 @@ The embedded judge goes by words and says of an answer one of
     wrong                           anything else
 
 with `, repeated` where a sentence is said again, or a phrase three times in a row. Where the reference denies nothing,
-what an answer denies does not count. What the judge cannot tell is `BLIND`.
+what an answer denies does not count. What the judge cannot tell is `limits.BLIND`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,6 @@ _CLAUSE = re.compile(r"[.,;:!?\n]\s|\bbut\b")
 _DENIAL = frozenset(("not", "no", "never", "cannot", "neither", "nor"))
 PART = 1 / 3
 """Share of the reference's key words from which an answer is partly right."""
-BLIND = (
-    "The local judge compares words: it takes a right answer in other words, or in another language, for a wrong one, "
-    "a reference's words in a false sentence for the truth, a plain non-answer that is no refusal for something "
-    "irrelevant, and known words strewn at random often for an answer."
-)
-"""What the embedded judge cannot tell, for the captions of its numbers."""
 
 
 class OpenAnswers(Rubric):

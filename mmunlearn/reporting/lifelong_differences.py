@@ -1,0 +1,88 @@
+"""By how much two methods differ in a cell of the matrix, paired over the same entities, and who is best.
+
+A row of `mlubench_differences.csv` is a pair of methods in one column: `difference` is method minus other, over the
+seeds that both have; `low`, `high` its 95% interval over entities; `clusters` how many those are. What another seed of
+training would change is not in it. Two methods are tied where the interval holds 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import combinations, groupby
+
+from mmunlearn.evaluation.intervals import difference, pooled
+from mmunlearn.lifelong.scores import ALL
+from mmunlearn.reporting.differences import Standing
+from mmunlearn.reporting.layout import Row, Table, distinct, full, select
+from mmunlearn.reporting.lifelong_cells import Column, Group, names_of
+from mmunlearn.seeds import derive_seed
+from mmunlearn.tasks import Role
+
+KEYS = ("model", "metric", "column")
+DIFFERENCE_COLUMNS = (*KEYS, "method", "other", "difference", "low", "high", "clusters", "seeds", "reason")
+JUDGED: tuple[tuple[Role, str], ...] = (("forget", "forget"), ("retain", "utility"))
+
+
+def difference_rows(found: Sequence[Group], columns: Sequence[Column], resamples: int) -> Table:
+    """All pairs of methods of each model, judged metric and column."""
+    rows: Table = []
+    for model, of_model in groupby(found, lambda group: group[0].model):
+        pairs = list(combinations(of_model, 2))
+        for role, metric in JUDGED:
+            for column in columns:
+                place = (column.task, role, column.stage, metric, ALL)
+                rows += [
+                    {"model": model, "metric": metric, "column": column.name}
+                    | {"method": ours[0].label, "other": theirs[0].label}
+                    | _difference(ours, theirs, place, resamples)
+                    for ours, theirs in pairs
+                ]
+    return rows
+
+
+def _difference(ours: Group, theirs: Group, place: tuple[str, ...], resamples: int) -> Row:
+    sums = [
+        {one.seed: {"": one.at[place].sums} for one in group if place in one.at and one.at[place].sums}
+        for group in (ours, theirs)
+    ]
+    seeds = sorted(sums[0].keys() & sums[1].keys())
+    if not seeds:
+        return {"seeds": "0", "reason": "no seed in which both have a value"}
+    both = [pooled(of_group[seed] for seed in seeds) for of_group in sums]
+    try:
+        value, low, high, clusters = difference(
+            *both, seed=derive_seed(seeds[0], "bootstrap"), resamples=resamples, ends=(-1.0, 1.0)
+        )
+    except ValueError as error:
+        return {"seeds": str(len(seeds)), "reason": str(error)}
+    ends = {"difference": full(value), "low": full(low), "high": full(high)}
+    return ends | {"clusters": str(clusters), "seeds": str(len(seeds)), "reason": ""}
+
+
+def standing_of(differences: Table) -> Standing:
+    """Who is ahead of whom, by model, metric and column."""
+    return Standing(differences, KEYS)
+
+
+def with_places(
+    rows: Table, columns: Sequence[Column], standing: Standing, references: Collection[str]
+) -> Table:
+    """The rows with `<column>_place`: `best` for the best of the methods and all that are tied with it.
+
+    References (labels) take no part, and a column in which all methods are tied has no best.
+    """
+    best: set[tuple[str, ...]] = set()
+    for model, metric in distinct(rows, "model", "metric"):
+        methods = [row for row in select(rows, model=model, metric=metric) if row["method"] not in references]
+        for column in names_of(columns) if metric in dict(JUDGED).values() else ():
+            values = {row["method"]: float(row[column]) for row in methods if row[column]}
+            podium = standing.podium((model, metric, column), values)
+            best |= {(model, metric, column, method) for method, place in podium.items() if place == "best"}
+    return [
+        row
+        | {
+            f"{column}_place": "best" if (row["model"], row["metric"], column, row["method"]) in best else ""
+            for column in names_of(columns)
+        }
+        for row in rows
+    ]

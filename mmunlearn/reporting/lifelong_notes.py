@@ -1,0 +1,43 @@
+"""What the numbers of the matrix do not say, beside them."""
+
+from __future__ import annotations
+
+from mmunlearn.reporting.differences import Standing
+from mmunlearn.reporting.layout import Table, select
+
+PAIRS = (("GD", "KL"), ("GA", "NPO"))
+"""Methods so alike that no ranking between them held from seed to seed when the settings were chosen."""
+NOISE = (
+    "Rank correlations with the published tables (mlubench_ranks.csv) rest on {} methods: noise.",
+    "An interval is over entities, of the seeds that were trained. Other seeds, tasks and settings move cells by more.",
+    "Forget does not say that anything was forgotten, nor that nothing was: the rubric gives 0 to a right answer and "
+    "to gibberish. Read it with knows and degenerate, and by class (lifelong_classes.csv): where a model falls back on "
+    "refusals for people alone, forget is the share of questions on names.",
+    "X-UY asks of what was trained. What else was lost stands in lifelong_untouched.csv.",
+    "The sign of the modality gap's change (representation_drift.csv) says nothing where its interval holds 0: mostly "
+    "before a model collapses.",
+)
+
+
+def cautions(standing: Standing, differences: Table, ranks: Table) -> list[str]:
+    """What may not be concluded, as paragraphs of Markdown."""
+    numbers = sorted({int(row["n"]) for row in select(ranks, whose="ours")})
+    span = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]]))) if numbers else "no"
+    lines = [_pair(one, other, standing, differences) for one, other in PAIRS]
+    lines += [line.format(span) for line in NOISE]
+    return ["## What may not be concluded", "\n".join(f"- {line}" for line in lines if line)]
+
+
+def _pair(one: str, other: str, standing: Standing, differences: Table) -> str:
+    """How often each of a pair is ahead beyond the interval of their difference; empty where both are not there."""
+    parts = []
+    for metric in ("forget", "utility"):
+        signs = [
+            standing.ahead((row["model"], metric, row["column"]), one, other)
+            for row in select(differences, metric=metric)
+            if {row["method"], row["other"]} == {one, other} and row.get("difference")
+        ]
+        if signs:
+            ahead = f"{one} is ahead in {signs.count(1)}, {other} in {signs.count(-1)}"
+            parts.append(f"{metric}: {ahead}, neither in {signs.count(0)} of {len(signs)} cells")
+    return f"{one} against {other}: no ranking, whatever stands here ({'; '.join(parts)})." if parts else ""
