@@ -214,6 +214,7 @@ def test_a_vision_model_is_shown_the_picture_and_asked_once(ask, monkeypatch, ca
         again = ask("vlm", settings, "again", base_url=server.base_url, **OPENAI)
         assert len(server.requests) == 22
     assert again == replies
+    assert {len(one.messages) for one in server.requests} == ({1, 3} if first == "class" else {1})
     assert experts(ask, replies, 85) == TRUTH
     assert replies["Personage/Ada Lund/0.png"].kind == ("Personage" if first == "class" else "")
     assert all(one.headers["authorization"] == f"Bearer {KEY}" for one in server.requests)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmunlearn.lifelong import answers as lifelong_answers
+from mmunlearn.lifelong import lumoe
 from mmunlearn.lifelong.answers import Asking, answer_before, answer_stages
 from mmunlearn.lifelong.lumoe import answer_experts
 from mmunlearn.lifelong.memory import Memory
@@ -247,6 +248,16 @@ def test_every_question_is_asked_once_of_an_expert_in_mixed_batches(home, settin
     assert len(set(asks)) == len(asks)
     assert any(len({suite.queries[i].adapter for i in batch}) > 2 for batch in suite.batches)
     assert not any((settings["work"] / "answers").iterdir())
+
+
+def test_a_job_of_experts_that_is_killed_at_its_end_asks_nothing_again(home, settings, tmp_path, monkeypatch):
+    """One question of several experts, too, lies in one batch."""
+    with monkeypatch.context() as patch:
+        patch.setattr(lumoe, "memory_of", None)
+        with pytest.raises(TypeError):
+            run_experts(tmp_path, home, settings | {"batch": 64}, "vlm")
+    monkeypatch.setattr(generation, "_generate", None)
+    run_experts(tmp_path, home, settings | {"batch": 64}, "vlm")
 
 
 def test_another_task_adds_the_memory_of_one_adapter(home, settings, tmp_path, tiny_checkpoint):
