@@ -106,6 +106,11 @@ def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
     assert [path.split("/")[3] for path in every.drifts] == [*own.trained, "lumoe"], "the base does not move"
 
 
+def test_rows_that_no_gate_of_a_picture_sends_are_references(tmp_path):
+    own = Lifelong(CONFIG, Contents(tmp_path, "weights"))
+    assert own.references == ["base", "lumoe-oracle", "last-expert"]
+
+
 def test_a_task_has_a_rate_of_its_own(tmp_path):
     own = Lifelong(changed(methods__ga={"task_rates": {"D": 1.0e-5}}), Contents(tmp_path, "weights"))
     wildcards = type("Wildcards", (), {"method": "ga"})
