@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mmunlearn.reporting.lifelong_page import write_lifelong_report
 from mmunlearn.reporting.page import write_report
 from tests.browser.chromium import Browser
+from tests.unit.lifelong_tables import write_all
 from tests.unit.report_fixtures import SECTIONS, report_inputs
 
 pytestmark = pytest.mark.browser
@@ -18,6 +20,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("run")
     write_report(**report_inputs(folder, seeds=(1, 2)), page=folder / "report.html")
     return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def lifelong(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a run of twenty tasks and twelve methods."""
+    folder = tmp_path_factory.mktemp("lifelong")
+    files = write_all(folder, "ABCDEFGHIJKLMNOPQRST")
+    write_lifelong_report(files, folder / "lifelong.html", scale="pocket", seed=1)
+    return (folder / "lifelong.html").as_uri()
 
 
 def _open(browser: Browser, page: str, width: int = 1200, scheme: str = "light") -> None:
@@ -55,6 +66,16 @@ def test_sections_are_there_and_the_contents_lead_to_them(browser: Browser, page
 def test_the_page_never_scrolls_sideways(browser: Browser, page: str, width: int) -> None:
     _open(browser, page, width)
     assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_lifelong_page_never_scrolls_sideways_and_asks_for_nothing(
+    browser: Browser, lifelong: str, width: int
+) -> None:
+    _open(browser, lifelong, width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.requests() == [lifelong]
+    assert browser.log("browser") == []
 
 
 def test_the_table_with_several_seeds_fits_a_laptop(browser: Browser, page: str) -> None:
