@@ -14,8 +14,6 @@ from mmunlearn.lifelong.picture_folder import Missing, missing_pictures
 from mmunlearn.lifelong.released import read_released
 from mmunlearn.lifelong.statistics import Selection, TaskStatistics
 from mmunlearn.lifelong.task_set import read_tasks, select_questions, task_statistics
-from mmunlearn.models.feature_file import FeatureTable
-from mmunlearn.models.features import encode_images
 from mmunlearn.records import Answer, read_json, read_jsonl, sha256_of, write_jsonl
 from mmunlearn.tasks import TaskQuestion
 from tests.unit.task_files import ENTITIES, MLUBENCH, write_pictures, write_release
@@ -303,6 +301,9 @@ def test_a_question_without_an_answer_is_named(asked):
 
 def test_pictures_of_tasks_are_encoded(files, tmp_path, tiny_checkpoint):
     """Each picture once, however many questions it has."""
+    from mmunlearn.models.feature_file import FeatureTable
+    from mmunlearn.models.features import encode_images
+
     rows, _ = read(tmp_path, **files)
     output = tmp_path / "features.safetensors"
     spec = {"family": "llava", "source": str(tiny_checkpoint), "dtype": "float32"}
