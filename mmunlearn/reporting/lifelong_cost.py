@@ -10,7 +10,7 @@
 
 `lifelong_undo.csv` has a row a task of every such row of experts: the share of its forget answers that know, `before`
 anything is unlearned, `with_expert` after the last task, and `without_expert`, its own dropped, with a 95% interval
-over entities.
+over entities. `left_out` and `missing_pictures` as in mlubench.csv.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ UNDO_COLUMNS = (
         "low",
         "high",
     ),
-    "left_out",
+    *("left_out", "missing_pictures"),
 )
 WEIGHTS = Path("adapter/adapter_model.safetensors")
 Stages = Mapping[str, tuple[Training, int]]  # task -> its training, and bytes of its adapter

@@ -69,14 +69,14 @@ def with_places(
 ) -> Table:
     """The rows with `<column>_place`: `best` for the best of the methods and all that are tied with it.
 
-    References (labels) take no part, and a column in which all methods are tied has no best.
+    References (labels) take no part. A column in which all methods are tied, as one alone is, has no best.
     """
     best: set[tuple[str, ...]] = set()
     for model, metric in distinct(rows, "model", "metric"):
         methods = [row for row in select(rows, model=model, metric=metric) if row["method"] not in references]
         for column in names_of(columns) if metric in dict(JUDGED).values() else ():
             values = {row["method"]: float(row[column]) for row in methods if row[column]}
-            podium = standing.podium((model, metric, column), values)
+            podium = standing.podium((model, metric, column), values) if len(values) > 1 else {}
             best |= {(model, metric, column, method) for method, place in podium.items() if place == "best"}
     return [
         row

@@ -8,7 +8,7 @@ from mmunlearn.reporting.layout import Table, select
 PAIRS = (("GD", "KL"), ("GA", "NPO"))
 """Methods so alike that no ranking between them held from seed to seed when the settings were chosen."""
 NOISE = (
-    "Rank correlations with the published tables (mlubench_ranks.csv) rest on {} methods: noise.",
+    "Rank correlations with the published tables (mlubench_ranks.csv) rest on few methods ({}): noise.",
     "An interval is over entities, of the seeds that were trained. Other seeds, tasks and settings move cells by more.",
     "Forget does not say that anything was forgotten, nor that nothing was: the rubric gives 0 to a right answer and "
     "to gibberish. Read it with knows and degenerate, and by class (lifelong_classes.csv): where a model falls back on "

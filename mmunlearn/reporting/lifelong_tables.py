@@ -104,42 +104,50 @@ def make_mlubench(
             f"Asked for the matrix of order {order}. Found scores of {len(scores)} sequences, none of it. Name a row "
             "in lifelong.methods or lifelong.lumoe, and a model in models."
         )
-    columns = task_columns(found[0][0].tasks)
-    names = names_of(columns)
     common = {"missing_pictures": _missing_pictures(read_json(statistics, TaskStatistics))}
-    never = [labels[name] for name in references if name in labels]
+    held = {TaskSequence.of(path): read_json(path, Memory) for path in memory}
+    costs = cost_rows(every, read_trainings(trainings), read_trainings(experts), held, references)
+    never = dict.fromkeys(group[0].label for group in found if group[0].method in references)
+    _write_matrix(
+        outputs, found, read_table(published), list(never), common, steps_notes(costs, order), bootstrap
+    )
+    for name, columns, roles in (
+        ("untouched", untouched_columns(found[0][0].tasks), ("untouched",)),
+        ("classes", task_columns(found[0][0].tasks), ("forget", "retain")),
+    ):
+        rows = class_rows(found, columns, roles, common)
+        write_table(outputs[name], header(CLASSES, names_of(columns)), rows)
+    write_table(outputs["orders"], header(ORDERS, ("last", "all")), order_rows(every, bootstrap, common))
+    write_table(outputs["cost"], COST_COLUMNS, costs)
+    bases = {path.parent.name: path for path in before}
+    undone = undo_rows(every, {TaskSequence.of(path): path for path in undo}, bases, references, bootstrap)
+    write_table(outputs["undo"], UNDO_COLUMNS, [row | common for row in undone])
+
+
+def _write_matrix(
+    outputs: Mapping[str, Path],
+    found: Sequence[Group],
+    published: Table,
+    references: Sequence[str],
+    common: Row,
+    notes: Mapping[str, list[str]],
+    bootstrap: int,
+) -> None:
+    """The matrix as data, to read and to paste, and its differences; `references` are labels."""
+    columns = task_columns(found[0][0].tasks)
     pairs = difference_rows(found, columns, bootstrap)
     standing = standing_of(pairs)
     rows = [row_of(group, columns, role, metric) | common for group in found for role, metric in PRINTED]
-    rows = with_places(rows, columns, standing, never)
-    held = {TaskSequence.of(path): read_json(path, Memory) for path in memory}
-    costs = cost_rows(every, read_trainings(trainings), read_trainings(experts), held, references)
-    bases, dropped = (
-        {path.parent.name: path for path in before},
-        {TaskSequence.of(path): path for path in undo},
-    )
-    paper = read_table(published)
-    comparison = versus_rows(rows, paper, names)
-    ranks = rank_rows(comparison, standing, paper)
-    write_table(outputs["csv"], header(FIRST, names, (*PARTS, "place")), rows)
-    notes = steps_notes(costs, order) | {"": cautions(standing, pairs, ranks)}
-    write_text(outputs["md"], markdown(rows, columns, never, notes))
-    write_text(outputs["tex"], latex(rows, columns, never))
+    rows = with_places(rows, columns, standing, references)
+    comparison = versus_rows(rows, published, names_of(columns))
+    ranks = rank_rows(comparison, standing, published)
+    write_table(outputs["csv"], header(FIRST, names_of(columns), (*PARTS, "place")), rows)
+    said = {**notes, "": cautions(standing, pairs, ranks)}
+    write_text(outputs["md"], markdown(rows, columns, references, said))
+    write_text(outputs["tex"], latex(rows, columns, references))
     write_table(outputs["differences"], DIFFERENCE_COLUMNS, pairs)
     write_table(outputs["versus"], VERSUS_COLUMNS, comparison)
     write_table(outputs["ranks"], RANK_COLUMNS, ranks)
-    beside = untouched_columns(found[0][0].tasks)
-    write_table(
-        outputs["untouched"],
-        header(CLASSES, names_of(beside)),
-        class_rows(found, beside, ("untouched",), common),
-    )
-    write_table(
-        outputs["classes"], header(CLASSES, names), class_rows(found, columns, ("forget", "retain"), common)
-    )
-    write_table(outputs["orders"], header(ORDERS, ("last", "all")), order_rows(every, bootstrap, common))
-    write_table(outputs["cost"], COST_COLUMNS, costs)
-    write_table(outputs["undo"], UNDO_COLUMNS, undo_rows(every, dropped, bases, references, bootstrap))
 
 
 def read_stage_scores(path: Path) -> StageScores:

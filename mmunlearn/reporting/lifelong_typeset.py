@@ -147,7 +147,7 @@ def _tasks(columns: Sequence[Column]) -> list[str]:
 
 
 def _references(references: Collection[str], escaped) -> list[str]:
-    names = ", ".join(map(escaped, references))
+    names = "; ".join(map(escaped, references))
     return [f"No methods, and never bold: {names}."] if references else []
 
 
