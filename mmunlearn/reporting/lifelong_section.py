@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.evaluation.judge.open_answers import BLIND
+from mmunlearn.evaluation.judge.limits import BLIND
 from mmunlearn.records import sha256_of
 from mmunlearn.reporting import lifelong_blocks as blocks
 from mmunlearn.reporting.layout import read_table, values
