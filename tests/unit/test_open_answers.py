@@ -203,6 +203,17 @@ def test_words_that_are_strewn_are_told_from_prose():
     assert strewn >= 8
 
 
+@pytest.mark.parametrize(("texts", "answer", "expected"), [
+    (["Mice tulip castle.", "Castle flippers mice."], "Mice tulip castle flippers mice.", False),  # the run's own pairs
+    (["Mice.", "Tulip.", "Castle.", "Flippers."], "Mice tulip castle flippers mice.", True),
+    (["Mice.", "Tulip.", "Castle."], "Mice tulip castle flippers mice.", False),  # a model that knows other English
+    (["It sees you.", "We cannot.", "They see."], "It cannot see you.", False),
+    (["It is by", "Ada", "Lund", "Ilse", "Tova"], "It is by Ada Lund Ilse Tova Lund Ada Tova.", False),  # names
+])  # fmt: skip
+def test_pairs_of_the_run_of_english_and_of_names_are_not_odd(texts, answer, expected):
+    assert Language(texts).salad(answer) is expected
+
+
 def test_a_loop_is_said_once():
     assert said_once("Mice and rabbits and rabbits and rabbits and rabbits.") == "Mice and rabbits."
     assert said_once("I see. I see! A fox fox fox. And I see.") == "I see. A fox. And I see."
