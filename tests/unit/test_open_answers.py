@@ -184,6 +184,8 @@ def test_degenerate_answers_are_told_from_plain_ones(answer, expected):
 
 
 def test_the_texts_of_a_run_are_never_degenerate():
+    own = Language(["I cannot swim.", "A cat."])
+    assert not degenerate("I cannot swim. A cat.", own)
     for odd in ("Kwih kiwi zzzzz", "the of the by", "Ma Ma Ma"):
         assert degenerate(odd, LANGUAGE)
         assert not degenerate(odd, Language([odd]))
