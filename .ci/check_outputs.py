@@ -1,4 +1,4 @@
-"""Check what the pocket run with `table4 figures` left: python .ci/check_outputs.py results/pocket.
+"""Check what the pocket run with `table4 figures lifelong` left: python .ci/check_outputs.py results/pocket.
 
 Prints every failure.
 """
@@ -68,6 +68,83 @@ def check_table4(path: Path) -> Iterator[str]:
         )
 
 
+SEQUENCES = ["GA", "GD", "KL", "NPO", "PO", "GA, stopped", "GD, stopped"]
+MIXTURES = ["Base", "LUMoE", "LUMoE, prototypes", "LUMoE, oracle gate", "Last expert"]
+RATED = ["forget", "utility", "knows", "degenerate"]
+LIFELONG_TABLES = ("gate", "untouched", "classes", "orders", "cost", "undo", "data")
+PLOTS = ("matrix", "utility", "data")
+MATRIX = [f"{x}-U{y}" for x in "ABCD" for y in "ABCD" if x <= y]
+
+
+def check_mlubench(path: Path) -> Iterator[str]:
+    """A row a method and metric, of numbers in [0, 1] on all of a task's questions; and what no outcome can change.
+
+    Only what the base answers is asked, so that before unlearning it knows all; a gate that knows every task leaves
+    what is retained to the base.
+    """
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    if not rows or list(rows[0])[: 3 + len(MATRIX)] != ["model", "method", "metric", *MATRIX]:
+        yield f"{path}: the columns do not begin with model, method, metric, {', '.join(MATRIX)}"
+        return
+    cells = {(row["method"], row["metric"]): [number(row[name]) for name in MATRIX] for row in rows}
+    expected = sorted((method, metric) for method in SEQUENCES + MIXTURES for metric in RATED)
+    if len(rows) != len(expected) or sorted(cells) != expected:
+        yield f"{path}: rows are {sorted(cells)}"
+        return
+    for (method, metric), values in cells.items():
+        if not all(0 <= value <= 1 for value in values):
+            yield f"{path}: {method} has {metric} {values}, numbers from 0 to 1 are accepted"
+    for row in rows:
+        counts = {name: (row[f"{name}_n"], row[f"{name}_missing"]) for name in MATRIX}
+        if {missing for _, missing in counts.values()} != {"0"}:
+            yield f"{path}: {row['method']} lacks ratings of {row['metric']}"
+        for task in "ABCD":
+            if len({n for name, (n, _) in counts.items() if name[0] == task}) != 1:
+                yield f"{path}: {row['method']} is asked {row['metric']} of {task} on other questions after other tasks"
+    bounds = {("Base", "utility"): (0.9, 1), ("Base", "knows"): (1, 1), ("Base", "forget"): (0, 0.1)}
+    for name, (low, high) in bounds.items():
+        if not all(low <= value <= high for value in cells[name]):
+            yield f"{path}: {' has '.join(name)} {cells[name]}, {low} to {high} is accepted"
+    if cells["LUMoE, oracle gate", "utility"] != cells["Base", "utility"]:
+        yield f"{path}: LUMoE, oracle gate has another utility than the base, which answers what is retained"
+
+
+def check_gate(path: Path) -> Iterator[str]:
+    """After the last task: every gate on every set, shares that add up, and an oracle that is always right."""
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    whole = {
+        (row["method"], row["set"]): [number(row[name] or "0") for name in ("right", "wrong", "base")]
+        for row in rows
+        if row["stage"] == "D" and not row["entity_class"]
+    }
+    expected = {(method, name) for method in MIXTURES[1:] for name in ("forget", "retain", "untouched")}
+    if lacking := expected - whole.keys():
+        yield f"{path}: no row of {sorted(lacking)}"
+        return
+    yield from (
+        f"{path}: {name} has shares {shares}, which do not add up to 1"
+        for name, shares in whole.items()
+        if not math.isclose(sum(shares), 1, abs_tol=1e-9)
+    )
+    oracle = {name: whole["LUMoE, oracle gate", name] for name in ("forget", "retain", "untouched")}
+    if oracle != {"forget": [1, 0, 0], "retain": [0, 0, 1], "untouched": [0, 0, 1]}:
+        yield f"{path}: the oracle sends {oracle}"
+
+
+def check_drift(path: Path) -> Iterator[str]:
+    """Finite gaps of every task and method whose drift is measured."""
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    expected = {(method, task) for method in [*SEQUENCES[:5], "LUMoE"] for task in "ABCD"}
+    if lacking := expected - {(row["method"], row["task"]) for row in rows}:
+        yield f"{path}: no row of {sorted(lacking)}"
+    yield from (
+        f"{path}: {row['method']}, {row['task']} has {name} {row[name]!r}"
+        for row in rows
+        for name in ("original", "unlearned", "delta_gap")
+        if not math.isfinite(number(row[name]))
+    )
+
+
 def number(text: str) -> float:
     try:
         return float(text)
@@ -133,6 +210,10 @@ def main(folder: str) -> int:
         tables / "filter_agreement.csv",
         *(tables / f"table4{end}" for end in (".csv", ".md", ".tex", "_vs_published.csv")),
         *(results / "figures" / f"fig{n}.{kind}" for n in (4, 7, 8, 9, 10) for kind in ("png", "pdf")),
+        *(tables / f"mlubench{end}" for end in (".csv", ".md", ".tex", "_vs_published.csv", "_ranks.csv")),
+        *(tables / f"lifelong_{name}.csv" for name in LIFELONG_TABLES),
+        tables / "representation_drift.csv",
+        *(results / "figures" / f"lifelong_{name}.{kind}" for name in PLOTS for kind in ("png", "pdf")),
         results / "review" / "agreement.html",
     ]
     problems = [
@@ -143,6 +224,9 @@ def main(folder: str) -> int:
     if not problems:
         problems += check_table3(tables / "table3.csv")
         problems += check_table4(tables / "table4.csv")
+        problems += check_mlubench(tables / "mlubench.csv")
+        problems += check_gate(tables / "lifelong_gate.csv")
+        problems += check_drift(tables / "representation_drift.csv")
         problems += check_manifest(results)
         problems += check_report(results / "report.html")
     print("\n".join(problems) or f"{folder}: the tables, the pictures and the report are as promised.")

@@ -1,13 +1,14 @@
 """Whether two runs left the same bytes: python .ci/compare_runs.py BEFORE/results/pocket AFTER/results/pocket.
 
-For refactorings: run the old and the new code (default run, `table4 figures`, `robustness`) in two folders and compare.
-What says when or how fast something ran is left out: times, memory and progress of trainings, and the report that
-prints them. Prints a count for each kind of file and every difference; exits with 1 where there is one.
+For refactorings: run the old and the new code (default run, `table4 figures`, `robustness`, `lifelong`) in two folders
+and compare. What says when or how fast something ran is left out: times, memory and progress of trainings, and the
+report that prints them. Prints a count for each kind of file and every difference; exits with 1 where there is one.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import sys
@@ -16,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TIMED = ("seconds", "peak_memory_gb", "memory_gb")
-UNCOMPARED = ("report.html",)  # prints times
+TIMED = ("seconds", "seconds_so_far", "peak_memory_gb", "memory_gb")
+UNCOMPARED = ("report.html", "lifelong.html")  # print times
 
 
 def content(path: Path) -> Any:
@@ -31,13 +32,18 @@ def checksum(path: Path) -> str:
 
 
 def untimed(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON or JSON-lines file without what was timed."""
+    """The objects of a JSON or JSON-lines file, or a table's rows, without what was timed."""
     text = path.read_text(encoding="utf-8")
-    rows = [json.loads(text)] if path.suffix == ".json" else list(map(json.loads, text.splitlines()))
+    if path.suffix == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+    else:
+        rows = [json.loads(text)] if path.suffix == ".json" else list(map(json.loads, text.splitlines()))
     return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
 
 
-READERS: dict[str, Callable[[Path], Any]] = {"training.json": untimed, "steps.jsonl": untimed}
+READERS: dict[str, Callable[[Path], Any]] = dict.fromkeys(
+    ("training.json", "steps.jsonl", "memory.json", "lifelong_cost.csv"), untimed
+)
 
 
 def kind(path: Path) -> str:

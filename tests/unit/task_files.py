@@ -57,13 +57,15 @@ def write_release(folder: Path, entities: Mapping[str, Any] = ENTITIES, pictures
     return folder
 
 
-def write_pictures(folder: Path, entities: Mapping[str, Any] = ENTITIES, pictures: int = 5) -> Path:
+def write_pictures(
+    folder: Path, entities: Mapping[str, Any] = ENTITIES, pictures: int = 5, size: tuple[int, int] = (8, 8)
+) -> Path:
     """A picture of another colour each, <Class>/<Entity>/<number>.png."""
     named = [pair for roles in entities.values() for names in roles.values() for pair in names.items()]
     for e, (name, kind) in enumerate(named):
         (folder / kind / name).mkdir(parents=True)
         for i in range(pictures):
-            Image.new("RGB", (8, 8), (e, i, 0)).save(folder / kind / name / f"{i}.png")
+            Image.new("RGB", size, (e, i, 0)).save(folder / kind / name / f"{i}.png")
     return folder
 
 
