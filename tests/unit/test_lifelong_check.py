@@ -1,6 +1,7 @@
 """What must hold across the keys of the section `lifelong`."""
 
 import copy
+import csv
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from mmunlearn.workflow.identity import Contents
 from mmunlearn.workflow.lifelong import Lifelong
 from mmunlearn.workflow.lifelong_check import conflicts
 
-CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 prepare(CONFIG)
 
 
@@ -125,3 +127,11 @@ def test_the_report_shows_the_phase_when_asked_for_and_ever_after(tmp_path, monk
     (tmp_path / "results/pocket/tables").mkdir(parents=True)
     (tmp_path / "results/pocket/tables/mlubench.csv").touch()
     assert own.reported(None) == own.reported({"lifelong"})
+
+
+def test_models_of_the_preset_are_spelt_as_published():
+    preset = yaml.safe_load((ROOT / "presets/mlubench.yaml").read_text(encoding="utf-8"))
+    tables = (ROOT / "resources/published/mlubench_tables_2_and_23.csv").open(encoding="utf-8")
+    names = {name for name, row in preset["models"].items() if row}
+    assert names == {row["model"] for row in csv.DictReader(tables)}
+    assert set(preset["lifelong"]["drift"]["models"]) <= names
