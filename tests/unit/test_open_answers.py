@@ -187,6 +187,9 @@ def test_the_texts_of_a_run_are_never_degenerate():
     for odd in ("Kwih kiwi zzzzz", "the of the by", "Ma Ma Ma"):
         assert degenerate(odd, LANGUAGE)
         assert not degenerate(odd, Language([odd]))
+        rubric = RUBRICS.load("correctness")()
+        rubric.language = Language([odd])
+        assert rubric.locally({"question": "?", "reference": odd, "answer": odd}) == (2, "right")
 
 
 def test_words_that_are_strewn_are_told_from_prose():

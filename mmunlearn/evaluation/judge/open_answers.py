@@ -120,9 +120,10 @@ class OpenAnswers(Rubric):
         """What kind of answer it is."""
         if not words(answer):
             return "empty"
-        once = said_once(answer)
+        own = self.language.says(answer)
+        once = answer if own else said_once(answer)
         repeated = ", repeated" if words(once) != words(answer) else ""
-        if not self.language.says(once):
+        if not own:
             if circles(once) or (len(words(once)) == 1 and loop(words(answer))):
                 return "repetition"
             if no_language(once, self.language):
