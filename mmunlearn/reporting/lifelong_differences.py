@@ -2,22 +2,24 @@
 
 A row of `mlubench_differences.csv` is a pair of methods in one column: `difference` is method minus other, over the
 seeds that both have; `low`, `high` its 95% interval over entities; `clusters` how many those are. What another seed of
-training would change is not in it. Two methods are tied where the interval holds 0.
+training would change is not in it. Two methods are tied where the interval holds 0, as it always does on fewer than six
+entities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, groupby
 
 from mmunlearn.evaluation.intervals import difference, pooled
 from mmunlearn.lifelong.scores import ALL
 from mmunlearn.reporting.differences import Standing
-from mmunlearn.reporting.layout import Row, Table, distinct, full, select
+from mmunlearn.reporting.layout import Row, Table, distinct, full, number, select
 from mmunlearn.reporting.lifelong_cells import Column, Group, names_of
 from mmunlearn.seeds import derive_seed
 from mmunlearn.tasks import Role
 
+DIGITS = 3  # of a value, as it is printed in the paper
 KEYS = ("model", "metric", "column")
 DIFFERENCE_COLUMNS = (*KEYS, "method", "other", "difference", "low", "high", "clusters", "seeds", "reason")
 JUDGED: tuple[tuple[Role, str], ...] = (("forget", "forget"), ("retain", "utility"))
@@ -67,22 +69,33 @@ def standing_of(differences: Table) -> Standing:
 def with_places(
     rows: Table, columns: Sequence[Column], standing: Standing, references: Collection[str]
 ) -> Table:
-    """The rows with `<column>_place`: `best` for the best of the methods and all that are tied with it.
+    """The rows with `<column>_place`, of the methods, not of references (labels):
 
-    References (labels) take no part. A column in which all methods are tied, as one alone is, has no best.
+    - `best`: the highest value, and all that are printed like it; nobody where all methods are;
+    - `tied`: lower, but not behind the best beyond the interval of their difference.
     """
-    best: set[tuple[str, ...]] = set()
+    places: dict[tuple[str, ...], str] = {}
     for model, metric in distinct(rows, "model", "metric"):
         methods = [row for row in select(rows, model=model, metric=metric) if row["method"] not in references]
         for column in names_of(columns) if metric in dict(JUDGED).values() else ():
             values = {row["method"]: float(row[column]) for row in methods if row[column]}
-            podium = standing.podium((model, metric, column), values) if len(values) > 1 else {}
-            best |= {(model, metric, column, method) for method, place in podium.items() if place == "best"}
+            for method, place in _places((model, metric, column), values, standing).items():
+                places[model, metric, column, method] = place
     return [
         row
         | {
-            f"{column}_place": "best" if (row["model"], row["metric"], column, row["method"]) in best else ""
+            f"{column}_place": places.get((row["model"], row["metric"], column, row["method"]), "")
             for column in names_of(columns)
         }
         for row in rows
     ]
+
+
+def _places(place: tuple[str, ...], values: Mapping[str, float], standing: Standing) -> dict[str, str]:
+    """Method -> `best` or `tied`."""
+    printed = {method: number(value, DIGITS) for method, value in values.items()}
+    if len(set(printed.values())) < 2:
+        return {}
+    first = max(values, key=values.__getitem__)
+    tied = {method: "tied" for method in values if not standing.ahead(place, first, method)}
+    return tied | {method: "best" for method, text in printed.items() if text == printed[first]}

@@ -5,9 +5,9 @@ model; a pocket model has no published twin, and stands beside each of the paper
 
 `mlubench_ranks.csv` has the rank correlation (Spearman) of the methods that both have, column by column: of the
 `baselines`, and of `all`, LUMoE included, which leads nearly everywhere by construction. `n` says how many methods it
-rests on: over three to five, it is noise, so there is no test of it, nor a mean that would hide that. Ours are ranked
-by how many of the others each is ahead of, ties by half, so what does not differ beyond its interval has one rank.
-`whose` is `ours`, or `paper` for what the paper's own models reach against each other.
+rests on: over three to five it is noise, so there is no test of it, nor a mean that would hide that. Values are ranked
+as they are printed; those printed alike share a rank. `apart` says how many of our pairs of methods differ beyond the
+interval of their difference. `whose` is `ours`, or `paper` for what the paper's models reach against each other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from itertools import combinations, product
 
 from mmunlearn.reporting.differences import Standing
 from mmunlearn.reporting.layout import Row, Table, full, reason_of, select, values
+from mmunlearn.reporting.lifelong_differences import DIGITS
 from mmunlearn.reporting.published import spearman
 
 KEYS = ("model", "published_model", "metric", "column")
 VERSUS_COLUMNS = (*KEYS, "method", "ours", "published", "difference", "reason")
-RANK_COLUMNS = ("whose", *KEYS, "methods", "n", "spearman", "reason")
+RANK_COLUMNS = ("whose", *KEYS, "methods", "n", "spearman", "apart", "reason")
 METRICS = ("forget", "utility")
 LUMOE = "LUMoE"
 FEWEST = 3  # methods that can be ranked
@@ -70,9 +71,11 @@ def rank_rows(versus: Table, standing: Standing, published: Table) -> Table:
         pairs = [row for row in select(versus, **at) if row["ours"] and row["published"]]
         model, _, metric, column = place
         for kind, chosen in _kinds([row["method"] for row in pairs]):
-            cells = {row["method"]: float(row["published"]) for row in pairs if row["method"] in chosen}
-            wins = standing.wins((model, metric, column), chosen)
-            rows.append({"whose": "ours", **at, **_ranked(kind, wins, [cells[one] for one in chosen])})
+            cells = [row for row in pairs if row["method"] in chosen]
+            both = [[float(row[whose]) for row in cells] for whose in ("ours", "published")]
+            apart = [standing.ahead((model, metric, column), *pair) for pair in combinations(chosen, 2)]
+            count = f"{len(apart) - apart.count(0)} of {len(apart)}"
+            rows.append({"whose": "ours", **at, **_ranked(kind, *both), "apart": count})
     columns = [name for name in (published[0] if published else {}) if "-U" in name]
     for (one, other), metric, column in product(
         combinations(values(published, "model"), 2), METRICS, columns
@@ -93,11 +96,7 @@ def _ranked(kind: str, ours: list[float], theirs: list[float]) -> Row:
     row = {"methods": kind, "n": str(len(ours))}
     if len(ours) < FEWEST:
         return row | {"reason": f"{len(ours)} methods that both have: fewer than {FEWEST} have no order"}
-    if len(set(ours)) < 2:
-        return row | {
-            "reason": "ours is noise: no two methods differ beyond the interval of their difference"
-        }
-    value, reason = spearman(ours, theirs)
+    value, reason = spearman(*([round(value, DIGITS) for value in part] for part in (ours, theirs)))
     return row | {"spearman": full(value), "reason": reason}
 
 

@@ -1,7 +1,7 @@
 """The matrix to read (Markdown) and to paste into a paper (LaTeX), in the layout of MLUBench's Table 2.
 
-The best of the methods is bold, with all that do not differ from it beyond the interval of their difference; where all
-are tied, nobody is. More columns than fit are set in several tables, a task's side by side.
+The best of the methods is bold, as in the paper, with all that are printed like it. More columns than fit are set in
+several tables, a task's side by side.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from mmunlearn import escape
 from mmunlearn.evaluation.judge.limits import BLIND
 from mmunlearn.reporting.layout import MISSING, Row, Table, number, select, values
 from mmunlearn.reporting.lifelong_cells import Column
+from mmunlearn.reporting.lifelong_differences import DIGITS
 from mmunlearn.reporting.typeset import grid
 
 LOCAL = "local"  # the embedded judge, as `judge_name` spells it
@@ -22,8 +23,8 @@ CAPTION = (
     "X-UY is task X after unlearning task Y, in [0, 1]. Forget: rejection rating of forget answers, halved; utility: "
     "correctness rating of retain answers, halved; higher is better. Knows: share of forget answers with all key words "
     "of the reference; degenerate: share that nobody would say. A forget of 0 is an answer that is still right where "
-    "knows is high, and a collapsed model where degenerate is. Best of the methods in bold, with what does not differ "
-    "from it beyond a 95% interval over entities; nobody where all are tied."
+    "knows is high, and a collapsed model where degenerate is. Best of the methods in bold, nobody where all "
+    "are printed alike; what differs from it beyond a 95% interval over entities stands in mlubench_differences.csv."
 )
 Panel = list[Column]
 
@@ -46,7 +47,7 @@ def display(row: Row, column: Column) -> str:
     if not row[column.name]:
         return MISSING
     std = row[f"{column.name}_std"]
-    return number(float(row[column.name]), 3) + (f" ± {number(float(std), 3)}" if std else "")
+    return number(float(row[column.name]), DIGITS) + (f" ± {number(float(std), DIGITS)}" if std else "")
 
 
 def markdown(

@@ -98,13 +98,16 @@ def test_one_model_that_leads_is_bold_and_references_never_are(run: Path) -> Non
         assert best == {"LUMoE"}
     assert not any(row[f"{column}_place"] for row in select(rows, method="Base") for column in COLUMNS)
     assert not any(row[f"{column}_place"] for row in select(rows, metric="knows") for column in COLUMNS)
+    (row,) = select(rows, method="PO", metric="forget")
+    assert 0.9 < float(row["A-UA"]) < 1 and row["A-UA_place"] == "tied"
     text = (run / "tables" / "mlubench.md").read_text()
     assert "| LUMoE | Forget | **1.000 ± 0.000** |" in text and "| Base | Forget | 0." in text
+    assert f"| PO | Forget | {float(row['A-UA']):.3f} ± " in text
     assert "No methods, and never bold: Base." in text
     assert r"LUMoE & Forget & \textbf{1.000 $\pm$ 0.000} &" in (run / "tables" / "mlubench.tex").read_text()
 
 
-def test_methods_that_do_not_differ_share_bold_and_where_none_does_nobody_has_it(tmp_path: Path) -> None:
+def test_methods_that_are_printed_alike_share_bold_and_where_all_are_nobody_has_it(tmp_path: Path) -> None:
     """GA and GD say the same in task A, and babble apart from that; KL is behind."""
 
     def says(method: str, seed: int):
@@ -130,9 +133,9 @@ def test_methods_that_do_not_differ_share_bold_and_where_none_does_nobody_has_it
     assert float(ranks["A-UA"]["spearman"]) == pytest.approx(
         spearmanr([1, 1, 0], [0.38, 0.33, 0.28]).statistic
     )
-    assert (ranks["B-UB"]["n"], ranks["B-UB"]["spearman"]) == ("3", "") and "ours is noise" in ranks["B-UB"][
-        "reason"
-    ]
+    assert (ranks["A-UA"]["n"], ranks["A-UA"]["apart"]) == ("3", "2 of 3")
+    found = [ranks["B-UB"][name] for name in ("spearman", "apart", "reason")]
+    assert found == ["", "0 of 3", "ours is constant (0)"]
 
 
 def test_pairs_of_methods_have_paired_differences(run: Path) -> None:
