@@ -41,7 +41,7 @@ rule draw_tasks:
     benchmark:
         "<benchmarks>/draw_tasks/all.tsv"
     conda:
-        "../envs/images.yaml"
+        "../envs/pocket.yaml"
     params:
         **LIFELONG.drawing,
         backend=config["lifelong"]["data"],

@@ -7,20 +7,19 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 from mmunlearn.backends import CURATORS, DRAWINGS
 from mmunlearn.curation import fields
-from mmunlearn.files import listed, read_text, shown
+from mmunlearn.curation.entities import entities
+from mmunlearn.files import listed, shown
 from mmunlearn.records import Event, Person, RecordError, RowsError, write_jsonl
 from mmunlearn.text import fold, name_words
 from mmunlearn.verdicts import read_verdicts, rejected
 
 logger = logging.getLogger(__name__)
-ENTITIES = Path(__file__).resolve().parents[2] / "resources" / "mlubench_entities.sha256"
 
 
 class Curator(ABC):
@@ -166,13 +165,6 @@ def name_problem(name: str, others: Sequence[str]) -> str | None:
             return f"the name '{other}' is part of '{name}': rename one of the two"
     for first, last in combinations(range(len(words) + 1), 2):
         run = " ".join(words[first:last])
-        if hashlib.sha256(run.encode()).hexdigest() in entities(ENTITIES):
+        if hashlib.sha256(run.encode()).hexdigest() in entities():
             return f"the name '{name}' holds '{run}', an entity of MLUBench: rename the person"
     return None
-
-
-@cache
-def entities(path: Path) -> frozenset[str]:
-    """SHA-256 of the folded names of MLUBench's 127 entities."""
-    lines = read_text(path).splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))

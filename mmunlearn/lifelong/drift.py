@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from mmunlearn.digests import STORE, checksums
 from mmunlearn.evaluation.intervals import FEW, draws, percentiles
@@ -23,59 +23,17 @@ from mmunlearn.lifelong.centroids import (
     modality_sums,
     without_picture_tokens,
 )
+from mmunlearn.lifelong.drift_rows import SETS, Drift, Set, SetDrift
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
 from mmunlearn.provenance import versions
-from mmunlearn.records import Count, Record, read_jsonl, write_json
+from mmunlearn.records import read_jsonl, write_json
 from mmunlearn.seeds import derive_seed
 from mmunlearn.tasks import TaskQuestion, TaskSequence, so_far
 
 logger = logging.getLogger(__name__)
-Set = Literal["forget", "retain"]
-SETS: tuple[Set, ...] = get_args(Set)
 Key = tuple[str, Set]  # task, role
-
-
-class SetDrift(Record):
-    """The questions of one set of one task, before the first task and after a stage.
-
-    Attributes:
-        after: the task that was unlearned last, or whose expert answers; empty: the base, to which LUMoE's gate sends.
-        original, unlearned: the gap; `change` is their difference, with its 95% interval, `low` and `high`.
-        picture, text: displacement: how far each centroid is from where it was.
-        n, entities: questions, and what they are on.
-        reason: why a number is missing.
-    """
-
-    task: str
-    role: Set
-    after: str
-    n: Count
-    entities: Count
-    original: float | None = None
-    unlearned: float | None = None
-    change: float | None = None
-    low: float | None = None
-    high: float | None = None
-    picture: float | None = None
-    text: float | None = None
-    reason: str = ""
-
-
-class Drift(Record):
-    """drift.json of a sequence; `label` is its name in tables, and with `experts` a stage is one task's expert."""
-
-    model: str
-    method: str
-    label: str
-    order: str
-    seed: int
-    experts: bool
-    distance: str
-    sets: list[SetDrift]
-    digests: dict[str, str]
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True)

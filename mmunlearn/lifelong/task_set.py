@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmunlearn.curation.curate import ENTITIES, entities
+from mmunlearn.curation.entities import entities
 from mmunlearn.evaluation.key_words import knows
 from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.files import RecordError
@@ -209,7 +209,7 @@ def task_statistics(released: Released, rows: Sequence[TaskQuestion], missing: M
 
 def _differences(released: Released, found: dict[str, int]) -> list[str] | None:
     """What differs from the release; None where the entities are not MLUBench's."""
-    known = entities(ENTITIES)
+    known = entities()
     names = {one.folders[1].replace("_", " ") for one in released.questions}
     if not {hashlib.sha256(fold(name).encode()).hexdigest() for name in names} <= known:
         return None

@@ -25,7 +25,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from mmunlearn import escape
-from mmunlearn.lifelong.drift import SETS, Drift, SetDrift
+from mmunlearn.lifelong.drift_rows import SETS, Drift, SetDrift
 from mmunlearn.records import digest_of, read_json, write_text
 from mmunlearn.reporting.layout import (
     MISSING,

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from mmunlearn.curation import curate
+from mmunlearn.curation import entities
 from mmunlearn.curation.curate import check_people, name_problem
 from mmunlearn.records import RecordError
 from mmunlearn.text import fold
@@ -23,7 +23,7 @@ OTHERS = ["Ada Lund", "José Diaz Peña"]
 def made_up_entity(tmp_path, monkeypatch):
     digests = [hashlib.sha256(fold(name).encode()).hexdigest() for name in ("Zorblax", "Quill Vantongeren")]
     (tmp_path / "entities.sha256").write_text("# two\n" + "\n".join(digests))
-    monkeypatch.setattr(curate, "ENTITIES", tmp_path / "entities.sha256")
+    monkeypatch.setattr(entities, "PATH", tmp_path / "entities.sha256")
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_people_with_an_unfit_name_are_refused(made_up_entity, names, message):
 
 
 def test_entities_ship_as_digests_only():
-    digests = curate.entities(curate.ENTITIES)
+    digests = entities.entities()
     assert len(digests) == 127
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    lines = curate.ENTITIES.read_text(encoding="utf-8").splitlines()[1:]
+    lines = entities.PATH.read_text(encoding="utf-8").splitlines()[1:]
     assert lines == sorted(digests)
 
 
@@ -92,6 +92,6 @@ def test_the_digests_are_of_mlubenchs_entities():
         matches = [re.fullmatch(pattern, name) for name in archive.namelist()]
     names = [match[1].replace("_", " ") for match in matches if match]
     digests = {hashlib.sha256(fold(name).encode()).hexdigest() for name in names}
-    assert digests == curate.entities(curate.ENTITIES)
+    assert digests == entities.entities()
     for name in names:
         assert "an entity of MLUBench" in name_problem(f"Test {name} Person", [])

@@ -10,7 +10,8 @@ import torch
 
 from mmunlearn.evaluation.intervals import draws, percentiles
 from mmunlearn.lifelong.centroids import DISTANCES, ModalitySums, entity_of, modality_sums
-from mmunlearn.lifelong.drift import Drift, DriftSettings, compare, measure_drift
+from mmunlearn.lifelong.drift import DriftSettings, compare, measure_drift
+from mmunlearn.lifelong.drift_rows import Drift
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import new_adapter, trainable_parameters

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmunlearn.lifelong.drift import Drift, SetDrift
+from mmunlearn.lifelong.drift_rows import Drift, SetDrift
 from mmunlearn.records import write_json
 from mmunlearn.reporting.layout import read_table, select
 from mmunlearn.reporting.lifelong_drift import COLUMNS, drift_rows, make_representation_drift, set_tables

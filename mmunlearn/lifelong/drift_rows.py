@@ -1,0 +1,51 @@
+"""drift.json: what is measured of a sequence. Nothing heavy here."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from mmunlearn.records import Count, Record
+
+Set = Literal["forget", "retain"]
+SETS: tuple[Set, ...] = get_args(Set)
+
+
+class SetDrift(Record):
+    """The questions of one set of one task, before the first task and after a stage.
+
+    Attributes:
+        after: the task that was unlearned last, or whose expert answers; empty: the base, to which LUMoE's gate sends.
+        original, unlearned: the gap; `change` is their difference, with its 95% interval, `low` and `high`.
+        picture, text: displacement: how far each centroid is from where it was.
+        n, entities: questions, and what they are on.
+        reason: why a number is missing.
+    """
+
+    task: str
+    role: Set
+    after: str
+    n: Count
+    entities: Count
+    original: float | None = None
+    unlearned: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    picture: float | None = None
+    text: float | None = None
+    reason: str = ""
+
+
+class Drift(Record):
+    """drift.json of a sequence; `label` is its name in tables, and with `experts` a stage is one task's expert."""
+
+    model: str
+    method: str
+    label: str
+    order: str
+    seed: int
+    experts: bool
+    distance: str
+    sets: list[SetDrift]
+    digests: dict[str, str]
+    versions: dict[str, str]
