@@ -11,7 +11,8 @@ of the grid, and the table says so.
 What was changed on the way, before any metric was looked at: the first bound for refusals, 0.7 within 120 steps,
 was reached at no rate. The choice among 105 refusals alone costs 0.35 nats a token, and learning them all takes
 this model some 200 steps. Bound and cap became 1.0 and 160. The grid began at 2.5e-5; no method stopped under 2e-4.
-When CE became a mean over samples (`training.average`), all were chosen again by the same rule.
+When CE became a mean over samples (`training.average`), and when the base was pretrained anew, all were chosen again by
+the same rule.
 
     python benchmarks/choose_rates.py                # writes benchmarks/chosen_rates.csv
     python benchmarks/choose_rates.py npo gd+bgd     # these only; the others' rows stay
