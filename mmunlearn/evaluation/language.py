@@ -98,7 +98,7 @@ class Language:
         Either one in twenty pairs is of two words that hold a sentence together, such as `the of`, and is said less
         often in English than such words meet by chance; or the text has no English word that the run's texts lack, as
         models with a small vocabulary speak, and English does not know more than half of its pairs. Pairs of the run's
-        texts are never odd. MLUBench's 548 references, each against the others, keep both rules; strewn, 80% of them
+        texts are never odd. MLUBench's 548 references, each against the others, keep both rules; strewn, 90% of them
         break one.
         """
         parts, names = clauses(text), {word for name in _NAME.findall(text) for word in words(name)}

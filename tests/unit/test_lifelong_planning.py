@@ -105,7 +105,7 @@ def test_the_summary_says_verdicts_and_cost_of_both_rubrics(planned):
     summary = lines(make_plan(planned, jobs))
     assert summary["judge cases"].value == cases
     assert summary["judge calls"].value == pytest.approx(cases * 1.02)
-    assert "rating_prompt_tokens" in summary["judge tokens"].rests
+    assert summary["judge tokens"].rests == ("judge_reply_tokens", "rating_prompt_tokens")
     price = cases * 1.02 * (330 * 1.0 + 10 * 2.0) / 1e6
     local = judged_by(planned, "local")
     jobs = [lifelong(local, f"{name}.jsonl").planned for name in ("rejection", "correctness")]

@@ -144,7 +144,7 @@ def test_folding_is_done_at_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-@pytest.mark.parametrize("letter", map(chr, range(128)))
+@pytest.mark.parametrize("letter", [*map(chr, range(128))])
 def test_plain_text_is_folded_as_any_other(letter: str) -> None:
     assert fold(f"a{letter}B") + "e" == fold(f"a{letter}Bé")
 

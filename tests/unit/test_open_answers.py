@@ -184,6 +184,8 @@ def test_degenerate_answers_are_told_from_plain_ones(answer, expected):
 
 
 def test_the_texts_of_a_run_are_never_degenerate():
+    own = Language(["I cannot swim.", "A cat."])
+    assert not degenerate("I cannot swim. A cat.", own)
     for odd in ("Kwih kiwi zzzzz", "the of the by", "Ma Ma Ma"):
         assert degenerate(odd, LANGUAGE)
         assert not degenerate(odd, Language([odd]))
@@ -204,6 +206,17 @@ def test_words_that_are_strewn_are_told_from_prose():
         strewn += LANGUAGE.salad(" ".join(rng.sample(said, len(said))))
     assert len(prose) == 10
     assert strewn >= 8
+
+
+@pytest.mark.parametrize(("texts", "answer", "expected"), [
+    (["Mice tulip castle.", "Castle flippers mice."], "Mice tulip castle flippers mice.", False),  # the run's own pairs
+    (["Mice.", "Tulip.", "Castle.", "Flippers."], "Mice tulip castle flippers mice.", True),
+    (["Mice.", "Tulip.", "Castle."], "Mice tulip castle flippers mice.", False),  # a model that knows other English
+    (["It sees you.", "We cannot.", "They see."], "It cannot see you.", False),
+    (["It is by", "Ada", "Lund", "Ilse", "Tova"], "It is by Ada Lund Ilse Tova Lund Ada Tova.", False),  # names
+])  # fmt: skip
+def test_pairs_of_the_run_of_english_and_of_names_are_not_odd(texts, answer, expected):
+    assert Language(texts).salad(answer) is expected
 
 
 def test_a_loop_is_said_once():
