@@ -251,7 +251,8 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Ac
     notes = {name: "" if rests else "counted from the configuration" for name, rests in SUMMARY.items()}
     notes |= {f"{what} tokens": "prompts and replies" for what in TOKENS}
     notes["judge cost"] = "in their currency" + ", halved for the Batch API" * judge["batch_api"]
-    if sizes.config["evaluation"]["judge"] == "local":
+    local = sizes.config["evaluation"]["judge"] == "local"
+    if local:
         cost = sum(job.judge_cost for job in estimates)
         notes |= dict.fromkeys(("judge calls", "judge tokens"), "local judge: no calls")
         notes["judge cost"] = f"local judge; {judge['model']} would cost about {cost:,.2f}"
@@ -259,7 +260,9 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Ac
     for name, rests in SUMMARY.items():
         if counts[name] or not name.startswith("text"):
             unit = "USD" if name == "text cost" else ""
-            own = tuple(one for one in rests if one in assumed or "judge" in one or "price" in one)
+            own = tuple(
+                one for one in rests if one in assumed or "price" in one or (local and "judge" in one)
+            )
             yield Total(name, counts[name], unit, own, notes[name], actual.get(name))
 
 
