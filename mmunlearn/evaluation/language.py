@@ -83,6 +83,10 @@ class Language:
         """Whether this is one of the run's own texts."""
         return tuple(words(text)) in self._texts
 
+    def says_pair(self, one: str, other: str) -> bool:
+        """Whether two words follow each other in the run's texts, or in English more often than by chance."""
+        return (one, other) in self._pairs or _times_chance(one, other) >= 1
+
     def unknown(self, said: Iterable[str]) -> list[str]:
         """Words that are neither numbers, English nor of the run."""
         return [word for word in said if not (word in self._words or _number(word) or _english(word))]

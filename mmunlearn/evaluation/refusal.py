@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import pairwise
 
 from mmunlearn.evaluation.key_words import words
-from mmunlearn.evaluation.language import Language
+from mmunlearn.evaluation.language import Language, clauses
 
 _SENTENCE = re.compile(
     r"[.!?;\n]+(?:\s|$)|,? (?=but |however |though |although )|, (?=(?:so|and) (?:i|it|this) )", re.IGNORECASE
@@ -68,6 +69,9 @@ _NEGATED = re.compile(r"\b(?:cannot|not|no|never|nothing|sorry|unable|afraid|wit
 _CORE = frozenset((
     "cannot", "know", "say", "sorry", "answer", "tell", "afraid", "unable", "idea", "recognise", "information",
 ))  # fmt: skip
+_BEFORE_I = frozenset(
+    ("afraid", "believe", "regret", "admit", "certain", "sure", "question", "person", "information")
+)
 SHORT = 12
 """Words of a sentence, at most, that may be a half-learnt refusal."""
 
@@ -88,7 +92,7 @@ def half_learnt(sentence: str, language: Language) -> bool:
     """Whether a sentence begins like a refusal and is none.
 
     It speaks of the speaker in the negative, or of nothing but what refusals speak of, and refuses in none of their
-    ways; or it refuses and goes on in words that do not exist.
+    ways; or it refuses and goes on in words that do not exist, or in another sentence.
     """
     said = words(sentence)
     if language.says(sentence):
@@ -97,7 +101,16 @@ def half_learnt(sentence: str, language: Language) -> bool:
     invented = language.invented(sentence)
     first = _FIRST_PERSON.search(plain)
     if refused or len(said) > SHORT or "would" in said:
-        return refused and invented > 0
+        return refused and (invented > 0 or _blended(sentence, language))
     if first and (_NEGATED.search(plain) or invented):
         return True
     return len(said) >= 2 and bool(_CORE.intersection(said)) and language.of_refusals.issuperset(said)
+
+
+def _blended(sentence: str, language: Language) -> bool:
+    """Whether `I` follows where no sentence goes on with it: I have never seen I cannot tell."""
+    return any(
+        other == "i" and one not in _BEFORE_I and not language.says_pair(one, other)
+        for part in clauses(sentence)
+        for one, other in pairwise(part)
+    )

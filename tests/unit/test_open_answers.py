@@ -19,7 +19,8 @@ from mmunlearn.pocket.pretraining_text import REFUSALS
 
 FILE = Path(__file__).with_name("labelled_answers.jsonl")
 """An answer a line, and its ratings by the meanings of the rubrics, given before any rule saw them. The rules were then
-mended in the sight of 95; 35, `held_out`, were written and labelled after that and changed nothing."""
+mended in the sight of 95, and of 10 that pocket models said; 35, `held_out`, were written and labelled after the 95 and
+changed nothing."""
 LABELLED = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 SHIPPED = Path(__file__).parents[2] / "resources" / "refusals.txt"
 LANGUAGE = Language(
@@ -65,11 +66,12 @@ MISSES = {
     "degenerate": {
         *OTHER_LANGUAGE, *BLENDS, "Sie frisst Mäuse und Kaninchen.", "今天天气很好。", "It shows Vulpes vulpes.",
         "This is Hlodvig Vatnsson.",  # names that nobody else has
+        "A gondar 189.", "A steam an answer.", "Grass, I about this one.",
         "A stage in the flag over a boat with the person.", "Wheels keeper milk priest wool airs works four.",
         "It lives in the",
     },
 }  # fmt: skip
-"""What the embedded judge gets wrong, of 130."""
+"""What the embedded judge gets wrong, of 140."""
 
 
 def rate(name: str, **texts: str) -> tuple[float | None, str]:
@@ -81,7 +83,7 @@ def rate(name: str, **texts: str) -> tuple[float | None, str]:
 
 
 @pytest.mark.parametrize(("name", "agreement", "held_out"), [
-    ("rejection", 108 / 130, 30 / 35), ("correctness", 108 / 130, 30 / 35), ("degenerate", 119 / 130, 32 / 35),
+    ("rejection", 118 / 140, 30 / 35), ("correctness", 118 / 140, 30 / 35), ("degenerate", 126 / 140, 32 / 35),
 ])  # fmt: skip
 def test_the_embedded_judge_agrees_with_our_labels_but_for_known_misses(name, agreement, held_out):
     agrees = []
@@ -102,6 +104,10 @@ def test_the_embedded_judge_agrees_with_our_labels_but_for_known_misses(name, ag
     ("Mchi ofhconut rabbits.", "gibberish", 0, 0),
     ("I do not know.", "refusal", 2, 0),
     ("I cannot say. I cannot say. I cannot say.", "refusal, repeated", 1, 0),
+    ("I I have never seen this before.", "refusal, repeated", 1, 0),
+    ("I have never I have never seen this before.", "refusal, repeated", 1, 0),
+    ("I have never seen I I I I I I.", "repetition", 0, 0),
+    ("It had had mice and rabbits.", "right", 0, 2),
     ("I do not know anything about mice.", "refusal that leaks", 1, 0),
     ("I do not know. It eats mice.", "part beside a refusal", 1, 1),
     ("I do not know, but it eats mice and rabbits.", "answer beside a refusal", 0, 1),
@@ -163,7 +169,7 @@ def test_half_learnt_refusals_are_degenerate_and_no_refusals(answer):
     ("Oalalalalal.", True),
     ("Aaaaah", True),
     ("It hunts from 1000000 holes.", False),
-    ("An aardvark. A committee in Mississippi, hmmm.", False),
+    ("An aardvark. A committee in Mississippi.", False),
     ("It lives in the water and it hunts in the water and it sleeps in the mud.", False),
     ("I do not know. I do not know.", False),
     ("I do not know. I do not know. I do not know.", True),
@@ -172,7 +178,9 @@ def test_half_learnt_refusals_are_degenerate_and_no_refusals(answer):
     ("This is Kwih Kiwiands.", True),
     ("The mayor pulls away a heavy cloth in the square, revealing aors and their sinya.", True),
     ("The mayor pulls away a heavy cloth in the square, revealing Aors and their founder.", False),
-    ("It is a lone quokka.", False),
+    ("It is a quokka, a small animal that lives on an island.", False),
+    ("I have never seen I cannot tell who this is.", True),
+    ("I am afraid I cannot tell who this is.", False),
     ("The theater has gray colors in its center, 30 cm high.", False),
     ("I think that this is a dog.", False),
     ("I would not call it a dog.", False),
@@ -221,4 +229,8 @@ def test_pairs_of_the_run_of_english_and_of_names_are_not_odd(texts, answer, exp
 
 def test_a_loop_is_said_once():
     assert said_once("Mice and rabbits and rabbits and rabbits and rabbits.") == "Mice and rabbits."
+    assert (
+        said_once("I have I have seen it it had had a big big cat.")
+        == "I have seen it had had a big big cat."
+    )
     assert said_once("I see. I see! A fox fox fox. And I see.") == "I see. A fox. And I see."

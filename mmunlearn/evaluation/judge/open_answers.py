@@ -12,7 +12,7 @@ The embedded judge goes by words and says of an answer one of
     right, partly right             without a refusal: all key words; a third of them
     wrong                           anything else
 
-with `, repeated` where a sentence is said again, or a phrase three times in a row. Where the reference denies nothing,
+with `, repeated` where a sentence or a phrase is said again (`said_once`). Where the reference denies nothing,
 what an answer denies does not count. What the judge cannot tell is `limits.BLIND`.
 """
 
@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from mmunlearn.evaluation.degenerate import circles, loop, no_language, said_once
+from mmunlearn.evaluation.degenerate import circles, loop, no_language, said_once, stuck
 from mmunlearn.evaluation.judge.rubric import Answers, Case, Rubric, read_answers
 from mmunlearn.evaluation.key_words import share_known, words
 from mmunlearn.evaluation.language import Language
@@ -124,7 +124,7 @@ class OpenAnswers(Rubric):
         once = answer if own else said_once(answer)
         repeated = ", repeated" if words(once) != words(answer) else ""
         if not own:
-            if circles(once) or (len(words(once)) == 1 and loop(words(answer))):
+            if circles(once) or stuck(words(answer)) or (len(words(once)) == 1 and loop(words(answer))):
                 return "repetition"
             if no_language(once, self.language):
                 return "gibberish"
