@@ -46,7 +46,7 @@ PRINTED = [
 EXPLAINED = (
     "Shares of pictures, not of questions. Forget: sent to their own task's expert (right), to another one (wrong), "
     "or to the base, which still knows. Retain and untouched: to the base, as they should be; all others go to some "
-    "expert, which refuses. Small print: 95% interval over entities."
+    "expert, which mostly refuses. Small print: 95% interval over entities."
 )
 
 
