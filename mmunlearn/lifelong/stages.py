@@ -20,6 +20,7 @@ from mmunlearn.files import read_refusals
 from mmunlearn.ids import Run
 from mmunlearn.lifelong.stage_store import ADAPTER, is_whole, link_stage, new_stage
 from mmunlearn.models.example import Example
+from mmunlearn.models.features import ENCODING
 from mmunlearn.models.identity import base_identity
 from mmunlearn.models.loading import ModelSpec, load_base, new_adapter
 from mmunlearn.records import Training, digest_of, read_json, read_jsonl
@@ -109,6 +110,18 @@ class StageRun(TrainingRun):
         """Of the questions those of the task count alone: see `recorded`."""
         return [self.refusals]
 
+    @cached_property
+    def base_digests(self) -> list[Any]:
+        """What stands for the base and for the features of this task's own pictures: the pictures' bytes, and how they
+        are encoded.
+
+        The file of features is made anew when any task changes, so neither its time nor its bytes count. Unseen go
+        features that came out otherwise of an equal picture: by another version of a library, in the last bits by
+        another batch, or put there by hand.
+        """
+        pictures = {(row.image_id, row.sha256) for row in _trained(self.questions, self.task)}
+        return [base_identity(self.model_spec, self.work), ENCODING, sorted(pictures)]
+
     @property
     def recorded(self) -> dict[str, Any]:
         return {
@@ -140,7 +153,7 @@ def read_task(questions: Path, task: str) -> TaskSets:
     Raises:
         ValueError: there are none to forget, or none to retain.
     """
-    rows = [row for row in read_jsonl(questions, TaskQuestion) if row.task == task and row.trained]
+    rows = _trained(questions, task)
     forget = [Example(row.image_id, ((row.question, row.answer),)) for row in rows if row.role == "forget"]
     retain = group_questions(row for row in rows if row.role == "retain")
     if not forget or not retain:
@@ -150,6 +163,10 @@ def read_task(questions: Path, task: str) -> TaskSets:
             "lower lifelong.test_share."
         )
     return TaskSets(forget, retain)
+
+
+def _trained(questions: Path, task: str) -> list[TaskQuestion]:
+    return [row for row in read_jsonl(questions, TaskQuestion) if row.task == task and row.trained]
 
 
 def unlearn_tasks(

@@ -19,6 +19,9 @@ from mmunlearn.progress import progress
 from mmunlearn.records import RecordError, SuiteQuestion, atomic_path, read_jsonl, read_manifest, sha256_of
 from mmunlearn.tasks import TaskQuestion
 
+ENCODING = 1
+"""Version of the features of a picture, and of the rule encode_images: what rests on them and not on their file (stages
+of the lifelong phase) is made again when it is raised."""
 logger = logging.getLogger(__name__)
 
 

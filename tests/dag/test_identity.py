@@ -12,6 +12,7 @@ import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ResourceSettings
 
+from mmunlearn.models.features import ENCODING
 from mmunlearn.workflow import identity
 from tests.copies import ROOT
 from tests.dag.conftest import finish, to_run_again
@@ -152,3 +153,5 @@ def test_every_rule_says_which_code_its_result_rests_on(tmp_path):
         assert "version" in params or "code" in params, rule.name
         if "version" not in params:
             assert str(params["code"](None)) == Path(rule.script).stem, rule.name
+    encoding = {rule.params["version"] for rule in rules if rule.script.endswith("/encode_images.py")}
+    assert encoding == {ENCODING}, "finished stages of the lifelong phase go by this version"

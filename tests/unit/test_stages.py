@@ -15,6 +15,7 @@ from mmunlearn.lifelong import stages
 from mmunlearn.lifelong.experts import train_experts
 from mmunlearn.lifelong.stages import StageRun, read_task
 from mmunlearn.models.collate import Collator, forward
+from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import load_adapter
 from mmunlearn.records import Training, read_json, read_jsonl, write_jsonl
 from mmunlearn.tasks import TaskQuestion
@@ -22,7 +23,7 @@ from mmunlearn.training import train as training
 from mmunlearn.training.launch import launch
 from mmunlearn.training.losses import sequence_logp
 from mmunlearn.training.train import planned_trainer
-from tests.tiny import load_tiny
+from tests.tiny import load_tiny, random_features
 from tests.unit.stage_fixtures import ASKED, FILES, files_of, make_tasks, settings, stage, unlearn
 from tests.unit.training_fixtures import LOOP, REFUSALS, WEIGHTS
 
@@ -131,8 +132,9 @@ def test_the_picture_is_in_every_loss(method, inputs, tmp_path):
         }
         save_file(others, tmp_path / "features.safetensors")
         run = stage(
-            inputs, tmp_path / "work", method, features=tmp_path / "features.safetensors", lora=NO_DROPOUT
-        )
+            inputs, tmp_path / "-".join(["work", *swapped]), method, features=tmp_path / "features.safetensors",
+            lora=NO_DROPOUT,
+        )  # fmt: skip
         trainer = planned_trainer(run)
         assert list(trainer.method.views) == views
         nudge(trainer.model)
@@ -297,21 +299,65 @@ def other_answers(inputs, folder, task):
     return path
 
 
+def other_picture(inputs, folder, name):
+    """Questions of which one picture is another file."""
+    rows, image = read_jsonl(inputs / "questions.jsonl", TaskQuestion), f"things/{name}.png"
+    assert any(row.image_id == image for row in rows)
+    path = folder / "pictures.jsonl"
+    write_jsonl(
+        path, [row.model_copy(update={"sha256": "1" * 64}) if row.image_id == image else row for row in rows]
+    )
+    return path
+
+
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
         ({"rates": {"D": 3e-3}}, ["ga-ABCD"]),
         ({"save_steps": 7, "checkpointing": True, "logs": Path("logs")}, []),
         ({"questions": "C"}, ["ga-ABC", "ga-ABCD"]),
+        ({"picture": "forget C/0"}, ["ga-ABC"]),  # whose features, here, stay
+        ({"picture": "forget C/2"}, []),
         ({"method_code": "2"}, ["ga-A", "ga-AB", "ga-ABC", "ga-ABCD"]),
     ],
 )
 def test_what_shapes_a_task_trains_it_again_and_what_follows(changes, again, inputs, work, tmp_path, trained):
-    """Its own questions alone, and nothing that leaves the result as it is."""
-    if "questions" in changes:
+    """Its own questions and their pictures alone, and nothing that leaves the result as it is."""
+    if "picture" in changes:
+        changes = {"questions": other_picture(inputs, tmp_path, changes["picture"])}
+    elif "questions" in changes:
         changes = {"questions": other_answers(inputs, tmp_path, changes["questions"])}
     unlearn(inputs, work, tmp_path / "out", **changes)
     assert trained == again
+
+
+def test_one_more_task_trains_one_adapter(inputs, work, sequence, tmp_path, trained):
+    """The data set's files are written anew then: questions of a further task, and features of its pictures."""
+    rows = read_jsonl(inputs / "questions.jsonl", TaskQuestion)
+    new = [
+        row.model_copy(
+            update={"task": "E", "question_id": f"E-{row.question_id}", "image_id": f"E/{row.image_id}"}
+        )
+        for row in rows
+        if row.task == "A"
+    ]
+    write_jsonl(tmp_path / "questions.jsonl", new + rows)
+    images = list(dict.fromkeys(row.image_id for row in new + rows))
+    old, further = load_file(inputs / "features.safetensors"), random_features(images)
+    features = {name: {"features": old[name]} if name in old else one for name, one in further.items()}
+    write_features(tmp_path / "features.safetensors", sorted(features.items()), images)
+    files = {name: tmp_path / one for name, one in (("questions", "questions.jsonl"),
+                                                    ("features", "features.safetensors"))}  # fmt: skip
+    unlearn(inputs, work, tmp_path / "out", "ABCDE", **files)
+    assert trained == ["ga-ABCDE"]
+    before, after = files_of(sequence / "ABCD"), files_of(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+
+
+def test_another_way_to_encode_trains_again(inputs, tmp_path, monkeypatch):
+    before = stage(inputs, tmp_path).identity
+    monkeypatch.setattr(stages, "ENCODING", 2)
+    assert stage(inputs, tmp_path).identity != before
 
 
 def test_what_shapes_a_stage_decides_what_it_is(inputs, tmp_path):
