@@ -32,7 +32,7 @@ from tests.unit.task_files import write_pictures, write_release, zipped
 
 pytest.importorskip("open_clip", reason="the extra `paper` is not installed")
 
-FAMILIES = {"llava-v1.6-7b": "llava_next", "qwen3-vl-4b": "qwen3_vl"}
+FAMILIES = {"llava-v1.6-7b": "llava_next", "qwen3-vl-4b-instruct": "qwen3_vl"}
 MADE = [path.removeprefix("<results>/") for path in (*OUTPUTS, "<results>/lifelong.html")]
 COLUMNS = ("A-UA", "A-UB", "B-UB")
 SIZES = {"A": 8, "B": 4}
@@ -70,7 +70,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> World:
     for name, family in FAMILIES.items():
         write_vlm(family, root / "models" / name)
     write_clip(root / "models" / "clip")
-    world.bring("lifelong/qwen3-vl-4b/ga/AB/seed-1/B/training.json")  # imports what the others need
+    world.bring("lifelong/qwen3-vl-4b-instruct/ga/AB/seed-1/B/training.json")  # imports what the others need
     with unscanned():
         world.bring(*MADE)
     return world
@@ -139,7 +139,7 @@ def test_every_task_of_every_method_takes_a_step_of_its_own(paper):
 
 def test_drift_is_measured_of_qwen_alone(paper):
     rows = table(paper, "representation_drift")
-    assert {row["model"] for row in rows} == {"qwen3-vl-4b"}
+    assert {row["model"] for row in rows} == {"qwen3-vl-4b-instruct"}
     assert {row["method"] for row in rows} == {"GA", "GD", "KL", "NPO", "PO", "LUMoE"}
     assert {row["task"] for row in rows} == {"A", "B"}
     for row in rows:
@@ -168,7 +168,7 @@ def test_both_models_go_by_the_same_rules(paper):
     of_rules = {folder.name: {path.stem if path.is_file() else path.name for path in folder.iterdir()}
                 for folder in logs.iterdir() if folder.is_dir()}  # fmt: skip
     models = {rule: {name for name in FAMILIES if name in found} for rule, found in of_rules.items()}
-    assert models.pop("measure_drift") == {"qwen3-vl-4b"}
+    assert models.pop("measure_drift") == {"qwen3-vl-4b-instruct"}
     assert len(models) == 10 and all(found == set(FAMILIES) for found in models.values()), models
 
 
@@ -178,7 +178,7 @@ def test_a_second_run_has_nothing_to_do(paper):
 
 def test_a_model_judges_by_batches(paper, tmp_path):
     """The preset's own judge, at an endpoint here that rates every answer 1; equal cases are asked once."""
-    copied, (model, method) = paper.copy(tmp_path / "world"), ("qwen3-vl-4b", "ga")
+    copied, (model, method) = paper.copy(tmp_path / "world"), ("qwen3-vl-4b-instruct", "ga")
     with BatchServer(lambda body: {"score": 1}) as server:
         place = {"base_url": server.base_url, "key_env": None, "poll_seconds": 0.01}
         world = World(copied.root, paper_config(judge="openai", openai=place))
