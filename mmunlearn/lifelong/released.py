@@ -31,6 +31,8 @@ ROLES = ("forget", "retain")
 IMAGE = "<image>\n"
 _TASK_FILE = re.compile(rf"Tasks/Task({TASK})/task\1_({'|'.join(ROLES)})\.json")
 _RUBBISH = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
+LARGEST = 1 << 26
+"""Bytes of a zip's file, unpacked. The release's largest has 1.6 MB."""
 Read = Callable[[], bytes]
 
 
@@ -75,7 +77,8 @@ def read_released(source: Path, tasks: Sequence[str]) -> Released:
         tasks: names, `A` for `TaskA`.
     Raises:
         RecordError: a task or one of its files is missing, a file is damaged, rows do not have the format, or a zip
-            holds paths that lead out of it. Names every file and row, with its id, and what was found.
+            holds paths that lead out of it or files beyond all measure. Names every file and row, with its id, and what
+            was found.
     """
     files = _files(source)
     names = _task_files(source, files, tasks)
@@ -131,8 +134,9 @@ def _near(task: str, known: Sequence[str]) -> str:
 
 def _rows(name: str, data: bytes, problems: list[str]) -> list[ReleasedQuestion]:
     """The questions of a file. What is wrong with rows goes to `problems`; raises RecordError where it has no rows."""
+    text = decode(data, name)
     try:
-        rows = json.loads(decode(data, name))
+        rows = json.loads(text)
     except json.JSONDecodeError as error:
         stops = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
         rest = "its text stops" if stops else "its JSON breaks"
@@ -143,6 +147,10 @@ def _rows(name: str, data: bytes, problems: list[str]) -> list[ReleasedQuestion]
     except RecursionError as error:
         raise RecordError(
             f"Asked {name} for a list of conversations. Found lists too deep to read. Fetch it again."
+        ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise RecordError(
+            f"Asked {name} for a list of conversations. Found what is not read ({error}). Fetch it again."
         ) from error
     if not isinstance(rows, list) or not rows:
         raise RecordError(
@@ -231,7 +239,7 @@ def _files(source: Path) -> dict[str, Read]:
         raise RecordError(
             f"Asked for MLUBench's release at {source}. Found nothing there. Correct lifelong.files.tasks."
         ) from error
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, OSError) as error:
         raise RecordError(
             f"Asked {source} for a folder or a zip file. Found neither ({error}). Fetch the file again."
         ) from error
@@ -261,7 +269,7 @@ def _folder(source: Path) -> dict[str, Read]:
 
 
 def _zip(source: Path) -> dict[str, Read]:
-    """Raises RecordError where a member's path leads out of the zip, or is a link."""
+    """Raises RecordError where a member's path leads out of the zip, is a link, or unpacks to more than LARGEST."""
     found = {}
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
@@ -275,6 +283,11 @@ def _zip(source: Path) -> dict[str, Read]:
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise RecordError(
                     f"Asked {source} for files. Found that {shown(name)} is a link. Pack the file itself."
+                )
+            if member.file_size > LARGEST and _top(name) is not None:
+                raise RecordError(
+                    f"Asked {source} for files of {LARGEST:,} bytes at most. Found that {shown(name)} has "
+                    f"{member.file_size:,} when it is unpacked. Fetch the zip again, or unpack it and name the folder."
                 )
             if not member.is_dir():
                 found[normalize("NFC", name)] = _Member(source, name)

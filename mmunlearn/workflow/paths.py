@@ -14,7 +14,7 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.files import RecordError, read_refusals, read_text
+from mmunlearn.files import read_refusals, read_text
 from mmunlearn.lifelong.picture_folder import missing_pictures
 from mmunlearn.records import POPE_SUBSETS
 from mmunlearn.robustness.wordings import read_paraphrases
@@ -104,7 +104,7 @@ def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:
     tasks, pictures = (Path(lifelong["files"][key]) for key in ("tasks", "pictures"))
     try:
         missing = missing_pictures(tasks, pictures, lifelong["tasks"])
-    except RecordError as error:
+    except (ValueError, OSError) as error:
         yield f"lifelong.files: {error}"
     else:
         if missing.pictures and not lifelong["keep_available"]:

@@ -172,5 +172,9 @@ def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_before_it_starts(
     assert brought_error(config, {"answer_before"}) is None
     config["lifelong"]["keep_available"] = True
     assert brought_error(config, {"read_tasks"}) is None
-    task_file(tasks, "B", "retain").write_text("[")
-    assert "lifelong.files: Asked" in str(brought_error(config, {"read_tasks"}))
+    for text in ("[", f"[{'9' * 5000}]"):
+        task_file(tasks, "B", "retain").write_text(text)
+        assert "lifelong.files: Asked" in str(brought_error(config, {"read_tasks"}))
+    task_file(tasks, "B", "retain").unlink()
+    task_file(tasks, "B", "retain").mkdir()
+    assert "taskB_retain.json" in str(brought_error(config, {"read_tasks"}))

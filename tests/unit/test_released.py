@@ -7,12 +7,12 @@ import stat
 from collections import Counter
 from pathlib import Path
 from unicodedata import normalize
-from zipfile import ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
 from mmunlearn.files import RecordError
-from mmunlearn.lifelong.released import read_released
+from mmunlearn.lifelong.released import LARGEST, read_released
 from tests.unit.task_files import (
     ENTITIES,
     MLUBENCH,
@@ -179,6 +179,7 @@ def test_two_folders_may_not_hold_one_picture(release):
         (b'{"id": "1"}', r"Found \{'id': '1'\}"),
         ("Jürgen".encode("latin-1"), "in Latin-1 or Windows-1252"),
         (b"[" * 100_000, "too deep"),
+        (b"[" + b"9" * 5000 + b"]", "Found what is not read .*5000 digits"),
     ],
 )
 @pytest.mark.parametrize("name", ["Tasks/TaskB/taskB_retain.json", "Entities/variants_Moon_updated.json"])
@@ -246,6 +247,17 @@ def test_no_member_of_a_zip_leads_out_of_it(release, name):
     with ZipFile(source, "a") as archive:
         archive.writestr(name, "[]")
     with pytest.raises(RecordError, match=r"which leads elsewhere\. Pack it anew"):
+        read_released(source, ["A"])
+
+
+def test_no_member_of_a_zip_unpacks_to_more_than_any_release(release, monkeypatch):
+    """By what the zip says of it: nothing is unpacked."""
+    source = zipped(release)
+    with ZipFile(source, "a", ZIP_DEFLATED) as archive:
+        archive.writestr("Entities/bomb.json", bytes(LARGEST + 1))
+        archive.writestr("pictures.bin", bytes(LARGEST + 1))
+    monkeypatch.setattr(ZipFile, "read", None)
+    with pytest.raises(RecordError, match=r"67,108,864 bytes.*'Entities/bomb\.json' has 67,108,865 when"):
         read_released(source, ["A"])
 
 
