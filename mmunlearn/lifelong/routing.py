@@ -1,8 +1,10 @@
 """Which expert answers: what a gate sees in a picture, compared with the entities that are forgotten so far.
 
 Names are compared by rapidfuzz's `token_set_ratio`, without articles, case and accents: a reply that holds all words of
-a name is like it to 100, whatever else it says. Of equal ones the name that leaves least of the reply over is taken:
-"Yes Prime Minister" holds the words of "Yes Minister", too. Candidates are names alone, never reference answers.
+a name is like it to 100, whatever else it says, and so is a reply whose words are all of the name: "Apple" is like "Apple
+Logo", and needs to be, but "Lion" is like "The Lion King", too. Of equal ones the name is taken that is likest to the
+reply as a whole: "Yes Prime Minister" holds the words of "Yes Minister", too. Candidates are names alone, never
+reference answers.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.endpoint import identity_of
 from mmunlearn.tasks import TaskSequence, order_id
 from mmunlearn.training.methods import METHODS
 from mmunlearn.workflow.errors import decisive
@@ -267,8 +268,9 @@ class Lifelong:
         """What a gate's replies rest on."""
         own = {key: one for key, one in self._own["gates"][wildcards.gate].items() if key != "threshold"}
         if "openai" in own:
-            used = own["asks"] == "openai"
-            own["openai"] = {key: own["openai"][key] for key in OPENAI} if used else None
+            used = {key: own["openai"][key] for key in OPENAI}
+            used["base_url"] = identity_of(used["base_url"])
+            own["openai"] = used if own["asks"] == "openai" else None
         if own.get("encoder"):
             own["encoder"] = self._contents.of(own["encoder"])
         return own

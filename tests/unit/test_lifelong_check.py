@@ -119,6 +119,16 @@ def test_a_task_has_a_rate_of_its_own(tmp_path):
     assert own.rates(wildcards) == {"A": 2.0e-4, "B": 2.0e-4, "C": 2.0e-4, "D": 1.0e-5}
 
 
+def test_no_param_of_a_gate_holds_a_key_of_an_address(tmp_path):
+    address = {"base_url": "https://host/abcdef0123456789abcdef/v1"}
+    config = changed(gates__vlm={"asks": "openai"})
+    config["lifelong"]["gates"]["vlm"]["openai"] |= address
+    own = Lifelong(config, Contents(tmp_path, "weights"))
+    settings = own.gate_settings(type("Wildcards", (), {"gate": "vlm"}))
+    assert "abcdef0123456789" not in str(settings)
+    assert settings["openai"]["base_url"].startswith("https://host/[key]/v1#")
+
+
 def test_the_report_shows_the_phase_when_asked_for_and_ever_after(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = Lifelong(CONFIG, Contents(tmp_path, "weights"))

@@ -43,6 +43,11 @@ def test_a_reply_goes_to_the_expert_of_the_entity_that_it_names(reply, expert):
     assert route(named(reply), CANDIDATES, 85).expert == expert
 
 
+@pytest.mark.parametrize(("reply", "name"), [("Apple", "Apple Logo"), ("A lion.", "The Lion King")])
+def test_part_of_a_name_is_as_good_as_the_whole(reply, name):
+    assert route(named(reply), {"A": ["red fox"], "B": [name]}, 100) == Choice("B", 100)
+
+
 def test_scores_are_of_the_nearest_candidate_and_the_threshold_decides():
     choice = route(named("A palm tree."), CANDIDATES, 85)
     assert choice == Choice("", pytest.approx(73.68, abs=0.01))
