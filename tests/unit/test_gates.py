@@ -152,6 +152,17 @@ def test_people_are_asked_for_by_their_question_and_things_by_theirs(ask, monkey
         assert [{question for _, question in turn} for turn in turns] == [{WHO}, {WHAT}]
 
 
+def test_a_class_that_no_entity_has_is_said(ask, monkeypatch, caplog):
+    use(monkeypatch, Knowing)
+    ask("vlm", VLM)
+    assert "name_questions" not in caplog.text
+    ask("vlm", VLM | {"name_questions": {"Person": WHO, "other": WHAT}})
+    assert (
+        "name_questions: no entity is of class Person; there are Animals, Personage, Plants, Vehicles"
+        in caplog.text
+    )
+
+
 @pytest.mark.parametrize(("first", "at"), [("class", VLM["class_question"]), ("class", WHAT), ("name", WHAT)])
 def test_a_picture_without_a_usable_reply_goes_to_the_base(ask, monkeypatch, caplog, first, at):
     caplog.set_level("INFO")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmunlearn.lifelong.gates.vlm import class_of
 from mmunlearn.workflow.check import prepare
 from mmunlearn.workflow.identity import Contents
 from mmunlearn.workflow.lifelong import Lifelong
@@ -137,6 +138,36 @@ def test_the_report_shows_the_phase_when_asked_for_and_ever_after(tmp_path, monk
     (tmp_path / "results/pocket/tables").mkdir(parents=True)
     (tmp_path / "results/pocket/tables/mlubench.csv").touch()
     assert own.reported(None) == own.reported({"lifelong"})
+
+
+RELEASED = {
+    "Animals",
+    "Astronomy",
+    "Buildings",
+    "Cartoon",
+    "Corporation",
+    "Movies",
+    "Personage",
+    "Plants",
+    "TV series",
+}
+
+
+def test_the_preset_offers_each_released_class_with_a_question_of_its_own():
+    preset = yaml.safe_load((ROOT / "presets/mlubench.yaml").read_text(encoding="utf-8"))
+    gate = preset["lifelong"]["gates"]["vlm"]
+    assert gate["name_questions"].keys() == RELEASED | {"other"}
+    assert len(set(gate["name_questions"].values())) == 10
+    offered = gate["class_question"].partition(": ")[2].partition("?")[0].replace(" (a person)", "")
+    assert set(offered.replace("or other", "other").split(", ")) == RELEASED | {"other"}
+    said = {
+        "A cartoon.": "Cartoon",
+        "a movie": "Movies",
+        "TV": "TV series",
+        "A person": "Personage",
+        "A car.": "other",
+    }
+    assert {reply: class_of(reply, list(gate["name_questions"])) for reply in said} == said
 
 
 def test_models_of_the_preset_are_spelt_as_published():

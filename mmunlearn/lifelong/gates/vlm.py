@@ -7,6 +7,7 @@ counts, and the class is not asked.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from rapidfuzz import fuzz
@@ -16,6 +17,7 @@ from mmunlearn.lifelong.gates.gate import Gate
 from mmunlearn.lifelong.routing import GateReply, likeness, plain_words
 from mmunlearn.tasks import TaskQuestion
 
+logger = logging.getLogger(__name__)
 OTHER = "other"
 """The class of all that have no question of their own."""
 CLASS_LIKENESS = 75
@@ -29,6 +31,13 @@ class VlmGate(Gate):
         """See Gate.replies."""
         ask = ASKERS[self.settings["asks"]](self.settings, self.sources)
         questions = self.settings["name_questions"]
+        there = sorted({row.entity_class for row in self.sources.rows})
+        if lacking := questions.keys() - {OTHER, *there}:
+            logger.warning(
+                "lifelong.gates.vlm.name_questions: no entity is of class %s; there are %s",
+                ", ".join(sorted(lacking)),
+                ", ".join(there),
+            )
         if self.settings["first"] == "name":
             every = [
                 ask([Turn(one, question) for one in pictures], f"names {number}")
