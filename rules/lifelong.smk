@@ -245,7 +245,7 @@ rule ask_gate:
         settings=LIFELONG.gate_settings,
         precision=TRAINING["precision"],
         decided=PARAMS.answering_batch,
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/ask_gate.py"
 

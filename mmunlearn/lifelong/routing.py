@@ -1,9 +1,9 @@
 """Which expert answers: what a gate sees in a picture, compared with the entities that are forgotten so far.
 
 Names are compared by rapidfuzz's `token_set_ratio`, without articles, case and accents: a reply that holds all words of
-a name is like it to 100, whatever else it says, and so is a reply whose words are all of the name: "Apple" is like "Apple
-Logo", and needs to be, but "Lion" is like "The Lion King", too. Of equal ones the name is taken that is likest to the
-reply as a whole: "Yes Prime Minister" holds the words of "Yes Minister", too. Candidates are names alone, never
+a name is like it to 100, whatever else it says, and so is a reply whose words are all of the name: "Apple" is like
+"Apple Logo", and needs to be, but "Lion" is like "The Lion King", too. Of equal ones the name is taken that is likest
+to the reply as a whole: "Yes Prime Minister" holds the words of "Yes Minister", too. Candidates are names alone, never
 reference answers.
 """
 
@@ -31,7 +31,7 @@ class GateReply(Record):
     Attributes:
         names: what a model calls it, the first reply that names a candidate counts.
         kind: what a model says that it is a picture of, where it is asked; not compared with names.
-        cosines: entity -> likeness, of a gate that compares.
+        cosines: entity, as of `cosine_key`, -> likeness, of a gate that compares.
         problem: why there is no reply that can be used; the base answers then.
     """
 
@@ -58,6 +58,11 @@ class Route(Record):
     expert: str
     score: float | None = None
     problem: str = ""
+
+
+def cosine_key(row: TaskQuestion) -> str:
+    """An entity as a task forgets it, from that task's pictures: `<task>/<class>/<entity>`."""
+    return f"{row.task}/{row.entity_class}/{row.entity}"
 
 
 def candidates_of(questions: Iterable[TaskQuestion], tasks: Iterable[str]) -> dict[str, list[str]]:
@@ -127,7 +132,8 @@ def likeness(reply: str, name: str) -> tuple[float, float]:
 def _nearest(reply: GateReply, candidates: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, float]]:
     """Task and likeness of the nearest entity: by cosine, or of one reply after the other; of equals the first task."""
     entities = [(task, entity) for task, names in candidates.items() for entity in names]
-    known = [(reply.cosines[entity], task) for task, entity in entities if entity in reply.cosines]
+    cosines = [(key.partition("/")[0], score) for key, score in reply.cosines.items()]
+    known = [(score, task) for task in candidates for of, score in cosines if of == task]
     if known:
         score, task = max(known, key=lambda one: one[0])
         yield task, score

@@ -87,6 +87,11 @@ def _gates(own: Config) -> Iterable[str]:
         yield "lifelong.gates.clip.names: the base's own features know no names; name an encoder, or set it to false"
     if "clip" in used and not (clip["names"] or clip["prototypes"]):
         yield "lifelong.gates.clip: pictures are compared with nothing; set names or prototypes to true"
+    if "clip" in used and clip["prototypes"] and own["test_share"] is None:
+        yield (
+            "lifelong.gates.clip.prototypes: with test_share null they are made of the very pictures that are asked; "
+            "set prototypes to false, or test_share to the share to hold out"
+        )
     if "{name}" not in clip["prompt"]:
         yield "lifelong.gates.clip.prompt: {name} is the place of the name; it is missing"
     try:

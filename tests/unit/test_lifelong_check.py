@@ -76,6 +76,10 @@ def test_the_shipped_section_has_no_problem():
         ),
         ({"gates__clip": {"prototypes": False}}, "lifelong.gates.clip: pictures are compared with nothing"),
         (
+            {"test_share": None},
+            "lifelong.gates.clip.prototypes: with test_share null they are made of the very pictures that are asked",
+        ),
+        (
             {"gates__clip": {"prompt": "a photo"}},
             "lifelong.gates.clip.prompt: {name} is the place of the name",
         ),
@@ -87,6 +91,21 @@ def test_the_shipped_section_has_no_problem():
 )
 def test_what_does_not_go_together_is_named(change, message):
     assert any(message in line for line in conflicts(changed(**change)))
+
+
+def test_prototypes_of_a_gate_that_no_row_uses_may_be_of_anything():
+    lumoe = {name: row for name, row in CONFIG["lifelong"]["lumoe"].items() if row["gate"] != "clip"}
+    config = changed(test_share=None)
+    config["lifelong"]["lumoe"] = lumoe
+    assert list(conflicts(config)) == []
+    assert (
+        list(
+            conflicts(
+                changed(test_share=None, gates__clip={"names": True, "prototypes": False, "encoder": "e"})
+            )
+        )
+        == []
+    )
 
 
 def test_a_row_of_null_is_left_out():

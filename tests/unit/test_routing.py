@@ -66,7 +66,7 @@ def test_the_first_reply_that_names_a_candidate_counts():
 
 
 def test_cosines_are_compared_with_the_candidates_alone():
-    reply = GateReply(image_id="p", cosines={"red fox": 0.7, "apple tree": 0.9, "马云": 0.2})
+    reply = GateReply(image_id="p", cosines={"A/x/red fox": 0.7, "C/x/apple tree": 0.9, "B/x/马云": 0.2})
     assert route(reply, CANDIDATES, 0.6) == Choice("C", 0.9)
     assert route(reply, {"A": CANDIDATES["A"]}, 0.6) == Choice("A", 0.7)
     assert route(reply, {"B": CANDIDATES["B"]}, 0.6) == Choice("", 0.2)
@@ -104,7 +104,9 @@ def test_every_gate_after_the_second_of_three_tasks(rows, gate, expected):
 
 
 def test_an_unusable_reply_goes_to_the_base_and_says_why(rows):
-    reply = GateReply(image_id=rows[0].image_id, cosines={"red fox": 1.0}, problem="the reply is a refusal")
+    reply = GateReply(
+        image_id=rows[0].image_id, cosines={"A/Animals/red fox": 1.0}, problem="the reply is a refusal"
+    )
     [one] = routes_of(rows[:1], ["A"], "vlm", {reply.image_id: reply}, 0, rows)
     assert (one.expert, one.score, one.problem) == ("", None, "the reply is a refusal")
 

@@ -1,13 +1,13 @@
 """Gate `clip`: the nearest name, or the nearest mean of an entity's training pictures; no model is asked a question.
 
 An entity's likeness is the cosine of a picture to a sentence with its name (zero-shot), to its prototype, the mean of
-its forgotten training pictures, or the mean of both. Pictures are embedded by a CLIP, which knows names, or they are
+its training pictures in the task that forgets it, or the mean of both. Pictures are embedded by a CLIP, which knows names, or they are
 the base's own features, mean-pooled, which know none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from mmunlearn.dataset.files import load_clip
 from mmunlearn.dataset.retrieval import Clip, unit
 from mmunlearn.lifelong.gates.gate import Gate
-from mmunlearn.lifelong.routing import GateReply
+from mmunlearn.lifelong.routing import GateReply, cosine_key
 from mmunlearn.models.base import Features
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.features import Picture
@@ -39,18 +39,18 @@ class ClipGate(Gate):
             WeightsError: the CLIP's weights are missing or damaged.
         """
         forgotten = [row for row in self.sources.rows if row.role == "forget"]
-        entities = sorted({row.entity for row in forgotten})
+        entities = {cosine_key(row): row.entity for row in sorted(forgotten, key=cosine_key)}
         encoder = self.settings["encoder"]
         clip = load_clip(Path(encoder), "auto", self.settings["quick_gelu"]) if encoder else None
         ours = self._vectors(pictures, clip)
         compared = []
         if self.settings["names"]:
-            texts = [self.settings["prompt"].replace("{name}", name) for name in entities]
+            texts = [self.settings["prompt"].replace("{name}", name) for name in entities.values()]
             compared.append(ours @ unit(clip.embed_texts(texts)).T)
         if self.settings["prototypes"]:
-            trained = {row.image_id: row for row in forgotten if row.trained}
-            known = self._vectors(list(trained.values()), clip)
-            compared.append(ours @ _prototypes([row.entity for row in trained.values()], known, entities).T)
+            trained = list({(row.task, row.image_id): row for row in forgotten if row.trained}.values())
+            known = self._vectors(trained, clip)
+            compared.append(ours @ _prototypes(list(map(cosine_key, trained)), known, list(entities)).T)
         cosines = np.round(np.mean(compared, axis=0), DIGITS).clip(-1, 1)
         return [
             GateReply(image_id=row.image_id, cosines=dict(zip(entities, map(float, line), strict=True)))
@@ -85,16 +85,16 @@ def pooled(features: Features) -> np.ndarray:
     )
 
 
-def _prototypes(entities: Iterable[str], vectors: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(names, D) unit vectors: the mean of each entity's pictures.
+def _prototypes(of: Sequence[str], vectors: np.ndarray, entities: Sequence[str]) -> np.ndarray:
+    """(entities, D) unit vectors: the mean of each entity's pictures.
 
     Args:
-        entities: of each vector.
+        of: the entity of each vector.
     """
-    of = np.array(list(entities))
-    if lacking := [name for name in names if name not in of]:
+    if lacking := [entity for entity in entities if entity not in of]:
         raise RecordError(
             f"the mean of the training pictures of {lacking[0]} is asked for, but it has none; set "
             f"lifelong.gates.clip.prototypes to false, or lower lifelong.test_share"
         )
-    return unit(np.stack([vectors[of == name].mean(0) for name in names]))
+    own = np.array(of)
+    return unit(np.stack([vectors[own == entity].mean(0) for entity in entities]))
