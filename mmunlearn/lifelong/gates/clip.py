@@ -1,8 +1,8 @@
 """Gate `clip`: the nearest name, or the nearest mean of an entity's training pictures; no model is asked a question.
 
 An entity's likeness is the cosine of a picture to a sentence with its name (zero-shot), to its prototype, the mean of
-its training pictures in the task that forgets it, or the mean of both. Pictures are embedded by a CLIP, which knows names, or they are
-the base's own features, mean-pooled, which know none.
+its training pictures in the task that forgets it, or the mean of both. Pictures are embedded by a CLIP, which knows
+names, or they are the base's own features, mean-pooled, which know none.
 """
 
 from __future__ import annotations
