@@ -6,10 +6,10 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mmunlearn.atomic import atomic_path
+from mmunlearn.atomic import atomic_path, scratch_folder
 from mmunlearn.records import sha256_of, write_json
 from mmunlearn.training.adapters import link_adapter
 
@@ -20,17 +20,28 @@ logger = logging.getLogger(__name__)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a stage is there, with the very files that were written."""
+    """Whether a stage is there, with the very files that were written. Any other goes."""
     if not folder.exists():
         return False
-    try:
-        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if files and all(sha256_of(folder / name) == sha256 for name, sha256 in files.items()):
+    if _is_sound(folder):
+        return True
+    with scratch_folder(folder) as away:
+        with suppress(FileNotFoundError):  # another job has seen the same
+            folder.rename(away / folder.name)
+        if _is_sound(away / folder.name):  # another job has made it again meanwhile
+            with suppress(OSError):  # and a third one since
+                (away / folder.name).rename(folder)
             return True
-    except (OSError, ValueError, AttributeError):
-        pass
     logger.warning("%s is not the stage that was written: it is made again", folder)
     return False
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return bool(files) and all(sha256_of(folder / name) == sha256 for name, sha256 in files.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @contextmanager
@@ -42,8 +53,7 @@ def new_stage(folder: Path, apart: str) -> Iterator[Path]:
             What a killed job has left there goes; its checkpoint lies elsewhere.
     """
     making = folder.with_name(f"{folder.name}-{apart}")
-    for left in (folder, making):  # the one is damaged, the other unfinished
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     yield making
     names = [path.relative_to(making).as_posix() for path in making.rglob("*") if path.is_file()]

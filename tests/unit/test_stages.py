@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmunlearn.lifelong import stages
+from mmunlearn.lifelong import stage_store, stages
 from mmunlearn.lifelong.experts import train_experts
+from mmunlearn.lifelong.stage_store import is_whole, new_stage
 from mmunlearn.lifelong.stages import StageRun, read_task
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.feature_file import write_features
@@ -417,6 +418,33 @@ def test_two_jobs_that_train_the_same_task_do_not_meet(inputs, sequence, tmp_pat
     assert len({place for pair in making for place in pair}) == 4
     assert files_of(tmp_path / "mine") == files_of(tmp_path / "another")
     assert len(list((tmp_path / "work/lifelong").iterdir())) == 2, "the first adapter and the stage"
+
+
+def make_stage(folder, apart, text="new"):
+    with new_stage(folder, apart) as making:
+        (making / "steps.jsonl").write_text(text)
+
+
+def test_a_stage_that_another_job_has_made_since_stays(tmp_path, monkeypatch):
+    """Whether it came before this one begins to make it, or while a damaged one is looked at."""
+    folder, hashed = tmp_path / "stage", stage_store.sha256_of
+    make_stage(folder, "other", "first")
+    make_stage(folder, "mine", "second")
+    assert (folder / "steps.jsonl").read_text() == "first"
+    (folder / "steps.jsonl").write_text("damaged")
+
+    def overtaken(path):
+        found = hashed(path)
+        monkeypatch.setattr(stage_store, "sha256_of", hashed)
+        shutil.rmtree(folder)
+        make_stage(folder, "other", "again")
+        return found
+
+    monkeypatch.setattr(stage_store, "sha256_of", overtaken)
+    assert is_whole(folder) and (folder / "steps.jsonl").read_text() == "again"
+    (folder / "steps.jsonl").write_text("damaged")
+    assert not is_whole(folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_experts_know_nothing_of_each_other(inputs, tmp_path, trained):
