@@ -245,7 +245,7 @@ def test_a_bound_on_the_cost_needs_prices():
 
 def test_every_backend_is_a_class_of_its_kind():
     registries = [one for one in vars(backends).values() if isinstance(one, Registry)]
-    assert len(registries) == 6
+    assert len(registries) == 7
     assert all(registry.load(name) for registry in registries for name in registry)
 
 
