@@ -23,14 +23,14 @@ from mmunlearn.lifelong.centroids import (
     modality_sums,
     without_picture_tokens,
 )
-from mmunlearn.lifelong.drift_rows import SETS, Drift, Set, SetDrift
+from mmunlearn.lifelong.drift_rows import SETS, Drift, Set, SetDrift, measured_after
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
 from mmunlearn.provenance import versions
 from mmunlearn.records import read_jsonl, write_json
 from mmunlearn.seeds import derive_seed
-from mmunlearn.tasks import TaskQuestion, TaskSequence, so_far
+from mmunlearn.tasks import TaskQuestion, TaskSequence
 
 logger = logging.getLogger(__name__)
 Key = tuple[str, Set]  # task, role
@@ -96,7 +96,7 @@ def measure_drift(
     measured = partial(modality_sums, Collator(base, table), batch=batch, precision=precision)
     before = {} if reason else {key: measured(rows, what="before") for key, rows in sets.items() if rows}
     found = []
-    for stage, tasks in _stages(list(folders), experts):
+    for stage, tasks in measured_after(list(folders), experts):
         keys = [key for key in sets if key[0] in tasks]
         after = before
         if stage and before:
@@ -146,13 +146,6 @@ def _sets(
         if row.asked and (row.task, row.role) in sets:
             sets[row.task, row.role].append(row)
     return {key: lowest(of_set, how.questions, how.seed) for key, of_set in sets.items()}
-
-
-def _stages(tasks: Sequence[str], experts: bool) -> list[tuple[str, list[str]]]:
-    """After which task what is measured: the tasks so far; with experts, each one's own, and all of the base."""
-    if experts:
-        return [("", list(tasks)), *((task, [task]) for task in tasks)]
-    return [(task, so_far(tasks, task)) for task in tasks]
 
 
 def _row(key: Key, after: str, rows: Sequence[TaskQuestion], numbers: Mapping[str, Any]) -> SetDrift:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from mmunlearn.records import Count, Record
+from mmunlearn.tasks import so_far
 
 Set = Literal["forget", "retain"]
 SETS: tuple[Set, ...] = get_args(Set)
+
+
+def measured_after(tasks: Sequence[str], experts: bool) -> list[tuple[str, list[str]]]:
+    """After which task what is measured: the tasks so far; with experts, each one's own, and all of the base ('')."""
+    if experts:
+        return [("", list(tasks)), *((task, [task]) for task in tasks)]
+    return [(task, so_far(tasks, task)) for task in tasks]
 
 
 class SetDrift(Record):

@@ -14,6 +14,7 @@ from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from mmunlearn.lifelong.drift_rows import measured_after
 from mmunlearn.lifelong.released import read_released
 from mmunlearn.tasks import order_id, so_far
 from mmunlearn.training.methods import METHODS
@@ -177,10 +178,16 @@ def asking_gate(job: Job, sets: Sets) -> Counts:
 
 @counted
 def measuring_drift(job: Job, sets: Sets) -> Counts:
-    """A sample of every set, before the first task and after each."""
-    most = job.sizes.config["lifelong"]["drift"]["questions"]
-    sampled = sum(_least(most, one.asked) for key, one in sets.items() if key != UNTOUCHED)
-    return {"questions": sampled * 2}
+    """A sample of every set, before the first task and after each on the tasks so far, or by each one's expert."""
+    own = job.sizes.config["lifelong"]
+    sampled: Counter[str] = Counter()
+    for (task, _), one in sets.items():
+        sampled[task] += _least(own["drift"]["questions"], one.asked)
+    order, experts = _order(job), job.planned.wildcards["method"] in own["lumoe"]
+    after = [
+        tasks for stage, tasks in measured_after(order, experts) if stage
+    ]  # of the base: what was before
+    return {"questions": sum(sampled[task] for tasks in (order, *after) for task in tasks)}
 
 
 @counted
@@ -201,11 +208,15 @@ def rating(job: Job, sets: Sets) -> Counts:
 
 
 def _asked(job: Job, sets: Sets, stage: str) -> dict[tuple[str, str], int]:
-    own = job.sizes.config["lifelong"]
-    orders = {order_id(order): order for order in own["orders"] or [own["tasks"]]}
-    tasks = so_far(orders[job.planned.wildcards["order"]], stage)
+    tasks = so_far(_order(job), stage)
     keys = [*((task, role) for task in tasks for role in ("forget", "retain")), UNTOUCHED]
     return {key: sets[key].asked for key in keys if key in sets}
+
+
+def _order(job: Job) -> Sequence[str]:
+    own = job.sizes.config["lifelong"]
+    orders = {order_id(order): order for order in own["orders"] or [own["tasks"]]}
+    return orders[job.planned.wildcards["order"]]
 
 
 def _answers(job: Job, questions: float) -> Counts:

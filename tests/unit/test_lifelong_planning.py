@@ -112,6 +112,19 @@ def test_the_summary_says_verdicts_and_cost_of_both_rubrics(planned):
     assert f"would cost about {price:.2f}" in lines(make_plan(local, jobs))["judge cost"].note
 
 
+@pytest.mark.parametrize(("method", "of_sets"), [("gd", (5, 4, 3, 2)), ("lumoe", (2, 2, 2, 2))])
+def test_drift_is_measured_before_and_after_every_task(planned, method, of_sets):
+    """Of a sequence on all tasks so far, 14 in all with those before; of an expert on its own."""
+    own = planned["lifelong"]
+    for most in (25, None):
+        drift = own["drift"] | {"questions": most}
+        counts = lifelong(
+            planned | {"lifelong": own | {"drift": drift}}, "drift.json", method=method, tasks="."
+        ).counts
+        asked = [sum(min(n, most or n) for n in both) for both in FIRST.values()]
+        assert counts == {"questions": sum(n * times for n, times in zip(asked, of_sets, strict=True))}
+
+
 def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
     """4 pictures of 10 are asked about, 6 questions each: 8 entities to forget, 4 to retain, of D 8; 12 untouched."""
     config = judged_by(merged({}), "local")
