@@ -156,6 +156,16 @@ class SuiteQuestion(Record):
     sha256: str
 
 
+class PictureRow(Record):
+    """The picture of a row of any file that names pictures: whatever else the row says."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    image_id: str
+    path: str
+    sha256: str
+
+
 class Split(Record):
     """Forget and retain sets of one (target, percent): concept ids and image ids, all sorted."""
 

@@ -16,8 +16,7 @@ from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import ModelSpec, accelerator, load_base
 from mmunlearn.pictures import open_picture
 from mmunlearn.progress import progress
-from mmunlearn.records import RecordError, SuiteQuestion, atomic_path, read_jsonl, read_manifest, sha256_of
-from mmunlearn.tasks import TaskQuestion
+from mmunlearn.records import PictureRow, RecordError, atomic_path, read_jsonl, read_manifest, sha256_of
 
 ENCODING = 1
 """Version of the features of a picture, and of the rule encode_images: what rests on them and not on their file (stages
@@ -30,14 +29,14 @@ def encode_images(output: Path, *, pictures: Path, spec: Mapping[str, Any], batc
 
     Args:
         output: one safetensors file, as `feature_file` describes it.
-        pictures: images/manifest.parquet (accepted pictures), or a file of questions, whose rows name their pictures.
+        pictures: images/manifest.parquet (accepted pictures), or JSON lines of rows that name their pictures.
         spec: settings of `ModelSpec`.
         batch: pictures a forward pass.
     """
     if pictures.suffix == ".parquet":
         rows = [row for row in read_manifest(pictures) if row.accepted]
     else:
-        rows = read_jsonl(pictures, TaskQuestion if pictures.stem == "questions" else SuiteQuestion)
+        rows = read_jsonl(pictures, PictureRow)
     suite = {row.image_id: Picture(row.path, row.sha256, pictures) for row in rows}
     with atomic_path(output) as temporary:
         if suite:
