@@ -66,7 +66,7 @@ rule read_tasks:
         **LIFELONG.reading,
         source=LIFELONG.source,
         pictures=LIFELONG.pictures,
-        version=1,
+        version=2,
     script:
         "../workflow_scripts/read_tasks.py"
 

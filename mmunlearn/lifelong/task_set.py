@@ -51,8 +51,8 @@ def read_tasks(
         statistics: JSON of `TaskStatistics`.
         source: the released folder or zip.
         pictures: folder of the pictures, with or without the released first folder.
-        test_share: share of an entity's pictures in its role that are held out: at least one of two is, and one is not.
-            Equal files are on one side. None: all are trained on and asked.
+        test_share: share of an entity's pictures that are held out, in all tasks: at least one of two is, and one is
+            not. Equal files are on one side. None: all are trained on and asked.
         questions: test questions of a role of a task at most, as many of every entity as can be; None for all.
         keep_available: go on where pictures are missing, without their questions.
         seed: of what is drawn.
@@ -117,15 +117,18 @@ def _located(
 
 
 def _parted(rows: Sequence[TaskQuestion], test_share: float | None, seed: int) -> list[TaskQuestion]:
-    """The rows with their part: each entity's files of a role are halved by lot, whatever they are called."""
+    """The rows with their part: each entity's files are halved by lot, whatever they are called.
+
+    Tasks share entities, and whatever was trained on in one must not be asked in another: a picture has one part.
+    """
     if test_share is None:
         return list(rows)
-    files: dict[tuple[str, str, str, str], dict[str, str]] = {}
+    files: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
-        files.setdefault(_set(row), {}).setdefault(row.sha256, row.image_id)
-    held_out: set[tuple[tuple[str, str, str, str], str]] = set()
-    for key, of_set in files.items():
-        drawn = sorted(of_set, key=lambda sha256: of_set[sha256])
+        files.setdefault(_entity(row), {}).setdefault(row.sha256, row.image_id)
+    held_out: set[tuple[tuple[str, str], str]] = set()
+    for key, of_entity in files.items():
+        drawn = sorted(of_entity, key=lambda sha256: of_entity[sha256])
         random.Random(derive_seed(seed, "held out", *key)).shuffle(drawn)
         most = max(len(drawn) - 1, 0)
         count = min(max(round(test_share * len(drawn)), 1), most)
@@ -133,13 +136,13 @@ def _parted(rows: Sequence[TaskQuestion], test_share: float | None, seed: int) -
     return [
         row
         if row.role == "untouched"
-        else row.model_copy(update={"part": "test" if (_set(row), row.sha256) in held_out else "train"})
+        else row.model_copy(update={"part": "test" if (_entity(row), row.sha256) in held_out else "train"})
         for row in rows
     ]
 
 
-def _set(row: TaskQuestion) -> tuple[str, str, str, str]:
-    return row.task, row.role, row.entity_class, row.entity
+def _entity(row: TaskQuestion) -> tuple[str, str]:
+    return row.entity_class, row.entity
 
 
 def _limited(rows: Sequence[TaskQuestion], questions: int | None, seed: int) -> list[TaskQuestion]:
@@ -147,9 +150,9 @@ def _limited(rows: Sequence[TaskQuestion], questions: int | None, seed: int) -> 
     if questions is None:
         return list(rows)
     lots = sorted(rows, key=lambda row: (derive_seed(seed, "lot", row.question_id), row.question_id))
-    sets: dict[tuple[str, str], dict[tuple[str, ...], list[TaskQuestion]]] = {}
+    sets: dict[tuple[str, str], dict[tuple[str, str], list[TaskQuestion]]] = {}
     for row in filter(lambda row: row.asked, lots):
-        sets.setdefault((row.task, row.role), {}).setdefault(_set(row), []).append(row)
+        sets.setdefault((row.task, row.role), {}).setdefault(_entity(row), []).append(row)
     drawn = {row.question_id for groups in sets.values() for row in in_turn(groups.values())[:questions]}
     return [
         row.model_copy(update={"part": "train"}) if row.asked and row.question_id not in drawn else row

@@ -91,6 +91,26 @@ def test_each_side_has_a_picture_where_there_are_two(tmp_path, share, count, hel
             read(tmp_path, **files, **settings)
 
 
+def test_a_picture_has_one_part_in_all_tasks_and_roles(tmp_path):
+    """A to D retain roses, and E forgets them: what one of them trains on, none of them asks, by no seed."""
+    others = {f"Thing{task}": "Animals" for task in "ABCDE"}
+    entities = {
+        task: {"forget": {f"Thing{task}": "Animals"}, "retain": {"Rose": "Plants"}} for task in "ABCD"
+    }
+    entities["E"] = {"forget": {"Rose": "Plants"}, "retain": {"ThingE": "Animals"}}
+    source = write_release(tmp_path / "release", entities)
+    pictures = write_pictures(tmp_path / "pictures", {"-": {"-": {"Rose": "Plants", **others}}})
+    for seed in range(3):
+        rows, _ = read(tmp_path, source=source, pictures=pictures, tasks=list("ABCDE"), seed=seed)
+        roses = [row for row in rows if row.entity == "Rose"]
+        assert {(row.task, row.part) for row in roses} == {
+            (t, part) for t in "ABCDE" for part in ("train", "test")
+        }
+        parts = pictures_by_part(rows)
+        assert (len(parts["Rose", "train"]), len(parts["Rose", "test"])) == (3, 2)
+        assert not {row.image_id for row in rows if row.trained} & {row.image_id for row in rows if row.asked}
+
+
 def test_equal_files_are_on_one_side(files, tmp_path):
     for i in (1, 2, 3):
         (files["pictures"] / f"Animals/Dog/{i}.png").write_bytes(
@@ -301,13 +321,14 @@ def test_a_question_without_an_answer_is_named(asked):
 
 
 def test_pictures_of_tasks_are_encoded(files, tmp_path, tiny_checkpoint):
-    """Each picture once, however many questions it has."""
+    """Each picture once, however many questions it has, and whatever the file is called."""
     from mmunlearn.models.feature_file import FeatureTable
     from mmunlearn.models.features import encode_images
 
     rows, _ = read(tmp_path, **files)
-    output = tmp_path / "features.safetensors"
+    output, listed = tmp_path / "features.safetensors", tmp_path / "any name.jsonl"
+    (tmp_path / "questions.jsonl").rename(listed)
     spec = {"family": "llava", "source": str(tiny_checkpoint), "dtype": "float32"}
-    encode_images(output, pictures=tmp_path / "questions.jsonl", spec=spec, batch=16)
+    encode_images(output, pictures=listed, spec=spec, batch=16)
     assert len(FeatureTable(output)) == 35
     FeatureTable(output).require(row.image_id for row in rows)
