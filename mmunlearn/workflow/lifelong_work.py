@@ -184,9 +184,7 @@ def measuring_drift(job: Job, sets: Sets) -> Counts:
     for (task, _), one in sets.items():
         sampled[task] += _least(own["drift"]["questions"], one.asked)
     order, experts = _order(job), job.planned.wildcards["method"] in own["lumoe"]
-    after = [
-        tasks for stage, tasks in measured_after(order, experts) if stage
-    ]  # of the base: what was before
+    after = [tasks for stage, tasks in measured_after(order, experts) if stage]
     return {"questions": sum(sampled[task] for tasks in (order, *after) for task in tasks)}
 
 

@@ -82,7 +82,9 @@ def test_unknown_names_get_the_nearest_one() -> None:
 def test_all_that_configurations_load_from_the_folder_of_weights_is_known() -> None:
     files = [ROOT / "config.yaml", *(ROOT / "presets").glob("*.yaml")]
     names = {
-        name for file in files for name in re.findall(r": weights/([^\s,}]+)", file.read_text(encoding="utf-8"))
+        name
+        for file in files
+        for name in re.findall(r": weights/([^\s,}]+)", file.read_text(encoding="utf-8"))
     }
     assert len(names) > 5 and names <= set(known())
 
