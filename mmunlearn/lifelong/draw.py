@@ -27,6 +27,11 @@ class TaskSet(ABC):
     def __init__(self, options: Mapping[str, Any], *, tasks: Sequence[str], size: int, seed: int) -> None:
         """`options`: the backend's own keys (`lifelong.<backend>`); `tasks`: names; `size`: side in pixels."""
 
+    @classmethod
+    @abstractmethod
+    def entities(cls, options: Mapping[str, Any], tasks: Sequence[str]) -> Mapping[tuple[str, str], int]:
+        """(task, role) -> entities, for the plan; of untouched ones the task is empty. Each has `pictures` of them."""
+
     @abstractmethod
     def files(self) -> Mapping[str, Callable[[], bytes]]:
         """Path below the released folder -> what makes the file; equal settings make equal bytes."""

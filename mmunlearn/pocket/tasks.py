@@ -78,6 +78,15 @@ class PocketTasks(TaskSet):
         known = [name for name, questions in self._questions.items() if questions]
         self.cast = _cast(known, tasks, options, random.Random(f"lifelong {seed}"))
 
+    @classmethod
+    def entities(cls, options: Mapping[str, Any], tasks: Sequence[str]) -> Mapping[tuple[str, str], int]:
+        """As `_cast` draws them."""
+        counts = {("", "untouched"): options["untouched"]}
+        for number, task in enumerate(tasks):
+            counts[task, "forget"] = options["things"] + options["people"]
+            counts[task, "retain"] = _retained(number, options)[1]
+        return counts
+
     def files(self) -> Mapping[str, Callable[[], bytes]]:
         """Tasks/, Entities/ and pictures."""
         rows = {name: list(self._rows(name)) for name in self.cast.names}
@@ -140,8 +149,7 @@ def _cast(known: Sequence[str], tasks: Sequence[str], options: Mapping[str, Any]
         ]
     served: Counter[str] = Counter()
     for number, task in enumerate(tasks):
-        kind = SHAPES[number % len(SHAPES)][1]
-        count = options["retained"] * (2 if kind == PERSON else 1)
+        kind, count = _retained(number, options)
         names = left[kind][:count]
         del left[kind][:count]
         again = [name for name in sorted(served, key=served.get) if entity_classes()[name] == kind]
@@ -152,6 +160,12 @@ def _cast(known: Sequence[str], tasks: Sequence[str], options: Mapping[str, Any]
         cast.tasks[task]["retain"] = names
     cast.untouched = _untouched(left, options["untouched"])
     return cast
+
+
+def _retained(number: int, options: Mapping[str, Any]) -> tuple[str, int]:
+    """The class that a task retains, and how many of it: twice as many people as things."""
+    kind = SHAPES[number % len(SHAPES)][1]
+    return kind, options["retained"] * (2 if kind == PERSON else 1)
 
 
 def _take(left: dict[str, list[str]], kind: str, count: int, what: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What the lifelong phase's jobs have to do, for the plan: counts of questions, steps and ratings, by stage.
 
 How many questions a task has is read from what the run has made (the model's selection, the data's statistics), before
-that from the released files, and follows from the configuration where the pocket renderer draws them.
+that from the released files, and follows from the configuration where a backend draws them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from mmunlearn.backends import TASK_SETS
 from mmunlearn.lifelong.drift_rows import measured_after
 from mmunlearn.lifelong.released import read_released
 from mmunlearn.tasks import order_id, so_far
@@ -65,7 +66,7 @@ def task_sets(job: Job) -> Sets:
         if path.is_file():
             return _counted(path.read_bytes())
     own = config["lifelong"]
-    if own["data"] == "pocket":
+    if own["data"] in TASK_SETS:
         return _drawn(own, job.assume("task_questions"))
     return _released(own["files"]["tasks"], tuple(own["tasks"]), own["test_share"], own["questions"])
 
@@ -81,13 +82,9 @@ def _counted(text: bytes) -> Sets:
 
 
 def _drawn(own: Mapping[str, Any], questions: float) -> Sets:
-    """As the pocket renderer draws them: every fourth task retains twice as many, people."""
-    drawn = own["pocket"]
-    entities = {}
-    for number, task in enumerate(own["tasks"]):
-        entities[task, "forget"] = drawn["things"] + drawn["people"]
-        entities[task, "retain"] = drawn["retained"] * (2 if number % 4 == 3 else 1)
-    entities[UNTOUCHED] = drawn["untouched"]
+    """As the backend draws them."""
+    drawn = own[own["data"]]
+    entities = TASK_SETS.load(own["data"]).entities(drawn, own["tasks"])
     pictures = {key: count * drawn["pictures"] for key, count in entities.items()}
     return {
         key: _parted(key, round(count * questions), count, own["test_share"], own["questions"])

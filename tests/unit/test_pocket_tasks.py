@@ -99,6 +99,13 @@ def test_twenty_tasks_forget_each_entity_once_and_never_keep_it(known):
     assert not set(retained) & set(cast.untouched)
 
 
+def test_the_plan_hears_how_many_are_drawn(known):
+    cast = tasks_of(known, "ABCDE", things=3, people=2, retained=2, untouched=5).cast
+    drawn = {(task, role): len(names) for task, roles in cast.tasks.items() for role, names in roles.items()}
+    options = OPTIONS | {"things": 3, "people": 2, "retained": 2, "untouched": 5}
+    assert PocketTasks.entities(options, list("ABCDE")) == drawn | {("", "untouched"): len(cast.untouched)}
+
+
 def test_retained_entities_serve_again_where_a_class_runs_out(tmp_path):
     plants = [name for name, kind in entity_classes().items() if kind == "plant"]
     names = set(entity_classes()) - set(plants[3:])
