@@ -21,7 +21,7 @@ from mmunlearn.records import Record
 TASK = r"[A-Za-z0-9]+"
 ORDER = rf"{TASK}(-{TASK})*"
 METHOD = r"[a-z0-9+]+(-[a-z0-9+]+)*"
-Role = Literal["forget", "retain", "untouched"]
+Role = Literal["forget", "retain", "untouched", "stranger"]
 
 
 class TaskQuestion(Record):
@@ -29,9 +29,9 @@ class TaskQuestion(Record):
 
     Attributes:
         question_id: task, role and the row's number in its released file, where ids come more than once: `A-forget-17`;
-            `untouched-3` is the third of all files of entities that no task names.
+            `untouched-3` is the third of all files of entities that no task names, `stranger-3` of strangers' files.
         image_id: `<Class>/<Entity>/<file>`, as released.
-        task: empty where the entity is untouched.
+        task: empty where the entity is untouched, or a stranger, whose pictures gates alone are shown.
         part: whether the picture is for training or for testing; `both` as released, where nothing is held out.
     """
 
@@ -53,12 +53,17 @@ class TaskQuestion(Record):
     @property
     def trained(self) -> bool:
         """Whether models are trained on it."""
-        return self.part != "test" and self.role != "untouched"
+        return self.part != "test" and self.task != ""
 
     @property
     def asked(self) -> bool:
         """Whether models are scored on it."""
-        return self.part != "train"
+        return self.part != "train" and self.role != "stranger"
+
+    @property
+    def shown(self) -> bool:
+        """Whether gates look at its picture: of all that is asked, and of strangers."""
+        return self.asked or self.role == "stranger"
 
 
 class TaskSequence(NamedTuple):
@@ -101,5 +106,10 @@ def so_far(tasks: Iterable[str], stage: str) -> list[str]:
 
 def asked_after(questions: Iterable[TaskQuestion], tasks: Iterable[str], stage: str) -> list[TaskQuestion]:
     """The questions that are asked after a stage: on the tasks up to it, and on the untouched entities."""
-    names = set(so_far(tasks, stage))
-    return [row for row in questions if row.asked and (row.role == "untouched" or row.task in names)]
+    return [row for row in shown_after(questions, tasks, stage) if row.asked]
+
+
+def shown_after(questions: Iterable[TaskQuestion], tasks: Iterable[str], stage: str) -> list[TaskQuestion]:
+    """Likewise the questions whose picture a gate is shown: these, and those on strangers."""
+    names = {"", *so_far(tasks, stage)}
+    return [row for row in questions if row.shown and row.task in names]

@@ -75,7 +75,7 @@ class Language:
         Raises:
             RecordError, ValueError: as of `read_jsonl` and `read_refusals`.
         """
-        rows = read_jsonl(vocabulary, TaskQuestion)
+        rows = [row for row in read_jsonl(vocabulary, TaskQuestion) if row.role != "stranger"]
         texts = {text for row in rows for text in (row.question, row.answer)}
         return cls(texts, read_refusals(refusals))
 

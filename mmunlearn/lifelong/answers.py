@@ -41,7 +41,8 @@ def answer_before(
         questions: TaskQuestion rows of the data set.
         known_only: ask every question, also those of training, since those that it cannot answer are left out.
     """
-    rows = [row for row in read_jsonl(questions, TaskQuestion) if known_only or row.asked]
+    rows = read_jsonl(questions, TaskQuestion)
+    rows = [row for row in rows if row.asked or (known_only and row.trained)]
     asking = Asking.load(features, rows, spec, max_new_tokens, precision, batch, work, version)
     suite = asking.suite(rows)
     write_jsonl(output, asking.answers(suite, asking.base.model, (), output.parent, "before"))

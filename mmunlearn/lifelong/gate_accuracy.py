@@ -2,7 +2,7 @@
 
 - forget: `right` is the expert of the picture's own task, `wrong` another one, `base` the untouched base, which still
   knows;
-- retain, untouched: there is no right expert; `wrong` is any expert, and `base` is as it should be.
+- retain, untouched, stranger: there is no right expert; `wrong` is any expert, and `base` is as it should be.
 
 A picture that is forgotten in one task and retained in another counts in both.
 """
@@ -38,8 +38,7 @@ class GateRow(NamedTuple):
 
     Attributes:
         entity_class: ALL, or one class.
-        shares: outcome -> share in [0, 1], its pictures and its 95% interval over entities; of retain and untouched
-            without `right`.
+        shares: outcome -> share in [0, 1], its pictures and its 95% interval over entities; `right` of forget alone.
         unusable: pictures without a usable reply; the base answers on them.
     """
 

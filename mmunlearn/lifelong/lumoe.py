@@ -19,7 +19,7 @@ from mmunlearn.models.experts import BASE, expert_bytes, expert_name, with_exper
 from mmunlearn.models.loading import check_recorded
 from mmunlearn.provenance import peak_memory_gb
 from mmunlearn.records import Answer, RecordError, read_jsonl, write_json, write_jsonl
-from mmunlearn.tasks import TaskQuestion, asked_after, so_far
+from mmunlearn.tasks import TaskQuestion, shown_after, so_far
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def answer_experts(
     """Write what the experts behind a gate say after each task, who was asked, and what is known without one of them.
 
     Every (expert, question) is asked once, in batches that mix experts; the stages only choose among the answers.
+    Questions on strangers are routed, not asked.
 
     Args:
         outputs: `answers` and `routes`, `<sequence>/<task>/<name>.jsonl` of every task; `undo`: the answers to each
@@ -69,17 +70,21 @@ def answer_experts(
     def routed(asked: Iterable[TaskQuestion], tasks: Sequence[str]) -> list[Route]:
         return routes_of(asked, tasks, gate, seen, threshold, rows)
 
-    stages = {task: routed(asked_after(rows, order, task), so_far(order, task)) for task in order}
+    stages = {task: routed(shown_after(rows, order, task), so_far(order, task)) for task in order}
     undone = [one for task in order for one in routed(forgotten(rows, task), others(order, task))]
+    asked_ids = {row.question_id for row in rows if row.asked}
+    asked_of = {
+        task: [one for one in routes if one.question_id in asked_ids] for task, routes in stages.items()
+    }
     asking = Asking.load(features, rows, spec, max_new_tokens, precision, batch, work, version)
     home = outputs["memory"].parent
     digests = [digest for folder in experts.values() for digest in adapter_digests(folder)]
     with with_experts(asking.base, experts) as model:
-        said = _ask(asking, model, rows, [*undone, *(one for routes in stages.values() for one in routes)],
+        said = _ask(asking, model, rows, [*undone, *(one for routes in asked_of.values() for one in routes)],
                     digests, home)  # fmt: skip
         memory = memory_of(model, list(experts))
-    for task, routes in stages.items():
-        write_jsonl(files["routes"][task], routes)
+    for task, routes in asked_of.items():
+        write_jsonl(files["routes"][task], stages[task])
         write_jsonl(files["answers"][task], [said[one.expert, one.question_id] for one in routes])
         logger.info("after task %s: %d answers, %d by the base", task, len(routes), _by_base(routes))
     write_jsonl(outputs["undo"], [said[one.expert, one.question_id] for one in undone])
@@ -88,10 +93,10 @@ def answer_experts(
 
 
 def read_replies(path: Path, rows: Iterable[TaskQuestion]) -> dict[str, GateReply]:
-    """A gate's replies by image id. Raises RecordError where the picture of a question that is asked has none."""
+    """A gate's replies by image id. Raises RecordError where a picture that gates are shown has none."""
     replies = {reply.image_id: reply for reply in read_jsonl(path, GateReply)}
     for row in rows:
-        if row.asked and row.image_id not in replies:
+        if row.shown and row.image_id not in replies:
             raise RecordError(
                 f"the gate's reply to picture {row.image_id} is asked for, but there is none in {path}; run the rule "
                 f"ask_gate again (--forcerun ask_gate)"

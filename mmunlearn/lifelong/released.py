@@ -2,6 +2,7 @@
 
     Tasks/Task<X>/task<X>_forget.json, task<X>_retain.json    a task's questions
     Entities/*.json                                           all questions of an entity; they may be missing
+    Strangers/*.json                                          not of the release: pictures that gates alone are shown
 
 Each file is a list of LLaVA's conversations {id, image, conversations: [{from: human, value: <image>\\n...},
 {from: gpt, value: ...}]}; a picture is <folder>/<Class>/<Entity>/<file>. An id is unique
@@ -29,6 +30,8 @@ from mmunlearn.text import model_token, nearest
 
 ROLES = ("forget", "retain")
 IMAGE = "<image>\n"
+STRANGER_PICTURES = 2
+"""Of each stranger that is drawn."""
 _TASK_FILE = re.compile(rf"Tasks/Task({TASK})/task\1_({'|'.join(ROLES)})\.json")
 _RUBBISH = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
 LARGEST = 1 << 26
@@ -58,15 +61,21 @@ class ReleasedQuestion(NamedTuple):
 
 
 class Released(NamedTuple):
-    """Task -> role -> questions, and `others`: those on entities that none of these tasks names."""
+    """Task -> role -> questions, `others`: those on entities that none of these tasks names, and those on strangers."""
 
     tasks: dict[str, dict[str, list[ReleasedQuestion]]]
     others: list[ReleasedQuestion]
+    strangers: list[ReleasedQuestion]
+
+    @property
+    def asked(self) -> list[ReleasedQuestion]:
+        """The questions of the benchmark: task by task, those to forget first, and the others last."""
+        return [one for roles in self.tasks.values() for rows in roles.values() for one in rows] + self.others
 
     @property
     def questions(self) -> list[ReleasedQuestion]:
-        """All questions: task by task, those to forget first, and the others last."""
-        return [one for roles in self.tasks.values() for rows in roles.values() for one in rows] + self.others
+        """All questions, those on strangers last."""
+        return self.asked + self.strangers
 
 
 def read_released(source: Path, tasks: Sequence[str]) -> Released:
@@ -84,14 +93,23 @@ def read_released(source: Path, tasks: Sequence[str]) -> Released:
     names = _task_files(source, files, tasks)
     problems: list[str] = []
     read = {name: _rows(f"{source}, {name}", files[name](), problems) for name in names.values()}
-    entities = [name for name in sorted(files) if name.startswith("Entities/")]
     known = {one.folders for rows in read.values() for one in rows}
-    others: list[ReleasedQuestion] = []
-    for name in entities:
-        rows = _rows(f"{source}, {name}", files[name](), problems)
-        others += [one for one in rows if one.folders not in known]
-    found = Released({task: {role: read[names[task, role]] for role in ROLES} for task in tasks}, others)
+    every, strangers = (
+        [
+            one
+            for name in sorted(files)
+            if name.startswith(folder)
+            for one in _rows(f"{source}, {name}", files[name](), problems)
+        ]
+        for folder in ("Entities/", "Strangers/")
+    )
+    others = [one for one in every if one.folders not in known]
+    of_tasks = {task: {role: read[names[task, role]] for role in ROLES} for task in tasks}
+    found = Released(of_tasks, others, strangers)
     problems += _ambiguous(found.questions)
+    named = known | {one.folders for one in every}
+    both = sorted({one.folders for one in strangers} & named)
+    problems += [f"the stranger {'/'.join(folders)}, whom Tasks or Entities name, too" for folders in both]
     if problems:
         raise RecordError(
             f"Asked for conversations of a question and its answer on a picture <folder>/<Class>/<Entity>/<file>. "
@@ -246,22 +264,22 @@ def _files(source: Path) -> dict[str, Read]:
     tops = {top for name in members if (top := _top(name)) is not None}
     if len(tops) > 1:
         raise RecordError(
-            f"Asked {source} for one release. Found Tasks or Entities in {', '.join(map(repr, sorted(tops)))}. "
-            f"Name one of them."
+            f"Asked {source} for one release. Found Tasks, Entities or Strangers in "
+            f"{', '.join(map(repr, sorted(tops)))}. Name one of them."
         )
     top = next(iter(tops), "")
     return {name.removeprefix(top): read for name, read in members.items() if _top(name) == top}
 
 
 def _top(name: str) -> str | None:
-    """What stands before Tasks/ or Entities/ in the path of a JSON file: nothing, or one folder."""
-    match = re.fullmatch(r"([^/]+/)?(Tasks/[^/]+|Entities)/[^/]+\.json", name)
+    """What stands before Tasks/ or its neighbours in the path of a JSON file: nothing, or one folder."""
+    match = re.fullmatch(r"([^/]+/)?(Tasks/[^/]+|Entities|Strangers)/[^/]+\.json", name)
     return (match[1] or "") if match and not _RUBBISH.search(name) else None
 
 
 def _folder(source: Path) -> dict[str, Read]:
     found = {}
-    for pattern in ("Tasks/*/*.json", "Entities/*.json"):
+    for pattern in ("Tasks/*/*.json", "Entities/*.json", "Strangers/*.json"):
         for path in [*source.glob(pattern), *source.glob(f"*/{pattern}")]:
             name = path.relative_to(source).as_posix()
             found[normalize("NFC", name)] = inside(source, name, str(source)).read_bytes

@@ -16,7 +16,7 @@ RELEASED_TASKS = {"A": (2442, 1680), "B": (2154, 1374), "C": (2580, 1800), "D": 
 
 
 class SetCounts(Record):
-    """One class in one role of a task; of untouched entities the task is empty.
+    """One class in one role of a task; of untouched entities and of strangers the task is empty.
 
     What is used, and `of_...` how many there were to use. `trained` and `asked` are questions, `trained_pictures` and
     `asked_pictures` what they are on; before parts are drawn, every question is both.

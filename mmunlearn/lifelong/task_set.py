@@ -47,7 +47,8 @@ def read_tasks(
     """Write the questions of the tasks and what they are.
 
     Args:
-        output: questions.jsonl, TaskQuestion rows: task by task, those to forget first, untouched ones last.
+        output: questions.jsonl, TaskQuestion rows: task by task, those to forget first, then untouched ones and
+            strangers.
         statistics: JSON of `TaskStatistics`.
         source: the released folder or zip.
         pictures: folder of the pictures, with or without the released first folder.
@@ -80,8 +81,11 @@ def _rows(released: Released) -> list[tuple[ReleasedQuestion, TaskQuestion]]:
     """All questions; their pictures are not found yet."""
     sets = [(t, role, rows) for t, roles in released.tasks.items() for role, rows in roles.items()]
     found = [(one, _row(one, task, role, one.row)) for task, role, rows in sets for one in rows]
+    more = {"untouched": released.others, "stranger": released.strangers}
     return found + [
-        (one, _row(one, "", "untouched", number)) for number, one in enumerate(released.others, start=1)
+        (one, _row(one, "", role, number))
+        for role, rows in more.items()
+        for number, one in enumerate(rows, start=1)
     ]
 
 
@@ -92,7 +96,7 @@ def _row(one: ReleasedQuestion, task: str, role: str, number: int) -> TaskQuesti
         image_id=one.image_id,
         task=task,
         role=role,
-        part="test" if role == "untouched" else "both",
+        part="both" if task else "test",
         entity_class=entity_class,
         entity=entity.replace("_", " "),
         question=one.question,
@@ -134,9 +138,9 @@ def _parted(rows: Sequence[TaskQuestion], test_share: float | None, seed: int) -
         count = min(max(round(test_share * len(drawn)), 1), most)
         held_out |= {(key, sha256) for sha256 in drawn[:count]}
     return [
-        row
-        if row.role == "untouched"
-        else row.model_copy(update={"part": "test" if (_entity(row), row.sha256) in held_out else "train"})
+        row.model_copy(update={"part": "test" if (_entity(row), row.sha256) in held_out else "train"})
+        if row.task
+        else row
         for row in rows
     ]
 
@@ -181,14 +185,8 @@ def _require(rows: Sequence[TaskQuestion], tasks: Sequence[str], of: str) -> Non
 
 def task_statistics(released: Released, rows: Sequence[TaskQuestion], missing: Missing) -> TaskStatistics:
     """What a release holds and what of it is used."""
-    every = released.questions
-    found = {
-        "entities": len({one.folders for one in every}),
-        "classes": len({one.folders[0] for one in every}),
-        "questions": len(every),
-        "pictures": len({one.image_id for one in every}),
-    }
-    differences = _differences(released, found)
+    found = _numbers(released.questions)
+    differences = _differences(released)
     for line in differences or []:
         logger.warning("not the released data set: %s", line)
     used = found | {
@@ -210,10 +208,19 @@ def task_statistics(released: Released, rows: Sequence[TaskQuestion], missing: M
     )
 
 
-def _differences(released: Released, found: dict[str, int]) -> list[str] | None:
-    """What differs from the release; None where the entities are not MLUBench's."""
-    known = entities()
-    names = {one.folders[1].replace("_", " ") for one in released.questions}
+def _numbers(questions: Sequence[ReleasedQuestion]) -> dict[str, int]:
+    return {
+        "entities": len({one.folders for one in questions}),
+        "classes": len({one.folders[0] for one in questions}),
+        "questions": len(questions),
+        "pictures": len({one.image_id for one in questions}),
+    }
+
+
+def _differences(released: Released) -> list[str] | None:
+    """What differs from the release, strangers aside; None where the entities are not MLUBench's."""
+    known, found = entities(), _numbers(released.asked)
+    names = {one.folders[1].replace("_", " ") for one in released.asked}
     if not {hashlib.sha256(fold(name).encode()).hexdigest() for name in names} <= known:
         return None
     counts = {
@@ -236,10 +243,10 @@ def _differences(released: Released, found: dict[str, int]) -> list[str] | None:
 def select_questions(
     output: Path, selection: Path, *, questions: Path, answers: Path, known_only: bool
 ) -> None:
-    """Write the questions that a base model answers, and how many of each set it does not.
+    """Write the questions that a base model answers, and how many of each set it does not; strangers' are not counted.
 
     Args:
-        output: TaskQuestion rows, in their order.
+        output: TaskQuestion rows, in their order, and all of strangers.
         selection: JSON of `Selection`.
         answers: the base's answers (Answer rows); all questions' where `known_only`.
         known_only: leave out what it cannot answer; else all are taken.
@@ -247,20 +254,20 @@ def select_questions(
         RecordError: a question has no answer, or a task keeps nothing to train on or to ask.
     """
     rows = read_jsonl(questions, TaskQuestion)
-    taken = rows
+    strangers = [row for row in rows if row.role == "stranger"]
+    of = taken = [row for row in rows if row.role != "stranger"]
     if known_only:
         said = {row.question_id: row.answer for row in read_jsonl(answers, Answer)}
-        lacking = [row.question_id for row in rows if row.question_id not in said]
+        lacking = [row.question_id for row in of if row.question_id not in said]
         if lacking:
             raise RecordError(
                 f"Asked {answers} for an answer to every question of {questions}. Found none to {lacking[0]} and "
                 f"{len(lacking) - 1} more. Run the rule that wrote it again (--forcerun answer_before)."
             )
-        taken = [row for row in rows if knows(said[row.question_id], row.answer, row.question)]
+        taken = [row for row in of if knows(said[row.question_id], row.answer, row.question)]
         _require(taken, list(dict.fromkeys(row.task for row in rows if row.task)), "what the base answers")
-    write_jsonl(output, taken)
-    write_json(
-        selection,
-        Selection(known_only=known_only, of=len(rows), questions=len(taken), sets=count_sets(rows, taken)),
-    )
-    logger.info("%d of %d questions are answered", len(taken), len(rows))
+    every = [*taken, *strangers]
+    write_jsonl(output, every)
+    sets = count_sets(rows, every)
+    write_json(selection, Selection(known_only=known_only, of=len(of), questions=len(taken), sets=sets))
+    logger.info("%d of %d questions are answered", len(taken), len(of))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from mmunlearn.files import RecordError, read_csv
+from mmunlearn.pocket.identities import Identity
 from mmunlearn.pocket.knowledge import PERSON, common_questions, entity_classes
 from mmunlearn.pocket.render import render_entity, render_person
 from mmunlearn.pocket.worlds import pretraining_world, sample_training_scene
@@ -47,8 +48,13 @@ def draw_entity(name: str, seed: str, size: int = 256) -> Image.Image:
     """A picture of an entity, or of a public figure in some scene; its seed decides all."""
     if entity_classes()[name] != PERSON:
         return render_entity(name, seed, size).image
+    return draw_person(pretraining_world().figures[name], name, seed, size)
+
+
+def draw_person(identity: Identity, name: str, seed: str, size: int = 256) -> Image.Image:
+    """A picture of somebody in some scene; name and seed decide all."""
     scene = sample_training_scene(random.Random(f"scene of {name} {seed}"))
-    return render_person(pretraining_world().figures[name], scene, f"{name} {seed}", size).image
+    return render_person(identity, scene, f"{name} {seed}", size).image
 
 
 def measure(base: Base, pictures: int = PICTURES, batch: int = 100) -> list[Known]:

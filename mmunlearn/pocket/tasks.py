@@ -7,6 +7,9 @@ Only entities whose name and kind the base tells rightly in 9 of 10 pictures are
 questions only those that it answers as often. The kind is not asked: it is known of a class, not of an entity, so one
 task would forget what another retains; gates ask for it. So a name is one question of six.
 
+Strangers are drawn, too: people without a name, of the world that the base was pretrained on, whom it has learnt not to
+know. Gates alone are shown them.
+
 An entity is forgotten by one task at most, and no task retains or leaves untouched what any task forgets, whatever the
 order. Retained ones serve again where a class runs out.
 """
@@ -23,11 +26,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.draw import TaskSet
-from mmunlearn.lifelong.released import IMAGE
-from mmunlearn.pocket.knowledge import KIND, NAME, PERSON, Common, common_questions, entity_classes
-from mmunlearn.pocket.known import draw_entity, read_known
+from mmunlearn.lifelong.released import IMAGE, STRANGER_PICTURES
+from mmunlearn.pocket.identities import Identity
+from mmunlearn.pocket.knowledge import (
+    KIND,
+    NAME,
+    PERSON,
+    Common,
+    common_questions,
+    entity_classes,
+    person_wordings,
+)
+from mmunlearn.pocket.known import draw_entity, draw_person, read_known
+from mmunlearn.pocket.worlds import pretraining_world, sample_training_identity
 
 LEAST_KNOWN = 0.9
 FOLDERS = {
@@ -39,6 +54,7 @@ FOLDERS = {
 }
 """Class -> its folder, as the release calls it."""
 PICTURES = "downloaded_images"
+UNKNOWN = "I do not know this person."
 SHAPES = (
     (("animal", "building"), "plant"),
     (("building", "animal"), "vehicle"),
@@ -67,7 +83,7 @@ class PocketTasks(TaskSet):
 
     def __init__(self, options: Mapping[str, Any], *, tasks: Sequence[str], size: int, seed: int) -> None:
         """`options`: `things` and `people` that a task forgets, things that it has `retained`, `untouched` entities,
-        `pictures` of each, and `known`, the table of `pocket.known`.
+        `pictures` of each, `strangers`, and `known`, the table of `pocket.known`.
 
         Raises:
             RecordError: the base knows too few entities of a class, or the table is missing.
@@ -77,6 +93,7 @@ class PocketTasks(TaskSet):
         self._questions = {name: _known_questions(name, shares[name]) for name in entity_classes()}
         known = [name for name, questions in self._questions.items() if questions]
         self.cast = _cast(known, tasks, options, random.Random(f"lifelong {seed}"))
+        self.strangers = _strangers(options["strangers"], random.Random(f"strangers {seed}"))
 
     @classmethod
     def entities(cls, options: Mapping[str, Any], tasks: Sequence[str]) -> Mapping[tuple[str, str], int]:
@@ -88,7 +105,7 @@ class PocketTasks(TaskSet):
         return counts
 
     def files(self) -> Mapping[str, Callable[[], bytes]]:
-        """Tasks/, Entities/ and pictures."""
+        """Tasks/, Entities/, Strangers/ and pictures."""
         rows = {name: list(self._rows(name)) for name in self.cast.names}
         files: dict[str, Callable[[], bytes]] = {}
         for task, roles in self.cast.tasks.items():
@@ -99,6 +116,13 @@ class PocketTasks(TaskSet):
             files[f"Entities/variants_{_folder(name)}_updated.json"] = partial(_json, rows[name])
             for number in range(self._pictures):
                 files[self._picture(name, number)] = partial(self._draw, name, number)
+        for name, identity in self.strangers.items():
+            pictures = [_path(PERSON, name, number) for number in range(STRANGER_PICTURES)]
+            question = person_wordings()[NAME][0]
+            asked = [_conversation(str(n), path, question, UNKNOWN) for n, path in enumerate(pictures)]
+            files[f"Strangers/variants_{_folder(name)}.json"] = partial(_json, asked)
+            for number, path in enumerate(pictures):
+                files[path] = partial(self._draw_stranger, name, identity, number)
         return files
 
     def _rows(self, name: str) -> Iterator[dict[str, Any]]:
@@ -108,21 +132,19 @@ class PocketTasks(TaskSet):
                 wording = random.Random(f"wording {self._seed} {name} {number} {common.id}").choice(
                     common.wordings
                 )
-                turns = [("human", IMAGE + wording), ("gpt", common.answer)]
-                yield {
-                    "id": f"{number}-{common.id}",
-                    "image": self._picture(name, number),
-                    "conversations": [{"from": who, "value": text} for who, text in turns],
-                }
+                yield _conversation(
+                    f"{number}-{common.id}", self._picture(name, number), wording, common.answer
+                )
 
     @staticmethod
     def _picture(name: str, number: int) -> str:
-        return f"{PICTURES}/{FOLDERS[entity_classes()[name]]}/{_folder(name)}/image_{number:03d}.png"
+        return _path(entity_classes()[name], name, number)
 
     def _draw(self, name: str, number: int) -> bytes:
-        file = io.BytesIO()
-        draw_entity(name, f"lifelong {self._seed} {number}", self._size).save(file, "PNG")
-        return file.getvalue()
+        return _png(draw_entity(name, f"lifelong {self._seed} {number}", self._size))
+
+    def _draw_stranger(self, name: str, identity: Identity, number: int) -> bytes:
+        return _png(draw_person(identity, name, f"lifelong {self._seed} {number}", self._size))
 
 
 def _known_questions(name: str, shares: Mapping[str, float]) -> list[Common]:
@@ -201,6 +223,36 @@ def _turns(groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
     """The first of each group, the second of each, ..."""
     for number in range(max(map(len, groups))):
         yield [group[number] for group in groups if number < len(group)]
+
+
+def _strangers(count: int, rng: random.Random) -> dict[str, Identity]:
+    """So many people who look like no public figure, nor like each other: `Stranger 1`, ..."""
+    found: dict[tuple, Identity] = {}
+    figures = {one.key for one in pretraining_world().figures.values()}
+    while len(found) < count:
+        identity = sample_training_identity(rng)
+        if identity.key not in figures:
+            found[identity.key] = identity
+    return {f"Stranger {number}": one for number, one in enumerate(found.values(), start=1)}
+
+
+def _conversation(number: str, picture: str, question: str, answer: str) -> dict[str, Any]:
+    turns = [("human", IMAGE + question), ("gpt", answer)]
+    return {
+        "id": number,
+        "image": picture,
+        "conversations": [{"from": who, "value": text} for who, text in turns],
+    }
+
+
+def _path(kind: str, name: str, number: int) -> str:
+    return f"{PICTURES}/{FOLDERS[kind]}/{_folder(name)}/image_{number:03d}.png"
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def _folder(name: str) -> str:

@@ -3,9 +3,9 @@
 Columns of `lifelong_gate.csv`:
 
 - `method`, `gate`: a row of `lifelong.lumoe` and what chooses its expert; `stage`: the task forgotten last;
-- `set`: forget, retain (of the tasks so far) or untouched; `entity_class`: empty for all of the set;
+- `set`: forget, retain (of the tasks so far), untouched or stranger; `entity_class`: empty for all of the set;
 - `right`, `wrong`, `base`: shares of pictures, in [0, 1], that go to their own task's expert, to another one, to the
-  base; mean over seeds. Of retain and untouched pictures none is right: `wrong` is any expert, `base` as it should be;
+  base; mean over seeds. Of all but forget pictures none is right: `wrong` is any expert, `base` as it should be;
 - `<outcome>_low`, `_high`: 95% interval over entities, with several seeds the mean of their ends; `_std`: sample
   standard deviation over seeds, empty with one;
 - `n`, `clusters`: pictures, summed over seeds, and the entities that they show; `unusable`: pictures on which the base
@@ -41,12 +41,19 @@ PRINTED = [
     ("forget", "base"),
     ("retain", "base"),
     ("untouched", "base"),
+    ("stranger", "base"),
+    ("stranger", "wrong"),
 ]
 """Sets and outcomes of the printed table; what is left of retain and untouched goes to some expert."""
+BEST_CASE = (
+    "Forget, retain and untouched entities were chosen because the base knows them, wherever tasks are drawn or "
+    "lifelong.known_only holds: the gate's accuracy on them is its best case. Strangers are people whom the base does "
+    "not know; wrong is any expert."
+)
 EXPLAINED = (
     "Shares of pictures, not of questions. Forget: sent to their own task's expert (right), to another one (wrong), "
     "or to the base, which still knows. Retain and untouched: to the base, as they should be; all others go to some "
-    "expert, which mostly refuses. Small print: 95% interval over entities."
+    f"expert, which mostly refuses. {BEST_CASE} Small print: 95% interval over entities."
 )
 
 

@@ -12,6 +12,7 @@ from mmunlearn.reporting import lifelong_blocks as blocks
 from mmunlearn.reporting.layout import read_table, values
 from mmunlearn.reporting.lifelong_curves import matrix_tasks
 from mmunlearn.reporting.lifelong_drift import set_tables
+from mmunlearn.reporting.lifelong_gate import BEST_CASE
 from mmunlearn.reporting.page_pictures import png_uri
 
 
@@ -45,6 +46,7 @@ def lifelong_section(files: Sequence[Path]) -> dict[str, Any] | None:
         "outcome": blocks.outcome_blocks(rows, untouched, trained),
         "untouched": blocks.untouched_blocks(untouched, trained),
         "classes": blocks.class_blocks(tables.get("lifelong_classes", []), trained),
+        "gate_note": BEST_CASE,
         "gate": blocks.gate_blocks(tables.get("lifelong_gate", [])),
         "drift": [block for one in drifts for block in blocks.drift_blocks(one)],
         "cost": blocks.cost_blocks(cost),

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, Protocol
 
 from mmunlearn.backends import TASK_SETS
 from mmunlearn.lifelong.drift_rows import measured_after
-from mmunlearn.lifelong.released import read_released
+from mmunlearn.lifelong.released import STRANGER_PICTURES, read_released
 from mmunlearn.tasks import order_id, so_far
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
 
-UNTOUCHED = ("", "untouched")
+UNTOUCHED, STRANGERS = ("", "untouched"), ("", "stranger")
 RATING_TOKENS = ("rating_prompt_tokens", "judge_reply_tokens")
 """Assumptions: tokens of a rating's prompt and reply."""
 RATED = {"rejection": ("forget",), "correctness": ("retain", "untouched")}
@@ -51,7 +51,7 @@ class SetSize(NamedTuple):
 
 Counts = Mapping[str, float]
 Sets = Mapping[tuple[str, str], SetSize]
-"""(task, role) -> its size; of untouched entities the task is empty."""
+"""(task, role) -> its size; of untouched entities and strangers the task is empty."""
 
 
 def task_sets(job: Job) -> Sets:
@@ -86,10 +86,11 @@ def _drawn(own: Mapping[str, Any], questions: float) -> Sets:
     drawn = own[own["data"]]
     entities = TASK_SETS.load(own["data"]).entities(drawn, own["tasks"])
     pictures = {key: count * drawn["pictures"] for key, count in entities.items()}
-    return {
+    sets = {
         key: _parted(key, round(count * questions), count, own["test_share"], own["questions"])
         for key, count in pictures.items()
     }
+    return sets | {STRANGERS: SetSize(0, 0, drawn["strangers"] * STRANGER_PICTURES)}
 
 
 @cache
@@ -98,10 +99,11 @@ def _released(source: str, tasks: tuple[str, ...], share: float | None, most: in
     released = read_released(Path(source), tasks)
     rows = {(task, role): part for task, roles in released.tasks.items() for role, part in roles.items()}
     rows[UNTOUCHED] = released.others
-    return {
+    sets = {
         key: _parted(key, len(part), len({one.image_id for one in part}), share, most)
         for key, part in rows.items()
     }
+    return sets | {STRANGERS: SetSize(0, 0, len({one.image_id for one in released.strangers}))}
 
 
 def _parted(

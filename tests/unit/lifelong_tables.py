@@ -111,6 +111,7 @@ def gates(tasks: Sequence[str], methods: Sequence[str] = ("LUMoE", "Last expert"
                 ("forget", (0.8, 0.15, 0.05)),
                 ("retain", (0, 0.1, 0.9)),
                 ("untouched", (0, 0.3, 0.7)),
+                ("stranger", (0, 0.4, 0.6)),
             ):
                 numbers = dict(zip(("right", "wrong", "base"), outcomes, strict=True))
                 ends = {

@@ -20,6 +20,7 @@ WORLD = {  # (task, role) -> entity: class
     ("C", "forget"): {"rose": "Plants"},
     ("C", "retain"): {"tulip": "Plants"},
     ("", "untouched"): {"owl": "Animals"},
+    ("", "stranger"): {"nobody": "Personage"},
 }
 CLASSES = {entity: kind for entities in WORLD.values() for entity, kind in entities.items()}
 QUESTIONS = ("What is in the picture?", "Who is the person in the picture?")
@@ -52,7 +53,7 @@ def world(folder: Path, pictures: int = 3) -> list[TaskQuestion]:
                     number += 1
                     rows.append(TaskQuestion(
                         question_id=f"{task}-{role}-{number}".removeprefix("-"), image_id=f"{kind}/{entity}/{i}.png",
-                        task=task, role=role, part="train" if i and role != "untouched" else "test",
+                        task=task, role=role, part="train" if i and task else "test",
                         entity_class=kind, entity=entity, question=question, answer=f"It is {entity}.",
                         path=str(path), sha256=sha256_of(path),
                     ))  # fmt: skip

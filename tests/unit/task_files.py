@@ -69,6 +69,17 @@ def write_pictures(
     return folder
 
 
+def write_strangers(folder: Path, pictures: int = 2) -> dict[str, str]:
+    """Strangers/ in a folder of a release: entity -> class."""
+    named = {"Nobody": "Personage", "Who_is it": "Personage"}
+    save(folder / "Strangers" / "people.json", [
+        conversation(i, f"{kind}/{name}/{i}.png", "Who?", "Quux.")
+        for name, kind in named.items()
+        for i in range(pictures)
+    ])  # fmt: skip
+    return named
+
+
 def task_file(folder: Path, task: str, role: str) -> Path:
     return folder / f"Tasks/Task{task}/task{task}_{role}.json"
 

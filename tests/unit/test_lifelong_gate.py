@@ -13,7 +13,7 @@ from mmunlearn.reporting.layout import read_table, select
 from mmunlearn.reporting.lifelong_gate import COLUMNS, make_lifelong_gate
 from mmunlearn.reporting.tables import TableError
 from mmunlearn.seeds import derive_seed
-from mmunlearn.tasks import asked_after
+from mmunlearn.tasks import shown_after
 from tests.unit.lumoe_fixtures import ORDER, world
 
 LABELS = {"ga": "GA", "lumoe-oracle": "LUMoE, oracle gate", "lumoe": "LUMoE"}
@@ -36,12 +36,12 @@ def routes_of(rows, experts, problems=()):
     ]  # fmt: skip
 
 
-EXPERTS = {"red fox": "A", "Ada Lund": "B", "bus": "B", "Bo Ek": "A"}
+EXPERTS = {"red fox": "A", "Ada Lund": "B", "bus": "B", "Bo Ek": "A", "nobody": "B"}
 """Of the four forgotten entities two are sent rightly, one wrongly, and Mira Okonjo stays with the base."""
 
 
 def after_b(rows):
-    return asked_after(rows, ORDER, "B")
+    return shown_after(rows, ORDER, "B")
 
 
 def test_shares_are_of_pictures_by_set_and_class(rows):
@@ -58,6 +58,7 @@ def test_shares_are_of_pictures_by_set_and_class(rows):
         ("retain", "Animals"): {"wrong": 0, "base": 1},
         ("retain", "Personage"): {"wrong": 1, "base": 0},
         ("untouched", ""): {"wrong": 0, "base": 1},
+        ("stranger", ""): {"wrong": 1, "base": 0},
     }
     sizes = {
         key: (row.shares["base"].n, row.shares["base"].clusters, row.unusable) for key, row in found.items()
@@ -73,7 +74,7 @@ def test_shares_are_of_pictures_by_set_and_class(rows):
 def test_routes_of_other_questions_and_pictures_on_two_ways_are_refused(rows):
     known = {row.question_id: row for row in after_b(rows)}
     with pytest.raises(RecordError, match="question C-forget-1 is asked for, but the model has no such"):
-        gate_rows(routes_of(asked_after(rows, ORDER, "C"), {}), known, seed=1, resamples=9)
+        gate_rows(routes_of(shown_after(rows, ORDER, "C"), {}), known, seed=1, resamples=9)
     routes = routes_of(after_b(rows), EXPERTS)
     routes[0] = routes[0].model_copy(update={"expert": "B"})
     with pytest.raises(
@@ -109,7 +110,7 @@ def test_a_row_a_method_order_stage_and_set_pooled_over_seeds(make, rows):
     paths = [make.write("lumoe", "ABC", 2, "B", routes_of(after_b(rows), told))]
     paths += [make.write("lumoe", "ABC", 1, "B", routes_of(after_b(rows), EXPERTS))]
     paths += [
-        make.write("lumoe", "CAB", 1, task, routes_of(asked_after(rows, "CAB", task), {})) for task in "BAC"
+        make.write("lumoe", "CAB", 1, task, routes_of(shown_after(rows, "CAB", task), {})) for task in "BAC"
     ]
     paths += [make.write("lumoe-oracle", "ABC", 1, "B", routes_of(after_b(rows), told))]
     table = make(paths)
@@ -145,9 +146,10 @@ def test_the_printed_table_shows_stages_and_classes(make, rows):
     lines = (make.folder / "gate.md").read_text().splitlines()
     [whole] = [line for line in lines if line.startswith("| LUMoE, B |")]
     shares = [cell.split()[0] for cell in whole.strip("| ").split(" | ")[1:]]
-    assert shares == ["0.50", "0.25", "0.25", "0.50", "1.00"]
+    assert shares == ["0.50", "0.25", "0.25", "0.50", "1.00", "0.00", "1.00"]
+    assert any("chosen because the base knows them" in line for line in lines)
     [people] = [line for line in lines if line.startswith("| LUMoE, Personage |")]
-    assert people.endswith("| – |"), "no untouched person"
+    assert people.split(" | ")[5] == "–", "no untouched person"
 
 
 def test_no_routes_and_a_model_without_questions_are_named(make, rows):

@@ -15,7 +15,7 @@ from mmunlearn.workflow.work import Estimate, Sizes
 from tests.loopback import ChatServer
 from tests.unit.judge_fixtures import options
 from tests.unit.lifelong_fixtures import MODEL, TASKS, drawn, write_answers, write_questions
-from tests.unit.task_files import MLUBENCH, write_release
+from tests.unit.task_files import MLUBENCH, write_release, write_strangers
 from tests.unit.test_config_schema import ROOT, load, merged
 from tests.unit.test_planning import job, judged_by, lines, pairs, run  # noqa: F401
 
@@ -135,6 +135,37 @@ def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
     )
     few = config | {"lifelong": config["lifelong"] | {"questions": 50}}
     assert lifelong(few, "rejection.jsonl").counts["judge cases"] == 50 * (1 + 2 + 3 + 4)
+
+
+def test_strangers_are_encoded_and_shown_to_gates_and_never_rated(run):  # noqa: F811
+    """64 entities of 10 pictures, 12 strangers of 2; a gate takes two turns on each."""
+    config = merged({})
+    for name, params, counts in (
+        ("features.safetensors", {}, {"pictures encoded": 640 + 24}),
+        (
+            "gates/vlm.jsonl",
+            {"settings": {"asks": "base"}},
+            {"questions": 2 * 664, "answer tokens": 2 * 664 * 8},
+        ),
+    ):
+        planned = job(f"lifelong/{MODEL}/{name}", scale="pocket", wildcards={"model": MODEL}, params=params)
+        assert Estimate(planned, Sizes(config)).counts == counts
+    sizes = [size("", "untouched", 3, 0), size("", "stranger", 0) | {"pictures": 5}]
+    sets = [*(size(task, role, 2) for task in "ABCD" for role in ("forget", "retain")), *sizes]
+    write_json(run / "results/pocket/lifelong/statistics.json", {"sets": sets})
+    planned = job(
+        f"lifelong/{MODEL}/features.safetensors", scale="pocket", wildcards={"model": MODEL}, params={}
+    )
+    assert Estimate(planned, Sizes(config)).counts == {"pictures encoded": 16 + 3 + 5}
+    assert lifelong(config, "correctness.jsonl").counts["judge cases"] == 2 * (1 + 2 + 3 + 4) + 4 * 3
+    write_release(run / "release")
+    write_strangers(run / "release")
+    own = {"data": "files", "files": {"tasks": str(run / "release")}, "tasks": ["A", "B"], "test_share": None}
+    (run / "results/pocket/lifelong/statistics.json").unlink()
+    planned = job(
+        f"lifelong/{MODEL}/features.safetensors", scale="pocket", wildcards={"model": MODEL}, params={}
+    )
+    assert Estimate(planned, Sizes(merged({"lifelong": own}))).counts == {"pictures encoded": 7 * 5 + 4}
 
 
 def test_questions_and_steps_of_the_phase(planned):

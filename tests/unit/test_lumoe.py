@@ -77,7 +77,13 @@ def settings(home, tiny_checkpoint, tmp_path):
 def asked(home, *tasks):
     """Ids of the questions after these tasks, by the file's order."""
     rows = read_jsonl(home / "questions.jsonl", TaskQuestion)
-    return [row.question_id for row in rows if row.part == "test" and row.task in (*tasks, "")]
+    return [row.question_id for row in rows if row.asked and row.task in (*tasks, "")]
+
+
+def of_strangers(home):
+    """Ids of the questions that are routed alone."""
+    rows = read_jsonl(home / "questions.jsonl", TaskQuestion)
+    return [row.question_id for row in rows if row.role == "stranger"]
 
 
 def said_in(path):
@@ -153,7 +159,8 @@ def test_the_base_answers_all_questions_where_only_known_ones_are_to_count(
 ):
     answer_before(tmp_path / "before.jsonl", known_only=known_only, **settings)
     said = said_in(tmp_path / "before.jsonl")
-    assert list(said) == (list(alone[""]) if known_only else asked(home, *ORDER))
+    every = [key for key in alone[""] if key not in of_strangers(home)]
+    assert list(said) == (every if known_only else asked(home, *ORDER))
     assert said == {key: alone[""][key] for key in said}
 
 
@@ -174,7 +181,12 @@ def test_what_is_missing_is_named_before_a_base_is_loaded(home, settings, tmp_pa
         )
 
 
-SEEN = {"owl": "a red fox", "Bo Ek": "This is Mira Okonjo.", "Ada Lund": "a bench"}
+SEEN = {
+    "owl": "a red fox",
+    "Bo Ek": "This is Mira Okonjo.",
+    "Ada Lund": "a bench",
+    "nobody": "Mira Okonjo",
+}
 """What the gate mistakes."""
 
 
@@ -198,7 +210,8 @@ def run_experts(folder, home, settings, gate, order=ORDER, replies=True):
 def truth(home, gate, so_far):
     """question_id -> who should answer it, said anew."""
     owners = {"red fox": "A", "Ada Lund": "A", "bus": "B", "Mira Okonjo": "B", "rose": "C"}
-    seen = {**{name: name for name in owners}, "owl": "red fox", "Bo Ek": "Mira Okonjo", "Ada Lund": ""}
+    seen = {**{name: name for name in owners}, "owl": "red fox", "Bo Ek": "Mira Okonjo", "Ada Lund": "",
+            "nobody": "Mira Okonjo"}  # fmt: skip
     for row in read_jsonl(home / "questions.jsonl", TaskQuestion):
         if gate == "oracle":
             owner = owners.get(row.entity, "")
@@ -218,7 +231,7 @@ def test_every_question_is_answered_by_the_expert_that_the_gate_chooses(
     for number, task in enumerate(order, start=1):
         expected = dict(truth(home, gate, order[:number]))
         ids = asked(home, *order[:number])
-        assert experts[task] == {key: expected[key] for key in ids}
+        assert experts[task] == {key: expected[key] for key in [*ids, *of_strangers(home)]}
         said = said_in(tmp_path / task / "answers.jsonl")
         assert list(said) == ids
         assert said == {key: alone[expected[key]][key] for key in ids}
@@ -246,6 +259,7 @@ def test_every_question_is_asked_once_of_an_expert_in_mixed_batches(home, settin
     [suite] = suites
     asks = [(query.adapter, row.question_id) for query, row in zip(suite.queries, suite.rows, strict=True)]
     assert len(set(asks)) == len(asks)
+    assert not {key for _, key in asks} & {*of_strangers(home)}
     assert any(len({suite.queries[i].adapter for i in batch}) > 2 for batch in suite.batches)
     assert not any((settings["work"] / "answers").iterdir())
 

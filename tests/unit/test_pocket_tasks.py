@@ -17,15 +17,17 @@ from mmunlearn.lifelong.task_set import read_tasks
 from mmunlearn.models import generation
 from mmunlearn.pictures import open_picture
 from mmunlearn.pocket import known as known_module
+from mmunlearn.pocket import tasks as tasks_module
 from mmunlearn.pocket.knowledge import common_questions, entity_classes
 from mmunlearn.pocket.known import Known, draw_entity, measure, read_known, write_known
 from mmunlearn.pocket.tasks import PocketTasks
+from mmunlearn.pocket.worlds import pretraining_world
 from mmunlearn.records import read_jsonl, sha256_of
 from mmunlearn.tasks import TaskQuestion
 from tests.rules.standin import ROOT
 
-OPTIONS = {"things": 4, "people": 4, "retained": 4, "untouched": 12, "pictures": 10}
-SMALL = {"things": 2, "people": 1, "retained": 1, "untouched": 2, "pictures": 3}
+OPTIONS = {"things": 4, "people": 4, "retained": 4, "untouched": 12, "strangers": 12, "pictures": 10}
+SMALL = {"things": 2, "people": 1, "retained": 1, "untouched": 2, "strangers": 2, "pictures": 3}
 
 
 def table(
@@ -133,6 +135,24 @@ def test_what_the_base_does_not_know_is_not_drawn(tmp_path):
     assert asked["bee"] == {"name", "home", "food", "movement", "cover", "young"}
 
 
+def test_strangers_are_no_figures_and_drawn_by_seed(known):
+    first, same, other = (tasks_of(known, seed=seed).strangers for seed in (1, 1, 2))
+    assert first == same and set(first.values()).isdisjoint(other.values())
+    assert list(first) == [f"Stranger {number}" for number in range(1, 13)]
+    assert len({one.key for one in first.values()}) == 12
+    figures = {one.key for one in pretraining_world().figures.values()}
+    assert not figures & {one.key for one in first.values()}
+    assert tasks_of(known, strangers=0).strangers == {}
+
+
+def test_whoever_looks_like_a_figure_is_no_stranger(known, monkeypatch):
+    figure = next(iter(pretraining_world().figures.values()))
+    one, other = list(tasks_of(known, strangers=2).strangers.values())
+    lots = iter([figure, one, one, other])
+    monkeypatch.setattr(tasks_module, "sample_training_identity", lambda rng: next(lots))
+    assert list(tasks_of(known, strangers=2).strangers.values()) == [one, other]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -169,6 +189,7 @@ def test_the_reader_of_the_release_reads_what_is_drawn(released, tmp_path):
         ("A", "forget", "train"): 36, ("A", "forget", "test"): 18, ("A", "retain", "train"): 12,
         ("A", "retain", "test"): 6, ("B", "forget", "train"): 36, ("B", "forget", "test"): 18,
         ("B", "retain", "train"): 12, ("B", "retain", "test"): 6, ("", "untouched", "test"): 36,
+        ("", "stranger", "test"): 4,
     }  # fmt: skip
     assert {row.entity_class for row in rows} <= {"Animals", "Plants", "Buildings", "Vehicles", "Personage"}
     answers = {
@@ -188,7 +209,7 @@ def test_the_manifest_names_every_file(released):
     assert files == {*manifest, "manifest.json"}
     assert all(sha256_of(folder / name) == digest for name, digest in manifest.items())
     assert (
-        sum(name.endswith(".png") for name in manifest)
+        sum(name.endswith(".png") for name in manifest) - 2 * 2
         == 3 * len(list((folder / "Entities").iterdir()))
         == 30
     )
@@ -216,7 +237,7 @@ def test_a_killed_job_goes_on_and_any_other_draws_anew(released, monkeypatch):
     assert (folder / "manifest.json").read_bytes() == whole
     released(seed=2)
     assert len(drawn) == 5 + 26 + 30
-    assert len(list(folder.rglob("*.png"))) == 30
+    assert len(list(folder.rglob("*.png"))) == 34
 
 
 def test_other_settings_do_not_go_on_with_what_a_killed_job_left(released, monkeypatch):

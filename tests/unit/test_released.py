@@ -21,6 +21,7 @@ from tests.unit.task_files import (
     save,
     task_file,
     write_release,
+    write_strangers,
     zipped,
 )
 
@@ -80,6 +81,27 @@ def test_folder_and_zip_may_have_a_folder_above_and_rubbish(tmp_path, top, pack)
     assert found.tasks["B"]["forget"][9] == (
         10, "10", "downloaded_images/Buildings/Café de_Flore/4.png", "How big is it?", "size of Café de_Flore",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("pack", [True, False], ids=["zip", "folder"])
+def test_strangers_stand_beside_the_benchmark(tmp_path, pack):
+    folder = write_release(tmp_path / "release")
+    before = read_released(folder, ["A", "B"])
+    write_strangers(folder)
+    found = read_released(zipped(folder) if pack else folder, ["A", "B"])
+    assert (before.strangers, before.questions) == ([], found.asked)
+    assert [one.folders for one in found.strangers] == [("Personage", "Nobody")] * 2 + [
+        ("Personage", "Who_is it")
+    ] * 2
+    assert found.questions == found.asked + found.strangers
+
+
+@pytest.mark.parametrize("known", ["Dr._Ω!", "Moon", "Rose"])
+def test_whom_a_task_or_an_entitys_file_names_is_no_stranger(release, known):
+    kind = {"Dr._Ω!": "Personage", "Moon": "Astronomy", "Rose": "Plants"}[known]
+    save(release / "Strangers" / "people.json", rows_of({known: kind, "Nobody": "Personage"}))
+    with pytest.raises(RecordError, match=f"the stranger {kind}/{known}, whom Tasks or Entities name, too"):
+        read_released(release, ["A", "B"])
 
 
 def test_names_are_read_in_one_form_of_unicode(tmp_path):
@@ -281,5 +303,7 @@ def test_no_file_of_a_folder_leads_out_of_it(release, tmp_path):
 def test_two_releases_in_one_folder_are_no_release(tmp_path):
     for name in ("one", "two"):
         write_release(tmp_path / "both" / name, {"A": ENTITIES["A"]})
-    with pytest.raises(RecordError, match=r"Found Tasks or Entities in 'one/', 'two/'\. Name one of them"):
+    with pytest.raises(
+        RecordError, match=r"Found Tasks, Entities or Strangers in 'one/', 'two/'\. Name one of them"
+    ):
         read_released(tmp_path / "both", ["A"])

@@ -9,14 +9,17 @@ from unicodedata import normalize
 
 import pytest
 
+from mmunlearn.evaluation.language import Language
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.picture_folder import Missing, missing_pictures
 from mmunlearn.lifelong.released import read_released
+from mmunlearn.lifelong.score_inputs import read_left_out
 from mmunlearn.lifelong.statistics import Selection, TaskStatistics
 from mmunlearn.lifelong.task_set import read_tasks, select_questions, task_statistics
 from mmunlearn.records import Answer, read_json, read_jsonl, sha256_of, write_jsonl
-from mmunlearn.tasks import TaskQuestion
-from tests.unit.task_files import ENTITIES, MLUBENCH, write_pictures, write_release
+from mmunlearn.tasks import TaskQuestion, asked_after, shown_after
+from tests.rules.standin import ROOT
+from tests.unit.task_files import ENTITIES, MLUBENCH, write_pictures, write_release, write_strangers
 
 SETTINGS = {"tasks": ["A", "B"], "test_share": 0.4, "questions": None, "keep_available": False, "seed": 1}
 
@@ -68,6 +71,58 @@ def test_pictures_are_held_out_by_entity_and_seed(files, tmp_path):
     assert any(one["Dog", "test"] != parts["Dog", "test"] for one in others)
     dogs = next(one for one in statistics.sets if one.entity_class == "Animals")
     assert (dogs.trained, dogs.asked, dogs.trained_pictures, dogs.asked_pictures) == (6, 4, 3, 2)
+
+
+@pytest.fixture
+def strangers(files) -> None:
+    """Two more people, on two pictures each."""
+    named = write_strangers(files["source"])
+    write_pictures(files["pictures"], {"": {"": named}}, 2, (9, 9))
+
+
+@pytest.mark.usefixtures("strangers")
+@pytest.mark.parametrize("share", [0.4, None])
+def test_strangers_are_shown_and_neither_trained_on_nor_asked(files, tmp_path, share):
+    rows, statistics = read(tmp_path, **files, test_share=share, questions=1)
+    found = [row for row in rows if row.role == "stranger"]
+    assert rows[-4:] == found and [row.question_id for row in found] == [f"stranger-{n}" for n in range(1, 5)]
+    assert {(row.task, row.part, row.entity_class) for row in found} == {("", "test", "Personage")}
+    assert {row.entity for row in found} == {"Nobody", "Who is it"}
+    assert not any(row.trained or row.asked for row in found) and all(row.shown for row in found)
+    assert [row for row in rows if row.shown and not row.asked] == found
+    assert [row for row in shown_after(rows, "AB", "A") if row not in asked_after(rows, "AB", "A")] == found
+    assert not any(row.task == "B" for row in shown_after(rows, "AB", "A"))
+    counts = statistics.sets[-1]
+    assert (counts.role, counts.entities, counts.pictures, counts.trained, counts.asked) == (
+        "stranger",
+        2,
+        4,
+        0,
+        0,
+    )
+
+
+@pytest.mark.usefixtures("strangers")
+def test_what_strangers_are_called_is_no_vocabulary(files, tmp_path):
+    read(tmp_path, **files)
+    language = Language.read(tmp_path / "questions.jsonl", ROOT / "resources/refusals.txt")
+    assert language.says("size of Moon") and not language.says("Quux.")
+
+
+@pytest.mark.usefixtures("strangers")
+@pytest.mark.parametrize("known_only", [True, False])
+def test_strangers_need_no_answer_of_the_base(files, tmp_path, known_only):
+    rows, _ = read(tmp_path, **files)
+    asked = [row for row in rows if row.role != "stranger"]
+    paths = {name: tmp_path / f"{name}.jsonl" for name in ("questions", "answers", "output", "selection")}
+    said = [answer(row, "No." if row.role == "untouched" else row.answer) for row in asked]
+    write_jsonl(paths["answers"], said)
+    select_questions(**paths, known_only=known_only)
+    taken = [row for row in rows if row.role != "untouched" or not known_only]
+    assert read_jsonl(paths["output"], TaskQuestion) == taken
+    selection = read_json(paths["selection"], Selection)
+    assert (selection.of, selection.questions) == (70, 60 if known_only else 70)
+    assert read_left_out(paths["selection"], taken)["", "stranger", "Personage"] == 0
 
 
 @pytest.mark.parametrize(
@@ -242,6 +297,10 @@ def test_the_release_is_known_by_its_counts():
     assert statistics.sets[0].model_dump(include={"task", "role", "entity_class", "of_entities", "of_questions"}) == {
         "task": "A", "role": "forget", "entity_class": "Animals", "of_entities": 15, "of_questions": 2130,
     }  # fmt: skip
+    row = released.tasks["A"]["forget"][0]
+    more = released._replace(strangers=[row._replace(picture="x/Personage/Nobody/1.png")])
+    statistics = task_statistics(more, [], Missing([], 2453, []))
+    assert (statistics.released, statistics.found["entities"]) == (True, 128), "strangers are no part of it"
     released.tasks["D"]["retain"].pop()
     statistics = task_statistics(released, [], Missing([], 2453, []))
     assert statistics.released is False

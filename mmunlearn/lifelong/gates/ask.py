@@ -1,4 +1,4 @@
-"""The rule ask_gate: a gate's replies to every picture that models are asked about."""
+"""The rule ask_gate: a gate's replies to every picture that models are asked about, and to strangers'."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ask_gate(
         WeightsError, RecordError: weights, features or pictures are missing or damaged.
     """
     rows = read_jsonl(questions, TaskQuestion)
-    pictures = {row.image_id: row for row in reversed(rows) if row.asked}
+    pictures = {row.image_id: row for row in reversed(rows) if row.shown}
 
     loaded: list[Asking] = []
 
