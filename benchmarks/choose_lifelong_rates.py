@@ -8,17 +8,27 @@ entities, other pictures, other training seeds than any table reports).
   without a stop, under 25% of the forgotten entities' test questions are known (all key words of the reference are in
   the answer), on both seeds. A sequence trains half of these steps a task, 30. The rows with a stop have the rate of
   their method, and the 60 steps.
-- PO and the experts: the smallest rate of the grid (8.0e-4 doubled up to 6.4e-3) with which the refusals' CE, a mean
-  over 5 steps, falls under 0.35 nats a token within 120 steps, on both seeds. These stay their bounds.
+- PO and the experts: the smallest rate of the grid (8.0e-4 doubled up to 6.4e-3) with which, after 60 steps without
+  a stop, at least 90% of those questions are answered by one of the refusals, word for word, on both seeds. A sequence
+  and every expert train these 60 steps.
 
 Nothing else is looked at: no utility, no rating, no later task, no published number. A method without such a rate keeps
 the largest of its grid, and the table says so.
 
-The rule and its numbers come from a trial on an older base and other seeds (7 to 10, 101), where the steps had been
-halved after the matrices were seen. This base, these tasks and these seeds are new.
+The rule for GA, GD, KL and NPO comes from a trial on an older base and other seeds (7 to 10, 101), where the steps had
+been halved after the matrices were seen. This base, these tasks and these seeds are new.
+
+What was changed on the way. The first rule for PO, from the same trial, asked for a refusals' CE under 0.35 nats a
+token within 120 steps, with 20 refusals. No rate of the grid met it: the CE ended at 0.4 to 0.6, of which the choice
+among the refusals alone is 0.25. What was said then was looked at, on these two seeds: where a CE of 0.5 ended the
+training, 6 to 46% of the answers were blends of refusals; with 8 refusals and a CE of 0.35 it was 2 to 13%. So the
+first 8 of the refusals were taken, the steps fixed, as they are for the other methods (a stop that is asked before
+step 1 could leave PO's later tasks untrained, too), and the answers themselves counted.
 
     python benchmarks/choose_lifelong_rates.py            # writes benchmarks/lifelong_rates.csv
     python benchmarks/choose_lifelong_rates.py npo po     # these only; the others' rows stay
+
+(from the repository's root, on PYTHONPATH where the package is not installed)
 """
 
 from __future__ import annotations
@@ -45,22 +55,15 @@ GRIDS = {
     **{method: [1.0e-4 * 2**k for k in range(5)] for method in FORGETTING},
     **{method: [8.0e-4 * 2**k for k in range(4)] for method in REFUSING},
 }
-STEPS, KNOWN = 60, 0.25
-REFUSAL_STEPS, STOP = 120, {"window": 5, "forget_bound": 1.0, "refusal_bound": 0.35}
+STEPS, KNOWN, REFUSED = 60, 0.25, 0.9
 
 
 def prepare(seed: int) -> Path:
     """The tasks of a selection seed and the base's features; gives their folder."""
     scale = f"lifelong-selection-{seed}"
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overlay:
-        changes = {
-            "scale": scale,
-            "seed": seed,
-            "seeds": [seed],
-            "ceiling_seed": None,
-            "outputs": ["lifelong"],
-        }
-        yaml.safe_dump(changes, overlay)
+        changes = {"scale": scale, "seed": seed, "seeds": [seed], "ceiling_seed": None}
+        yaml.safe_dump({**changes, "outputs": ["lifelong"]}, overlay)
         overlay.flush()
         folder = Path("results") / scale / "lifelong" / MODEL
         subprocess.run(
@@ -77,6 +80,7 @@ def try_rate(method: str, rate: float, seed: int, folder: Path) -> dict:
 
     from mmunlearn.evaluation.answers import Suite
     from mmunlearn.evaluation.key_words import knows
+    from mmunlearn.files import read_refusals
     from mmunlearn.ids import Run
     from mmunlearn.lifelong.stages import first_adapter, stage_run
     from mmunlearn.models.feature_file import FeatureTable
@@ -90,11 +94,8 @@ def try_rate(method: str, rate: float, seed: int, folder: Path) -> dict:
 
     torch.set_num_threads(1)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    own, wildcards = (
-        Lifelong(config, Contents(Path("results"), "weights")),
-        Namespace(model=MODEL, method=method),
-    )
-    run, refusing = Run(MODEL, method, seed), method in REFUSING
+    own = Lifelong(config, Contents(Path("results"), "weights"))
+    run, wildcards = Run(MODEL, method, seed), Namespace(model=MODEL, method=method)
     with tempfile.TemporaryDirectory() as work:
         settings = {
             "questions": folder / "questions.jsonl", "features": folder / "features.safetensors",
@@ -105,8 +106,7 @@ def try_rate(method: str, rate: float, seed: int, folder: Path) -> dict:
         first = first_adapter(run, settings, "selection")
         stage = stage_run(
             run, [TASK], rate, **settings, start=first, reference=first, apart="selection", method_name=method,
-            options=own.options(wildcards), method_code="", max_steps=REFUSAL_STEPS if refusing else STEPS,
-            stop=STOP if refusing else None,
+            options=own.options(wildcards), method_code="", max_steps=STEPS,
         )  # fmt: skip
         train(stage, Path(work) / "stage/training.json")
         done = read_json(Path(work) / "stage/training.json", Training)
@@ -118,10 +118,11 @@ def try_rate(method: str, rate: float, seed: int, folder: Path) -> dict:
         with adapted(base, Path(work) / "stage/adapter") as model:
             answers = suite.answers(model)
     known = sum(knows(one.answer, one.reference, one.question) for one in answers) / len(answers)
-    met = done.stop_reason.startswith("refusal CE") if refusing else known < KNOWN
+    refused = sum(one.answer in read_refusals(stage.refusals) for one in answers) / len(answers)
     return {
         "method": method, "learning_rate": rate, "seed": seed, "steps": done.steps, "questions": len(answers),
-        "known": round(known, 4), "met": met, "reason": done.stop_reason,
+        "known": round(known, 4), "refused": round(refused, 4),
+        "met": refused >= REFUSED if method in REFUSING else known < KNOWN,
     }  # fmt: skip
 
 

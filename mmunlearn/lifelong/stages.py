@@ -39,7 +39,6 @@ from mmunlearn.weights.tensors import free_memory
 
 STORE = Path("lifelong")
 """Of finished stages, below the folder of work."""
-NEVER = {"forget_bound": float("inf"), "refusal_bound": 0.0}
 logger = logging.getLogger(__name__)
 
 
@@ -64,7 +63,7 @@ class StageRun(TrainingRun):
         lora, lora_targets: of the sequence's first adapter, which all later ones descend from.
         max_steps: optimizer steps at most; None: the epochs alone count.
         epochs: passes over the forget set at most; None: the steps alone count.
-        stop: settings of Stopping, a bound that is not there is never reached; None: every planned step is done.
+        stop: settings of Stopping; None: every planned step is done.
         apart: the sequence, for checkpoints: two that begin alike may be trained at one time.
     """
 
@@ -140,7 +139,7 @@ class StageRun(TrainingRun):
 
     @property
     def stopping_rule(self) -> Stopping | None:
-        return Stopping(**NEVER | self.stop) if self.stop else None
+        return Stopping(**self.stop) if self.stop else None
 
     @property
     def checks_start(self) -> bool:

@@ -134,7 +134,10 @@ def test_rows_that_no_gate_of_a_picture_sends_are_references(tmp_path):
 
 
 def test_a_task_has_a_rate_of_its_own(tmp_path):
-    own = Lifelong(changed(methods__ga={"task_rates": {"D": 1.0e-5}}), Contents(tmp_path, "weights"))
+    own = Lifelong(
+        changed(methods__ga={"learning_rate": 2.0e-4, "task_rates": {"D": 1.0e-5}}),
+        Contents(tmp_path, "weights"),
+    )
     wildcards = type("Wildcards", (), {"method": "ga"})
     assert own.rates(wildcards) == {"A": 2.0e-4, "B": 2.0e-4, "C": 2.0e-4, "D": 1.0e-5}
 
@@ -195,3 +198,25 @@ def test_models_of_the_preset_are_spelt_as_published():
     names = {name for name, row in preset["models"].items() if row}
     assert names == {row["model"] for row in csv.DictReader(tables)}
     assert set(preset["lifelong"]["drift"]["models"]) <= names
+
+
+def test_rates_and_steps_are_those_that_the_written_rule_chose():
+    """The smallest rate of the grid that did what the rule asks on both seeds: benchmarks/choose_lifelong_rates.py."""
+    with (ROOT / "benchmarks/lifelong_rates.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    chosen = {}
+    for method, first in {"ga": 1e-4, "gd": 1e-4, "kl": 1e-4, "npo": 1e-4, "po": 8e-4}.items():
+        met: dict[float, list[bool]] = {}
+        for row in (row for row in rows if row["method"] == method):
+            share = float(row["refused"]) >= 0.9 if method == "po" else float(row["known"]) < 0.25
+            assert (row["steps"], row["met"]) == ("60", str(share))
+            met.setdefault(float(row["learning_rate"]), []).append(share)
+        assert list(met) == [first * 2**k for k in range(len(met))], "every smaller rate was tried"
+        chosen[method] = min(rate for rate, both in met.items() if both == [True, True])
+    own = CONFIG["lifelong"]
+    rates = {name: chosen[row.get("method", name)] for name, row in own["methods"].items()}
+    assert {name: row["learning_rate"] for name, row in own["methods"].items()} == rates
+    assert {name: row["max_steps"] for name, row in own["methods"].items()} == {
+        **dict.fromkeys(("ga", "gd", "kl", "npo"), 30), **dict.fromkeys(("po", "ga-stop", "gd-stop"), 60),
+    }  # fmt: skip
+    assert own["experts"] == {"learning_rate": chosen["po"], "max_steps": 60, "stop": None}

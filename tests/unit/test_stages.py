@@ -86,6 +86,10 @@ def apart_from_time(files):
     return plain
 
 
+def stop_at(forget=1e9, refusal=0.0):
+    return {"window": 2, "forget_bound": forget, "refusal_bound": refusal}
+
+
 # What a stage learns
 
 
@@ -221,19 +225,15 @@ def test_each_task_goes_on_from_the_one_before(inputs, sequence, tmp_path):
 
 def test_a_stop_is_asked_before_step_1_too(inputs, tmp_path):
     """Of what the first steps would show. Without a stop every planned step is done."""
-    loop = {"learning_rate": 3e-2, "max_steps": 30}
-    rising = unlearn(
-        inputs, tmp_path / "work", tmp_path / "ga", "AB", stop={"window": 2, "forget_bound": 1.3}, **loop
-    )
+    work, steep = tmp_path / "work", {"rates": {"A": 3e-2}, "max_steps": 30}
+    rising = unlearn(inputs, work, tmp_path / "ga", "AB", stop=stop_at(forget=1.3), **steep)
     assert 0 < rising["A"].steps < 30 and rising["A"].stop_reason.startswith("forget CE ")
     assert (rising["B"].steps, rising["B"].epochs, rising["B"].losses) == (0, 0.0, [])
     assert rising["B"].stop_reason.endswith("ln(vocabulary) = 7.499 before step 1: nothing is trained")
     assert (tmp_path / "ga/B/steps.jsonl").read_text() == ""
     before, after = (load_file(tmp_path / "ga" / task / "adapter" / WEIGHTS) for task in "AB")
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    learnt = unlearn(
-        inputs, tmp_path / "work", tmp_path / "po", "A", "po", stop={"window": 2, "refusal_bound": 99}
-    )
+    learnt = unlearn(inputs, work, tmp_path / "po", "A", "po", stop=stop_at(refusal=99))
     assert learnt["A"].steps == 0 and learnt["A"].stop_reason.startswith("refusal CE ")
     assert unlearn(inputs, tmp_path / "work", tmp_path / "all", "A", max_steps=4)["A"].steps == 4
 
@@ -378,7 +378,7 @@ def test_what_shapes_a_stage_decides_what_it_is(inputs, tmp_path):
         replace(run, method_code="2"),
         replace(run, max_steps=2),
         replace(run, epochs=0.5),
-        replace(run, stop={"window": 2, "forget_bound": 9}),
+        replace(run, stop=stop_at(forget=9)),
         replace(run, lora=lora | {"alpha": 4}),
         replace(run, lora=lora | {"dropout": 0.2}),
         replace(run, lora_targets=".*q_proj"),
@@ -471,7 +471,7 @@ def train_both(run: StageRun, other: StageRun, folder: Path) -> None:
 
 def test_two_processes_train_what_one_trains(inputs, tmp_path):
     """And ask the stop before step 1 alike, of three passes a step."""
-    stop = {"window": 1, "forget_bound": 9}
+    stop = stop_at(forget=9)
     run = stage(inputs, tmp_path / "work", trackers=[], batch=1, accumulation=3, stop=stop)
     other = replace(run, stop=stop | {"forget_bound": 0.1})
     for count, name in ((1, "one"), (2, "two")):
