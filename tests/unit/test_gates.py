@@ -325,14 +325,22 @@ def test_a_task_has_prototypes_of_its_own_pictures_and_a_class_of_its_own_entiti
         return row.model_copy(update=change | {"question_id": f"new-{picture}"})
 
     cat, tulip = of("A-retain", 3, "C", "Animals", "red fox", 1), of("C-retain", 3, "B", "Movies", "bus", 2)
-    write_jsonl(ask.folder / "questions.jsonl", [*ask.rows, cat, tulip])
+    fox = of("A-forget", 3, "B", "Animals", "red fox", 3)  # one picture in two tasks
+    write_jsonl(ask.folder / "questions.jsonl", [*ask.rows, cat, tulip, fox])
     replies = ask("clip", CLIP)
     test = next(row for row in ask.rows if row.entity == "cat" and row.part == "test")
     cosines = replies[test.image_id].cosines
-    assert sorted(cosines) == sorted([*KEYS, "C/Animals/red fox", "B/Movies/bus"])
+    assert sorted(cosines) == sorted([*KEYS, "C/Animals/red fox", "B/Movies/bus", "B/Animals/red fox"])
     vectors = {key: one["features"].mean(0).double() for key, one in ask.features.items()}
-    for key, image in (("C/Animals/red fox", cat.image_id), ("B/Movies/bus", tulip.image_id)):
-        expected = torch.cosine_similarity(vectors[test.image_id], vectors[image], dim=0)
+    foxes = [f"Animals/red fox/{number}.png" for number in (1, 2)]
+    for key, images in {
+        "A/Animals/red fox": foxes,
+        "B/Animals/red fox": foxes[:1],
+        "C/Animals/red fox": [cat.image_id],
+        "B/Movies/bus": [tulip.image_id],
+    }.items():
+        mean = sum(vectors[image] / vectors[image].norm() for image in images)
+        expected = torch.cosine_similarity(vectors[test.image_id], mean, dim=0)
         assert cosines[key] == pytest.approx(float(expected), abs=2e-6)
     before = {"A/Animals/red fox": 0.1, "C/Animals/red fox": 0.95}
     reply = GateReply(image_id="p", cosines=before)

@@ -292,6 +292,11 @@ def test_pictures_without_reply_and_altered_experts_are_named_before_a_base_is_l
     monkeypatch.setattr(lifelong_answers, "load_base", None)
     with pytest.raises(RecordError, match=r"reply to picture Animals/red fox/0\.png.*gate\.jsonl; run"):
         run_experts(tmp_path, home, settings, "vlm", replies=False)
+    rows = read_jsonl(home / "questions.jsonl", TaskQuestion)
+    seen = {row.image_id: GateReply(image_id=row.image_id) for row in rows if row.asked}
+    write_jsonl(tmp_path / "gate.jsonl", seen.values())
+    with pytest.raises(RecordError, match=r"reply to picture Personage/nobody/0\.png"):
+        lumoe.read_replies(tmp_path / "gate.jsonl", rows)
     changed = shutil.copytree(home, tmp_path / "changed")
     (changed / "experts" / "B" / "training.json").write_text('{"adapter_sha256": "0"}')
     with pytest.raises(
