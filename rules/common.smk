@@ -12,7 +12,7 @@ if error := check.fault(config, places=workflow.is_main_process):
     raise error
 
 RUNS, PARAMS = targets.Targets(config), params.Params(config)
-LIFELONG = lifelong.Lifelong(config, PARAMS.contents)
+LIFELONG = lifelong.Lifelong(config, PARAMS.contents, lambda: getattr(workflow.dag_settings, "targets", None))
 SUITES = params.SUITES
 WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))
 

@@ -86,7 +86,7 @@ rule write_report:
         splits=expand("<results>/dataset/splits/{split}.json", split=RUNS.splits),
         trainings=RUNS.trainings("table3"),
         run_config="<results>/run_config.yaml",
-        lifelong=lambda wildcards: LIFELONG.reported(workflow.dag_settings.targets),
+        lifelong=LIFELONG.reported,
     output:
         page=report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:

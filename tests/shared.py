@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,9 @@ def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], ob
     made = folder.with_name(f"{name}.made")
     with FileLock(folder.with_name(f"{name}.lock")):
         if not made.exists():
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # left by a process in which making it failed: the error to see
             make(folder)
             made.touch()
     return folder

@@ -5,12 +5,5 @@ from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     ask_gate(
-        it.output[0],
-        gate=it.wildcards["gate"],
-        **it.input,
-        **it.params,
-        endpoint=it.gate_endpoint,
-        batch=it.batch,
-        work=it.work,
-        version=it.version,
+        it.output[0], **it.gate, **it.input, **it.params, batch=it.batch, work=it.work, version=it.version
     )

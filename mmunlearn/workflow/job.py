@@ -133,9 +133,9 @@ class Job:
         return evaluation.get(evaluation["judge"])
 
     @property
-    def gate_endpoint(self) -> dict[str, Any]:
-        """How a gate reaches the vision model that it may ask."""
-        return self.config["lifelong"]["gates"]["vlm"]["openai"]
+    def gate(self) -> dict[str, Any]:
+        """The gate that the job asks, and how it reaches the vision model that it may ask."""
+        return {"gate": self.wildcards["gate"], "endpoint": self.config["lifelong"]["gates"]["vlm"]["openai"]}
 
     @property
     def sequence(self) -> TaskSequence:

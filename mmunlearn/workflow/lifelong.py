@@ -6,7 +6,7 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,12 @@ def labels(own: Config) -> dict[str, str]:
 class Lifelong:
     """The sequences of a checked configuration, and what their rules take."""
 
-    def __init__(self, config: Config, contents: Contents) -> None:
-        self._config, self._own, self._contents = config, config["lifelong"], contents
+    def __init__(
+        self, config: Config, contents: Contents, targets: Callable[[], Iterable[str] | None] = tuple
+    ) -> None:
+        """`targets`: what the run was asked for, known once the rules were read."""
+        self._config, self._own = config, config["lifelong"]
+        self._contents, self._targets = contents, targets
         self.tasks: list[str] = list(self._own["tasks"])
         orders = self._own["orders"] or [self.tasks]
         self.orders = {order_id(order): list(order) for order in orders}
@@ -314,8 +318,10 @@ class Lifelong:
         tables = [f"<results>/tables/{name}.csv" for name in REPORTED]
         return [*tables, *(f"<results>/figures/{name}.png" for name in FIGURES)]
 
-    def reported(self, targets: Any) -> list[str]:
+    def reported(self, wildcards: Any) -> list[str]:
         """Likewise of report.html: nothing before the phase was asked for; once made, it stays there."""
         table = Path("results", self._config["scale"], "tables", "mlubench.csv")
-        wanted = "lifelong" in self._config["outputs"] or "lifelong" in (targets or ()) or table.exists()
+        wanted = (
+            "lifelong" in self._config["outputs"] or "lifelong" in (self._targets() or ()) or table.exists()
+        )
         return self.report_files if wanted else []
