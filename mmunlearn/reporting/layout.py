@@ -142,6 +142,11 @@ def values(rows: Table, column: str) -> list[str]:
     return [value for (value,) in distinct(rows, column)]
 
 
+def judges_of(rows: Table) -> list[str]:
+    """The judges of a table, each once; seeds of one row may have had several."""
+    return list(dict.fromkeys(name for cell in values(rows, "judge") for name in cell.split(", ")))
+
+
 def join_reasons(reasons: dict[str, str]) -> str:
     """`metric: why` for each empty cell of a row, separated by `; `."""
     return "; ".join(f"{metric}: {text.replace(';', ',')}" for metric, text in reasons.items())

@@ -9,7 +9,7 @@ from typing import Any
 from mmunlearn.evaluation.judge.limits import BLIND
 from mmunlearn.records import sha256_of
 from mmunlearn.reporting import lifelong_blocks as blocks
-from mmunlearn.reporting.layout import read_table, values
+from mmunlearn.reporting.layout import judges_of, read_table, values
 from mmunlearn.reporting.lifelong_curves import matrix_tasks
 from mmunlearn.reporting.lifelong_drift import set_tables
 from mmunlearn.reporting.lifelong_gate import BEST_CASE
@@ -33,9 +33,10 @@ def lifelong_section(files: Sequence[Path]) -> dict[str, Any] | None:
     untouched, orders = tables.get("lifelong_untouched", []), tables.get("lifelong_orders", [])
     drifts = set_tables(tables.get("representation_drift", []))
     return {
-        "models": ", ".join(values(rows, "model")),
+        "models": values(rows, "model"),
+        "pocket": any(name.startswith("pocket") for name in values(rows, "model")),
         "seeds": " / ".join(values(rows, "seed_list")),
-        "judges": ", ".join(values(rows, "judge")),
+        "judges": judges_of(rows),
         "order": next(iter(values(orders, "order")), ""),
         "tasks": matrix_tasks(rows[0]),
         "missing_pictures": ", ".join(values(rows, "missing_pictures")),

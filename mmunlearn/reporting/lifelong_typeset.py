@@ -11,7 +11,7 @@ from itertools import groupby
 
 from mmunlearn import escape
 from mmunlearn.evaluation.judge.limits import BLIND
-from mmunlearn.reporting.layout import MISSING, Row, Table, number, select, values
+from mmunlearn.reporting.layout import MISSING, Row, Table, judges_of, number, select, values
 from mmunlearn.reporting.lifelong_cells import Column
 from mmunlearn.reporting.lifelong_differences import DIGITS
 from mmunlearn.reporting.typeset import grid
@@ -128,14 +128,14 @@ def counts(rows: Table, columns: Sequence[Column], escaped) -> str:
     )
     missing = sum(int(row[f"{column.name}_missing"]) for row in rows for column in columns)
     seeds = " / ".join(sorted({row["seed_list"] for row in rows}))
-    text = f"Seeds: {seeds}. Judge: {escaped(', '.join(sorted({row['judge'] for row in rows})))}. "
+    text = f"Seeds: {seeds}. Judge: {escaped(', '.join(judges_of(rows)))}. "
     text += "± is the standard deviation over seeds. " if any(row["seeds"] != "1" for row in rows) else ""
     text += f"Answers a cell, over seeds: {'; '.join(asked)}. "
     text += f"Left out, as the model could not answer them before: {left_out} test questions. "
     absent = next(iter({row["missing_pictures"] for row in rows}))
     text += "" if absent.startswith("0 ") else f"Pictures missing: {absent}; their questions are not in. "
     text += f"Ratings missing: {missing}." if missing else "No rating is missing."
-    return text + (f" {escaped(BLIND)}" if any(row["judge"] == LOCAL for row in rows) else "")
+    return text + (f" {escaped(BLIND)}" if LOCAL in judges_of(rows) else "")
 
 
 def _most(rows: Table, metric: str, task: str, columns: Sequence[Column], part: str) -> int:

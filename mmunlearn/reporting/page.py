@@ -28,7 +28,7 @@ from mmunlearn.records import (
     write_text,
 )
 from mmunlearn.reporting.filter_statistics import MEANT_FOR
-from mmunlearn.reporting.layout import Table, read_table, values
+from mmunlearn.reporting.layout import Table, judges_of, read_table, values
 from mmunlearn.reporting.lifelong_section import lifelong_section
 from mmunlearn.reporting.page_pictures import (
     SCORES,
@@ -178,7 +178,7 @@ def _about(settings: Mapping[str, Any], pictures: Pictures, rows: Table, ceiling
         "seeds": " / ".join(values(rows, "seed_list")),
         "ceiling_seeds": " / ".join(values(ceiling, "seed_list")),
         "models": ", ".join(values(rows, "model")),
-        "judges": ", ".join(values(rows, "judge")),
+        "judges": judges_of(rows),
         "generators": ", ".join(sorted({one.generator for one in pictures.candidates})),
         "people": len({one.person_id for one in pictures.candidates}),
         "events": len({one.event_id for one in pictures.candidates}),

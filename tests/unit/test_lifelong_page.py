@@ -131,11 +131,41 @@ def test_every_part_is_shown_and_says_how_to_read_it(text):
     assert "What the judge cannot tell. The local judge compares words" in words
 
 
+def page_of_rows(rows: list[dict[str, str]], folder: Path) -> str:
+    """The page of mlubench.csv alone."""
+    write_table(folder / "mlubench.csv", list(rows[0]), rows)
+    return page_of([folder / "mlubench.csv"], folder)
+
+
+def test_bold_is_the_best_alone_and_the_page_says_so(tmp_path):
+    rows = matrix("AB", ("GA", "GD"))
+    rows[4]["A-UA_place"] = "tied"
+    page = page_of_rows(rows, tmp_path)
+    assert page.count('<span class="best">') == 2, "GA in both metrics, not GD, which is tied with it"
+    words = " ".join(re.sub("<[^>]*>", "", page).split())
+    assert "The best of the methods is bold, with all that are like it to three decimals" in words
+    assert "is tied in mlubench.csv" in words and "bold, with all that do not differ" not in words
+
+
+@pytest.mark.parametrize(
+    ("judge", "limits"), [("openai/my-local-model", False), ("local, openai/gpt-4o", True), ("local", True)]
+)
+def test_the_local_judge_alone_has_its_limits(tmp_path, judge, limits):
+    page = page_of_rows([row | {"judge": judge} for row in matrix("A", ("GA",))], tmp_path)
+    assert ("What the judge cannot tell" in page) == limits
+    assert f"<dd>{judge}</dd>" in page
+
+
+@pytest.mark.parametrize(("models", "said"), [(("hippocket-7b",), 0), (("llava", "pocket-llava"), 1)])
+def test_the_pocket_scale_is_said_of_pocket_models(tmp_path, models, said):
+    rows = [row for model in models for row in matrix("A", ("GA",), model)]
+    page = page_of_rows(rows, tmp_path)
+    assert page.count("pocket scale illustrates") == said and f"<dd>{', '.join(models)}</dd>" in page
+
+
 def test_another_judge_has_no_such_limits_and_absent_tables_leave_no_trace(files, tmp_path):
-    table = tmp_path / "mlubench.csv"
     rows = [row | {"judge": "gpt-4o"} for row in matrix("AB", SHOWN, "llava-v1.6-7b")]
-    write_table(table, list(rows[0]), rows)
-    page = page_of([table], tmp_path)
+    page = page_of_rows(rows, tmp_path)
     assert "What the judge cannot tell" not in page and "pocket scale illustrates" not in page
     headings = re.findall('<h3 id="lifelong-([a-z]*)"', page)
     assert headings == ["outcome", "matrix", "limits"]

@@ -109,6 +109,13 @@ def test_it_explains_the_judge_the_scale_and_the_ceiling(text: str) -> None:
     assert "training 1; ceiling 101" in words
 
 
+def test_a_judge_whose_name_has_the_word_local_is_another(inputs: dict[str, Any], tmp_path: Path) -> None:
+    rows = [row | {"judge": "openai/my-local-model"} for row in read_table(inputs["table3"])]
+    write_table(tmp_path / "table3.csv", list(rows[0]), rows)
+    page = page_of(inputs, tmp_path, table3=tmp_path / "table3.csv")
+    assert "by construction" not in page and "is the judge's noise" in page
+
+
 def test_it_says_what_differs_from_the_paper(text: str) -> None:
     shown = html.unescape(text)
     parts = yaml.safe_load(DEVIATIONS.read_text(encoding="utf-8"))
