@@ -201,6 +201,7 @@ def main(folder: str) -> int:
     tables = results / "tables"
     needed = [
         results / "run_config.yaml",
+        results / "lifelong" / "run_config.yaml",
         results / "report.html",
         results / "images" / "manifest.parquet",
         tables / "table3.csv",

@@ -1,7 +1,7 @@
 """Lifelong: MLUBench. Tasks are forgotten one after another: `snakemake lifelong`.
 
 needs  the base models' weights; of data `files`, the released tasks and their pictures; resources/published/
-makes  <results>/lifelong/released/ (what `pocket` draws), questions.jsonl, statistics.json
+makes  <results>/lifelong/released/ (what `pocket` draws), questions.jsonl, statistics.json, run_config.yaml
        <results>/lifelong/<model>/{features.safetensors,before.jsonl,questions.jsonl,selection.json,gates/<gate>.jsonl}
        <results>/lifelong/<model>/experts/seed-<n>/<task>/{training.json,steps.jsonl,adapter/}
        <results>/lifelong/<model>/<method>/<order>/seed-<n>/<task>/{training.json,steps.jsonl,adapter/,answers.jsonl,
@@ -31,6 +31,17 @@ MODEL_QUESTIONS = {
     "features": "<results>/lifelong/{model}/features.safetensors",
     "base": PARAMS.base,
 }
+
+
+# Beside a run of PEBench, other settings of this phase leave that run's own record alone.
+use rule write_run_config as write_lifelong_config with:
+    output:
+        "<results>/lifelong/run_config.yaml",
+    log:
+        "<logs>/write_lifelong_config.log",
+    params:
+        decided=PARAMS.recorded_with_lifelong,
+        code=code_digest("write_run_config", "workflow/run_config.py"),
 
 
 rule draw_tasks:

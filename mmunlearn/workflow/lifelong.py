@@ -40,6 +40,7 @@ OPENAI = ("base_url", "model", "temperature", "seed")
 TABLES = ("mlubench", "lifelong_gate", "representation_drift", "lifelong_data")
 FIGURES = ("lifelong_matrix", "lifelong_utility", "lifelong_data")
 OUTPUTS = (
+    "<results>/lifelong/run_config.yaml",
     *(f"<results>/tables/{name}.csv" for name in TABLES),
     *(f"<results>/figures/{name}.png" for name in FIGURES),
 )

@@ -66,9 +66,19 @@ class Params:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What rewrites run_config.yaml: the sections that a default run rests on. Other figures, attacks or outputs
-        than before leave the record of the tables alone."""
-        others = ("outputs", "figures", "robustness", "lifelong", "plan")
+        """What rewrites run_config.yaml: the sections that the run rests on. Other figures, attacks or outputs than
+        before leave the record of the tables alone, as does the lifelong phase where it is only a target."""
+        own = self.recorded_with_lifelong
+        return (
+            own
+            if "lifelong" in self._config["outputs"]
+            else {k: v for k, v in own.items() if k != "lifelong"}
+        )
+
+    @property
+    def recorded_with_lifelong(self) -> dict[str, Any]:
+        """What rewrites the record beside the lifelong phase's results."""
+        others = ("outputs", "figures", "robustness", "plan")
         return without_keys({name: one for name, one in self._config.items() if name not in others})
 
     @property

@@ -7,18 +7,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.copies import ROOT
 from tests.dag.conftest import finish, to_run_again
 from tests.rules.standin import Rules
 
 ONCE = (
-    *("write_run_config", "read_tasks", "plot_lifelong_data", "make_mlubench", "make_lifelong_gate"),
+    *("write_lifelong_config", "read_tasks", "plot_lifelong_data", "make_mlubench", "make_lifelong_gate"),
     *("make_representation_drift", "plot_lifelong_matrix", "plot_lifelong_utility"),
 )
 RULES = dict.fromkeys(ONCE, 1)
 """Of every run, one job each."""
-OWN_PAGE = {"write_lifelong_report": 1, "all": 1}
+OWN_PAGE = {"write_lifelong_report": 1, "write_run_config": 1, "all": 1}
 
 
 def of_models(models: int, methods: int, mixtures: int, orders: int = 1) -> dict[str, int]:
@@ -51,7 +52,7 @@ def test_the_pocket_s_stopped_rows_stand_beside_the_others(planned):
     jobs = planned("lifelong")
     own = RULES | of_models(1, 7, 5) | {"draw_tasks": 1, "measure_drift": 6, "lifelong": 1}
     assert {rule: jobs[rule] for rule in own} == own
-    assert set(planned()) & set(own) == {"write_run_config"}, "the default run is PEBench's alone"
+    assert not set(planned()) & set(own), "the default run is PEBench's alone"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     for name in ("config.yaml", "resources", "presets"):
         (folder / name).symlink_to(ROOT / name)
-    finish(folder, ["all"])
+    (folder / "mine.yaml").write_text("{}")
+    finish(folder, ["all"], ["mine.yaml"])
     return folder
 
 
@@ -70,11 +72,20 @@ def test_beside_a_finished_run_the_phase_writes_the_report_anew_and_nothing_else
     folder = tmp_path / "run"
     shutil.copytree(finished, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    assert to_run_again(["all"]) == {}
+
+    def to_run(*targets: str, **changes: object) -> Counter:
+        Path("mine.yaml").write_text(yaml.safe_dump(changes))
+        return to_run_again(targets, ["mine.yaml"])
+
+    assert to_run("all") == {}
     expected = RULES | of_models(1, 7, 5) | {"draw_tasks": 1, "measure_drift": 6, "write_report": 1}
-    assert to_run_again(["lifelong"]) == Counter(expected) - Counter(["write_run_config"])
-    finish(folder, ["lifelong"])
-    assert to_run_again(["all"]) == to_run_again(["lifelong"]) == {}
+    assert to_run("lifelong") == expected
+    finish(folder, ["lifelong"], ["mine.yaml"])
+    assert to_run("all") == to_run("lifelong") == {}
+    records = {"write_run_config", "write_lifelong_config"}
+    faster = {"methods": {"ga": {"learning_rate": 0.125}}}
+    assert records & set(to_run("lifelong", lifelong=faster)) == {"write_lifelong_config"}
+    assert records & set(to_run("all", lifelong=faster, outputs=["lifelong"])) == records
     Path("results/pocket/report.html").unlink()
     jobs = dict(Rules.needed(folder, ["all"]))
     assert set(jobs) == {"write_report", "all"}

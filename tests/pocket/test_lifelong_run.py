@@ -28,7 +28,7 @@ def table(results, name: str) -> list[dict[str, str]]:
 
 
 def test_every_number_of_the_matrix_is_found_again_in_the_judgements(pocket, lifelong):
-    config = yaml.safe_load((lifelong / "run_config.yaml").read_text())["lifelong"]
+    config = yaml.safe_load((lifelong / "lifelong" / "run_config.yaml").read_text())["lifelong"]
     rows = len(config["methods"]) + len(config["lumoe"])
     assert check_matrix(lifelong, pocket.folder / config["train"]["refusals"]) == rows * 4 * len(COLUMNS)
 
