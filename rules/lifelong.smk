@@ -383,7 +383,8 @@ rule make_mlubench:
     input:
         scores=LIFELONG.files("scores.json"),
         trainings=LIFELONG.stage_files("training.json", LIFELONG.trained),
-        experts=LIFELONG.expert_files,
+        experts=LIFELONG.expert_files("training.json"),
+        adapters=LIFELONG.adapter_files,
         memory=LIFELONG.mixture_files("memory.json"),
         undo=LIFELONG.mixture_files("undo.jsonl"),
         before=expand("<results>/lifelong/{model}/before.jsonl", model=config["models"]),
@@ -421,6 +422,7 @@ rule make_lifelong_gate:
     input:
         routes=LIFELONG.stage_files("routes.jsonl", LIFELONG.mixtures),
         questions=expand("<results>/lifelong/{model}/questions.jsonl", model=config["models"]),
+        statistics="<results>/lifelong/statistics.json",
     output:
         csv=report(
             "<results>/tables/lifelong_gate.csv", caption="../report/lifelong_gate.rst", category="Tables"
@@ -445,6 +447,7 @@ rule make_lifelong_gate:
 rule make_representation_drift:
     input:
         drifts=LIFELONG.drifts,
+        statistics="<results>/lifelong/statistics.json",
     output:
         csv=report(
             "<results>/tables/representation_drift.csv",

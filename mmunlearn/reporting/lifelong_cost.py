@@ -10,7 +10,9 @@
 
 `lifelong_undo.csv` has a row a task of every such row of experts: the share of its forget answers that know, `before`
 anything is unlearned, `with_expert` after the last task, and `without_expert`, its own dropped, with a 95% interval
-over entities. `left_out` and `missing_pictures` as in mlubench.csv.
+over entities. `left_out` as in mlubench.csv.
+
+In both `missing_pictures` is as there, and `digest` of all inputs: trainings and memory; scores, and answers of both.
 """
 
 from __future__ import annotations
@@ -24,7 +26,16 @@ from mmunlearn.evaluation.intervals import Sums, cluster_sums, interval, mean
 from mmunlearn.evaluation.key_words import knows
 from mmunlearn.lifelong.memory import Memory
 from mmunlearn.lifelong.scores import ALL
-from mmunlearn.records import Answer, RecordError, Training, read_json, read_jsonl
+from mmunlearn.records import (
+    Answer,
+    Record,
+    RecordError,
+    Training,
+    digest_of,
+    read_json,
+    read_jsonl,
+    sha256_of,
+)
 from mmunlearn.reporting.layout import MISSING, Table, full, select, values
 from mmunlearn.reporting.lifelong_cells import Group
 from mmunlearn.reporting.typeset import grid
@@ -44,7 +55,7 @@ COST_COLUMNS = (
         "seconds",
         "seconds_so_far",
     ),
-    *("adapters", "adapter_bytes", "memory_bytes", "peak_memory_gb"),
+    *("adapters", "adapter_bytes", "memory_bytes", "peak_memory_gb", "missing_pictures", "digest"),
 )
 UNDO_COLUMNS = (
     *(
@@ -60,17 +71,21 @@ UNDO_COLUMNS = (
         "low",
         "high",
     ),
-    *("left_out", "missing_pictures"),
+    *("left_out", "missing_pictures", "digest"),
 )
-WEIGHTS = Path("adapter/adapter_model.safetensors")
 Stages = Mapping[str, tuple[Training, int]]  # task -> its training, and bytes of its adapter
 
 
-def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, ...], Stages]:
-    """Folder of a sequence, or of experts, below `lifelong/` -> its stages."""
+def read_trainings(paths: Iterable[Path], adapters: Iterable[Path]) -> dict[tuple[str, ...], Stages]:
+    """Folder of a sequence, or of experts, below `lifelong/` -> its stages.
+
+    Args:
+        paths, adapters: `<task>/training.json` and `<task>/adapter/adapter_model.safetensors` of every stage.
+    """
     found: dict[tuple[str, ...], dict[str, tuple[Training, int]]] = {}
+    sizes = {path.parents[1]: path.stat().st_size for path in adapters}
     for path in paths:
-        size = (path.parent / WEIGHTS).stat().st_size
+        size = sizes[path.parent]
         parts = path.parts[path.parts.index("lifelong") + 1 : -2]
         found.setdefault(parts, {})[path.parent.name] = (read_json(path, Training), size)
     return found
@@ -91,7 +106,8 @@ def cost_rows(
         stages = own or experts[one.model, "experts", f"seed-{one.seed}"]
         seconds = list(accumulate(stages[task][0].seconds for task in one.tasks))
         sizes = [stages[task][1] for task in one.tasks]
-        held = memory_of(sequence, len(one.tasks), memory)
+        known = memory_of(sequence, memory)
+        held = bytes_of(known, sequence in memory, len(one.tasks))
         for at, task in enumerate(one.tasks):
             training, size = stages[task]
             rows.append({
@@ -101,17 +117,27 @@ def cost_rows(
                 "seconds_so_far": full(seconds[at]), "adapters": str(1 if own else at + 1),
                 "adapter_bytes": str(size if own else sum(sizes[: at + 1])),
                 "memory_bytes": held[at], "peak_memory_gb": full(training.peak_memory_gb),
+                "digest": _digest_of([known, *(stages[name][0] for name in one.tasks[: at + 1])]),
             })  # fmt: skip
     return rows
 
 
-def memory_of(sequence: TaskSequence, tasks: int, memory: Mapping[TaskSequence, Memory]) -> list[str]:
-    """Bytes of base and adapters after every task; one adapter is as large as any other. Empty cells where unknown."""
-    if sequence in memory:
-        own = memory[sequence]
-        return [str(own.base_bytes + size) for size in own.experts]
+def _digest_of(records: Iterable[Record | None]) -> str:
+    return digest_of([one and one.model_dump(mode="json") for one in records])
+
+
+def memory_of(sequence: TaskSequence, memory: Mapping[TaskSequence, Memory]) -> Memory | None:
+    """What tells a sequence's memory: its own file, else that of some experts of its model, where there is one."""
     others = [one for at, one in memory.items() if at.model == sequence.model and one.experts]
-    return [str(others[0].base_bytes + others[0].expert_bytes) if others else ""] * tasks
+    return memory.get(sequence) or next(iter(others), None)
+
+
+def bytes_of(memory: Memory | None, own: bool, tasks: int) -> list[str]:
+    """Bytes of base and adapters after every task; one adapter is as large as any other. Empty cells where unknown."""
+    if memory is None:
+        return [""] * tasks
+    sizes = memory.experts if own else [memory.expert_bytes] * tasks
+    return [str(memory.base_bytes + size) for size in sizes]
 
 
 def undo_rows(
@@ -147,6 +173,7 @@ def undo_rows(
                 "n": str(cell.n), "before": full(mean(was)) if asked else "", "with_expert": full(cell.value),
                 "without_expert": full(mean(sums)) if asked else "", "low": full(low), "high": full(high),
                 "left_out": str(cell.left_out),
+                "digest": digest_of([one.digests, *map(sha256_of, (undo[sequence], before[one.model]))]),
             })  # fmt: skip
     return rows
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.statistics import SetCounts, TaskStatistics
-from mmunlearn.records import read_json
+from mmunlearn.records import digest_of, read_json, sha256_of
 from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import Row, write_table
+from mmunlearn.reporting.lifelong_missing import missing_pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ COLUMNS = (
         "pictures",
         "of_pictures",
     ),
-    *("trained", "asked", "trained_pictures", "asked_pictures", "note"),
+    *("trained", "asked", "trained_pictures", "asked_pictures", "missing_pictures", "digest", "note"),
 )
 FILLS = (
     *(("#004488", "white"), ("#EECC66", "black"), ("#994455", "white"), ("#6699CC", "black")),
@@ -53,7 +54,9 @@ def plot_lifelong_data(statistics: Path, csv: Path, png: Path, pdf: Path) -> Non
         raise RecordError(
             f"Asked {statistics} for tasks. Found none. Run the rule that wrote it again (--forcerun)."
         )
-    write_table(csv, COLUMNS, table_rows(counts))
+    rests = missing_pictures(counts) | {"digest": digest_of([sha256_of(statistics)])}
+    rows = table_rows(counts)
+    write_table(csv, COLUMNS, [row if row["task"] == "paper" else row | rests for row in rows])
     rows = list(dict.fromkeys((one.task, one.role) for one in counts.sets))
     figure = style.new_figure(7.2, 1.5 + 0.24 * len(rows))
     for axes, what in zip(figure.subplots(1, 2, sharey=True), ("entities", "questions"), strict=True):

@@ -3,7 +3,7 @@
 A row of `mlubench_differences.csv` is a pair of methods in one column: `difference` is method minus other, over the
 seeds that both have; `low`, `high` its 95% interval over entities; `clusters` how many those are. What another seed of
 training would change is not in it. Two methods are tied where the interval holds 0, as it always does on fewer than six
-entities.
+entities. `missing_pictures` as in mlubench.csv; `digest`: of all inputs of both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import combinations, groupby
 
 from mmunlearn.evaluation.intervals import difference, pooled
 from mmunlearn.lifelong.scores import ALL
+from mmunlearn.records import digest_of
 from mmunlearn.reporting.differences import Standing
 from mmunlearn.reporting.layout import Row, Table, distinct, full, number, select
 from mmunlearn.reporting.lifelong_cells import Column, Group, names_of
@@ -21,7 +22,10 @@ from mmunlearn.tasks import Role
 
 DIGITS = 3  # of a value, as it is printed in the paper
 KEYS = ("model", "metric", "column")
-DIFFERENCE_COLUMNS = (*KEYS, "method", "other", "difference", "low", "high", "clusters", "seeds", "reason")
+DIFFERENCE_COLUMNS = (
+    *(*KEYS, "method", "other", "difference", "low", "high", "clusters", "seeds"),
+    *("missing_pictures", "digest", "reason"),
+)
 JUDGED: tuple[tuple[Role, str], ...] = (("forget", "forget"), ("retain", "utility"))
 
 
@@ -36,6 +40,7 @@ def difference_rows(found: Sequence[Group], columns: Sequence[Column], resamples
                 rows += [
                     {"model": model, "metric": metric, "column": column.name}
                     | {"method": ours[0].label, "other": theirs[0].label}
+                    | {"digest": digest_of([one.digests for one in (*ours, *theirs)])}
                     | _difference(ours, theirs, place, resamples)
                     for ours, theirs in pairs
                 ]

@@ -10,7 +10,8 @@ Columns of `representation_drift.csv`; gaps are lengths in the model's own space
 - `std` of the change over seeds; `low`, `high`: its 95% interval over entities, with several seeds the mean of their
   ends;
 - `picture`, `text`: displacement: how far each centroid is from where it was;
-- `n`, `entities`: questions over all seeds, and the entities that they are on; `seeds`, `seed_list`; `digest`;
+- `n`, `entities`: questions over all seeds, and the entities that they are on; `seeds`, `seed_list`;
+- `missing_pictures` as in mlubench.csv; `digest`: of all inputs;
 - `published_model`, `published_original`, `published_unlearned`, `published_delta_gap`: of the task of that name, of
   our model if the paper has it; which method and which questions it is of, the slides do not say;
 - `reason`: why a number is missing, or of which seeds.
@@ -26,6 +27,7 @@ from typing import NamedTuple
 
 from mmunlearn import escape
 from mmunlearn.lifelong.drift_rows import SETS, Drift, SetDrift
+from mmunlearn.lifelong.statistics import TaskStatistics
 from mmunlearn.records import digest_of, read_json, write_text
 from mmunlearn.reporting.layout import (
     MISSING,
@@ -39,14 +41,15 @@ from mmunlearn.reporting.layout import (
     values,
     write_table,
 )
+from mmunlearn.reporting.lifelong_missing import missing_note, missing_pictures
 from mmunlearn.reporting.tables import TableError
 from mmunlearn.reporting.typeset import grid
 
 PUBLISHED = ("original", "unlearned", "delta_gap")
 COLUMNS = (
     "model", "task", *PUBLISHED, "method", "order", "set", "after", "distance", "std", "low", "high", "picture", "text",
-    "n", "entities", "seeds", "seed_list", "digest", "published_model", *(f"published_{name}" for name in PUBLISHED),
-    "reason",
+    "n", "entities", "seeds", "seed_list", "missing_pictures", "digest", "published_model",
+    *(f"published_{name}" for name in PUBLISHED), "reason",
 )  # fmt: skip
 BLOCK = ("model", "order", "distance", "set")
 BASE, EXPERT = "base", "expert "
@@ -59,18 +62,23 @@ CAPTION = (
 )
 
 
-def make_representation_drift(csv: Path, md: Path, *, drifts: Sequence[Path], published: Path) -> None:
+def make_representation_drift(
+    csv: Path, md: Path, *, drifts: Sequence[Path], statistics: Path, published: Path
+) -> None:
     """Write the table as data and to read.
 
     Args:
         drifts: Drift files, one a sequence; their order is that of the methods.
+        statistics: of the tasks.
         published: the paper's, of one model.
 
     Raises:
         RecordError: a file is no Drift.
         TableError: a sequence comes twice.
     """
+    common = missing_pictures(read_json(statistics, TaskStatistics))
     rows = drift_rows([read_json(path, Drift) for path in drifts], read_table(published))
+    rows = [row | common for row in rows]
     write_table(csv, COLUMNS, rows)
     write_text(md, markdown(rows))
 
@@ -243,7 +251,7 @@ def _number(text: str) -> str:
 
 def markdown(rows: Table) -> str:
     """A part a model and set: tasks in columns, the gap before, its changes, what the paper has, displacements."""
-    parts = ["# Representation drift", CAPTION]
+    parts = ["# Representation drift", " ".join(filter(None, [CAPTION, missing_note(rows)]))]
     for block in set_tables(rows):
         parts.append(
             f"## {escape.markdown(block.model)}, {block.role} sets, order {block.order}, {block.distance} distance"

@@ -10,7 +10,7 @@ Columns of `lifelong_gate.csv`:
   standard deviation over seeds, empty with one;
 - `n`, `clusters`: pictures, summed over seeds, and the entities that they show; `unusable`: pictures on which the base
   answers because the gate had no reply that could be used;
-- `seeds`, `seed_list`; `digest`: of all inputs.
+- `seeds`, `seed_list`; `missing_pictures` as in mlubench.csv; `digest`: of all inputs.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from pathlib import Path
 from mmunlearn import escape
 from mmunlearn.lifelong.gate_accuracy import ALL, OUTCOMES, GateRow, gate_rows
 from mmunlearn.lifelong.routing import Route
-from mmunlearn.records import digest_of, read_jsonl, sha256_of, write_text
+from mmunlearn.lifelong.statistics import TaskStatistics
+from mmunlearn.records import digest_of, read_json, read_jsonl, sha256_of, write_text
 from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, number, select, values, write_table
+from mmunlearn.reporting.lifelong_missing import missing_note, missing_pictures
 from mmunlearn.reporting.tables import TableError, pooled
 from mmunlearn.reporting.typeset import grid
 from mmunlearn.seeds import derive_seed
@@ -33,7 +35,7 @@ PARTS = ("low", "high", "std")
 COLUMNS = (
     "model", "method", "gate", "order", "stage", "set", "entity_class", *OUTCOMES,
     *(f"{outcome}_{part}" for outcome in OUTCOMES for part in PARTS), "n", "clusters", "unusable", "seeds", "seed_list",
-    "digest",
+    "missing_pictures", "digest",
 )  # fmt: skip
 PRINTED = [
     ("forget", "right"),
@@ -61,6 +63,7 @@ def make_lifelong_gate(
     *,
     routes: Sequence[Path],
     questions: Sequence[Path],
+    statistics: Path,
     csv: Path,
     md: Path,
     orders: Mapping[str, Sequence[str]],
@@ -72,7 +75,7 @@ def make_lifelong_gate(
 
     Args:
         routes: `<model>/<method>/<order>/seed-<n>/<task>/routes.jsonl`, in any order.
-        questions: `<model>/questions.jsonl` of every model.
+        questions: `<model>/questions.jsonl` of every model; statistics: of the tasks.
         orders: name -> tasks, in the order of tables; labels: method -> label, likewise; gates: method -> gate.
         bootstrap: resamples of the intervals.
 
@@ -104,6 +107,8 @@ def make_lifelong_gate(
         paths = list(group)
         method = TaskSequence.of(paths[0]).method
         rows += _stage_rows(of_model[model], paths, bootstrap, labels[method], gates[method])
+    common = missing_pictures(read_json(statistics, TaskStatistics))
+    rows = [row | common for row in rows]
     write_table(csv, COLUMNS, rows)
     write_text(md, markdown(rows))
 
@@ -143,7 +148,7 @@ def _cells(sets: Sequence[GateRow]) -> Row:
 
 def markdown(rows: Table) -> str:
     """A part a model and an order: methods and stages by sets; then the last stage by class."""
-    parts = ["# Gates", EXPLAINED]
+    parts = ["# Gates", " ".join(filter(None, [EXPLAINED, missing_note(rows)]))]
     for model, order in distinct(rows, "model", "order"):
         of_order = select(rows, model=model, order=order)
         parts.append(f"## {escape.markdown(model)}, {escape.markdown(order)}")

@@ -8,6 +8,9 @@ model; a pocket model has no published twin, and stands beside each of the paper
 rests on: over three to five it is noise, so there is no test of it, nor a mean that would hide that. Values are ranked
 as they are printed; those printed alike share a rank. `apart` says how many of our pairs of methods differ beyond the
 interval of their difference. `whose` is `ours`, or `paper` for what the paper's models reach against each other.
+
+In both `missing_pictures` is as in mlubench.csv, empty where no number of ours is behind it, and `digest` of all
+inputs, the published rows among them.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations, product
 
+from mmunlearn.records import digest_of
 from mmunlearn.reporting.differences import Standing
 from mmunlearn.reporting.layout import Row, Table, full, reason_of, select, values
 from mmunlearn.reporting.lifelong_differences import DIGITS
 from mmunlearn.reporting.published import spearman
 
 KEYS = ("model", "published_model", "metric", "column")
-VERSUS_COLUMNS = (*KEYS, "method", "ours", "published", "difference", "reason")
-RANK_COLUMNS = ("whose", *KEYS, "methods", "n", "spearman", "apart", "reason")
+RESTS = ("missing_pictures", "digest", "reason")
+VERSUS_COLUMNS = (*KEYS, "method", "ours", "published", "difference", *RESTS)
+RANK_COLUMNS = ("whose", *KEYS, "methods", "n", "spearman", "apart", *RESTS)
 METRICS = ("forget", "utility")
 LUMOE = "LUMoE"
 FEWEST = 3  # methods that can be ranked
@@ -59,6 +64,7 @@ def _versus(method: str, ours: Row | None, theirs: Row | None, place: Row) -> Ro
         "ours": value,
         "published": published,
         "difference": full(float(value) - float(published)) if same else "",
+        **_rests([ours] if ours else [], [theirs] if theirs else []),
         "reason": ", ".join(reasons),
     }
 
@@ -75,7 +81,7 @@ def rank_rows(versus: Table, standing: Standing, published: Table) -> Table:
             both = [[float(row[whose]) for row in cells] for whose in ("ours", "published")]
             apart = [standing.ahead((model, metric, column), *pair) for pair in combinations(chosen, 2)]
             count = f"{len(apart) - apart.count(0)} of {len(apart)}"
-            rows.append({"whose": "ours", **at, **_ranked(kind, *both), "apart": count})
+            rows.append({"whose": "ours", **at, **_ranked(kind, *both), "apart": count, **_rests(cells, [])})
     columns = [name for name in (published[0] if published else {}) if "-U" in name]
     for (one, other), metric, column in product(
         combinations(values(published, "model"), 2), METRICS, columns
@@ -84,7 +90,8 @@ def rank_rows(versus: Table, standing: Standing, published: Table) -> Table:
         tables = [_by_method(published, model, metric) for model in (one, other)]
         for kind, chosen in _kinds([method for method in tables[0] if method in tables[1]]):
             pair = [[float(table[method][column]) for method in chosen] for table in tables]
-            rows.append({"whose": "paper", **at, **_ranked(kind, *pair)})
+            rests = _rests([], [table[name] for table in tables for name in chosen])
+            rows.append({"whose": "paper", **at, **_ranked(kind, *pair), **rests})
     return rows
 
 
@@ -98,6 +105,12 @@ def _ranked(kind: str, ours: list[float], theirs: list[float]) -> Row:
         return row | {"reason": f"{len(ours)} methods that both have: fewer than {FEWEST} have no order"}
     value, reason = spearman(*([round(value, DIGITS) for value in part] for part in (ours, theirs)))
     return row | {"spearman": full(value), "reason": reason}
+
+
+def _rests(ours: Table, theirs: Table) -> Row:
+    """What a number rests on."""
+    digest = digest_of([[row["digest"] for row in ours], theirs])
+    return {"missing_pictures": ", ".join(values(ours, "missing_pictures")), "digest": digest}
 
 
 def _by_method(rows: Table, model: str, metric: str) -> dict[str, Row]:

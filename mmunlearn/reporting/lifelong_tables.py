@@ -49,6 +49,7 @@ from mmunlearn.reporting.lifelong_differences import (
     standing_of,
     with_places,
 )
+from mmunlearn.reporting.lifelong_missing import missing_pictures
 from mmunlearn.reporting.lifelong_notes import cautions
 from mmunlearn.reporting.lifelong_published import RANK_COLUMNS, VERSUS_COLUMNS, rank_rows, versus_rows
 from mmunlearn.reporting.lifelong_typeset import latex, markdown
@@ -68,6 +69,7 @@ def make_mlubench(
     scores: Sequence[Path],
     trainings: Sequence[Path],
     experts: Sequence[Path],
+    adapters: Sequence[Path],
     memory: Sequence[Path],
     undo: Sequence[Path],
     before: Sequence[Path],
@@ -83,7 +85,7 @@ def make_mlubench(
     Args:
         outputs: csv, md, tex, differences, versus, ranks, untouched, classes, orders, cost, undo.
         scores: of all sequences, in any order.
-        trainings, experts: training.json of every stage, and of every expert.
+        trainings, experts: training.json of every stage, and of every expert; adapters: their weights.
         memory, undo: of every row of experts.
         before: the base's answers, of every model.
         statistics: of the tasks.
@@ -104,9 +106,10 @@ def make_mlubench(
             f"Asked for the matrix of order {order}. Found scores of {len(scores)} sequences, none of it. Name a row "
             "in lifelong.methods or lifelong.lumoe, and a model in models."
         )
-    common = {"missing_pictures": _missing_pictures(read_json(statistics, TaskStatistics))}
+    common = missing_pictures(read_json(statistics, TaskStatistics))
     held = {TaskSequence.of(path): read_json(path, Memory) for path in memory}
-    costs = cost_rows(every, read_trainings(trainings), read_trainings(experts), held, references)
+    stages, of_experts = (read_trainings(paths, adapters) for paths in (trainings, experts))
+    costs = cost_rows(every, stages, of_experts, held, references)
     never = dict.fromkeys(group[0].label for group in found if group[0].method in references)
     _write_matrix(
         outputs, found, read_table(published), list(never), common, steps_notes(costs, order), bootstrap
@@ -118,7 +121,7 @@ def make_mlubench(
         rows = class_rows(found, columns, roles, common)
         write_table(outputs[name], header(CLASSES, names_of(columns)), rows)
     write_table(outputs["orders"], header(ORDERS, ("last", "all")), order_rows(every, bootstrap, common))
-    write_table(outputs["cost"], COST_COLUMNS, costs)
+    write_table(outputs["cost"], COST_COLUMNS, [row | common for row in costs])
     bases = {path.parent.name: path for path in before}
     undone = undo_rows(every, {TaskSequence.of(path): path for path in undo}, bases, references, bootstrap)
     write_table(outputs["undo"], UNDO_COLUMNS, [row | common for row in undone])
@@ -145,7 +148,7 @@ def _write_matrix(
     said = {**notes, "": cautions(standing, pairs, ranks)}
     write_text(outputs["md"], markdown(rows, columns, references, said))
     write_text(outputs["tex"], latex(rows, columns, references))
-    write_table(outputs["differences"], DIFFERENCE_COLUMNS, pairs)
+    write_table(outputs["differences"], DIFFERENCE_COLUMNS, [row | common for row in pairs])
     write_table(outputs["versus"], VERSUS_COLUMNS, comparison)
     write_table(outputs["ranks"], RANK_COLUMNS, ranks)
 
@@ -160,10 +163,6 @@ def read_stage_scores(path: Path) -> StageScores:
             "again (--forcerun score_stages)."
         )
     return scores
-
-
-def _missing_pictures(statistics: TaskStatistics) -> str:
-    return f"{statistics.missing_pictures} of {statistics.found['pictures']}"
 
 
 def class_rows(

@@ -14,6 +14,7 @@ from mmunlearn.evaluation.judge.limits import BLIND
 from mmunlearn.reporting.layout import MISSING, Row, Table, judges_of, number, select, values
 from mmunlearn.reporting.lifelong_cells import Column
 from mmunlearn.reporting.lifelong_differences import DIGITS
+from mmunlearn.reporting.lifelong_missing import missing_note
 from mmunlearn.reporting.typeset import grid
 
 LOCAL = "local"  # the embedded judge, as `judge_name` spells it
@@ -132,8 +133,7 @@ def counts(rows: Table, columns: Sequence[Column], escaped) -> str:
     text += "± is the standard deviation over seeds. " if any(row["seeds"] != "1" for row in rows) else ""
     text += f"Answers a cell, over seeds: {'; '.join(asked)}. "
     text += f"Left out, as the model could not answer them before: {left_out} test questions. "
-    absent = next(iter({row["missing_pictures"] for row in rows}))
-    text += "" if absent.startswith("0 ") else f"Pictures missing: {absent}; their questions are not in. "
+    text += f"{note} " if (note := missing_note(rows)) else ""
     text += f"Ratings missing: {missing}." if missing else "No rating is missing."
     return text + (f" {escaped(BLIND)}" if LOCAL in judges_of(rows) else "")
 

@@ -124,15 +124,20 @@ class Lifelong:
         """A file of every sequence of experts."""
         return [f"{HOME}/{one.folder}/{name}" for one in self._sequences(self.mixtures, self.orders)]
 
-    @property
-    def expert_files(self) -> list[str]:
-        """training.json of every expert."""
+    def expert_files(self, name: str) -> list[str]:
+        """A file of every expert."""
         pairs = [(model, seed) for model in self._config["models"] for seed in self._config["seeds"]]
         return [
-            f"{HOME}/{model}/experts/seed-{seed}/{task}/training.json"
+            f"{HOME}/{model}/experts/seed-{seed}/{task}/{name}"
             for model, seed in pairs
             for task in self.tasks
         ]
+
+    @property
+    def adapter_files(self) -> list[str]:
+        """The weights of every stage's model and of every expert."""
+        name = STAGE_FILES["adapters"]
+        return [*self.stage_files(name, self.trained), *self.expert_files(name)]
 
     @property
     def drifts(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.lifelong.memory import Memory
 from mmunlearn.lifelong.scores import StageScores, score_stages
@@ -156,17 +157,27 @@ COST = {"A": (30, 1.5), "B": (20, 0.5), "C": (0, 0.25)}
 """Task -> steps and seconds of its training."""
 
 
-def write_training(folder: Path, task: str) -> None:
+def write_training(folder: Path, task: str, **changed: Any) -> None:
     """training.json and a file of its adapter's size."""
     steps, seconds = COST[task]
-    write_json(folder / task / "training.json", Training(
+    training = Training(
         model=MODEL, recipe="ga-A", seed=1, method="GA", steps=steps, epochs=1.0, stop_reason=f"end of {task}",
         losses=[], seconds=seconds, peak_memory_gb=0.5, trainable_parameters=250, settings={}, versions={},
         adapter_sha256="0" * 64,
-    ))  # fmt: skip
+    )  # fmt: skip
+    write_json(folder / task / "training.json", training.model_copy(update=changed))
     adapter = folder / task / "adapter" / "adapter_model.safetensors"
     adapter.parent.mkdir(exist_ok=True)
     adapter.write_bytes(b"0" * SIZE)
+
+
+def write_statistics(path: Path) -> Path:
+    """Of tasks of which 10 of 400 pictures are missing."""
+    write_json(path, TaskStatistics(
+        released=False, differences=[], found={"pictures": 400}, paper={}, used={"pictures": 390}, missing_pictures=10,
+        missing_first=[], without_pictures=[], sets=[],
+    ))  # fmt: skip
+    return path
 
 
 def write_run(
@@ -176,10 +187,7 @@ def write_run(
     """All sequences of some methods and seeds in one order, and what stands beside them."""
     home = results / "lifelong" / MODEL
     write_questions(results)
-    write_json(results / "lifelong" / "statistics.json", TaskStatistics(
-        released=False, differences=[], found={"pictures": 400}, paper={}, used={"pictures": 390}, missing_pictures=10,
-        missing_first=[], without_pictures=[], sets=[],
-    ))  # fmt: skip
+    write_statistics(results / "lifelong" / "statistics.json")
     write_jsonl(home / "before.jsonl", [answer_of(row, row.answer) for row in KNOWN])
     for seed in seeds:
         for task in TASKS:
@@ -228,6 +236,7 @@ def make_tables(results: Path, published: Path | None = None, **changed) -> dict
         "scores": sorted(home.glob("*/*/seed-*/scores.json")),
         "trainings": sorted(home.glob("*/*/seed-*/*/training.json")),
         "experts": sorted(home.glob("experts/seed-*/*/training.json")),
+        "adapters": sorted(home.glob("*/**/adapter/adapter_model.safetensors")),
         "memory": sorted(home.glob("*/*/seed-*/memory.json")),
         "undo": sorted(home.glob("*/*/seed-*/undo.jsonl")),
         "before": [home / "before.jsonl"],

@@ -124,6 +124,10 @@ def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
     assert {one.order for one in own.sequences} == {"ABCD", "DABC"}
     assert len(own.drifts) == 2 * len(config["lifelong"]["drift"]["methods"])
     assert {path.split("/")[4] for path in own.drifts} == {"ABCD"}
+    trainings = [*own.stage_files("training.json", own.trained), *own.expert_files("training.json")]
+    ends = {"training.json": trainings, "adapter/adapter_model.safetensors": own.adapter_files}
+    folders = [{path.removesuffix(end) for path in paths} for end, paths in ends.items()]
+    assert folders[0] == folders[1] and len(folders[0]) == 2 * 4 * (2 * len(own.trained) + 1)
     every = Lifelong(changed(drift={"methods": None}), Contents(tmp_path, "weights"))
     assert [path.split("/")[3] for path in every.drifts] == [*own.trained, "lumoe"], "the base does not move"
 

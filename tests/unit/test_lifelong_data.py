@@ -9,7 +9,7 @@ import pytest
 
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.statistics import PAPER, RELEASE, TaskStatistics, count_sets
-from mmunlearn.records import write_json
+from mmunlearn.records import digest_of, sha256_of, write_json
 from mmunlearn.reporting.layout import read_table
 from mmunlearn.reporting.lifelong_data import caption, plot_lifelong_data
 from mmunlearn.tasks import TaskQuestion
@@ -53,11 +53,13 @@ def test_the_table_counts_classes_in_roles_of_tasks(tmp_path):
     assert first == {
         "task": "A", "role": "forget", "class": "Animals", "entities": "3", "of_entities": "4", "questions": "90",
         "of_questions": "120", "pictures": "3", "of_pictures": "4", "trained": "60", "asked": "30",
-        "trained_pictures": "3", "asked_pictures": "3", "note": "",
+        "trained_pictures": "3", "asked_pictures": "3", "missing_pictures": "0 of 12",
+        "digest": digest_of([sha256_of(path)]), "note": "",
     }  # fmt: skip
     assert {name: cell for name, cell in last.items() if cell} == {
         "task": "all", "class": "5 classes", "entities": "11", "of_entities": "12", "questions": "146",
-        "of_questions": "176", "pictures": "11", "of_pictures": "12",
+        "of_questions": "176", "pictures": "11", "of_pictures": "12", "missing_pictures": "0 of 12",
+        "digest": first["digest"],
         "note": "The files name 12 entities of 5 classes and 176 questions on 12 pictures. 146 of 176 questions are "
         "used.",
     }  # fmt: skip
@@ -68,6 +70,7 @@ def test_the_release_is_set_beside_what_the_paper_says(tmp_path):
     plot_lifelong_data(path, tmp_path / "t.csv", tmp_path / "f.png", tmp_path / "f.pdf")
     *_, found, paper = read_table(tmp_path / "t.csv")
     assert (found["pictures"], paper["task"], paper["pictures"]) == ("2453", "paper", "5105")
+    assert found["missing_pictures"] == "0 of 2453" and paper["missing_pictures"] == paper["digest"] == ""
     assert (
         "15,414 questions on 2,453 pictures: the released MLUBench (the paper says 5,105 pictures)."
         in found["note"]

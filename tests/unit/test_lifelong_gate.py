@@ -14,6 +14,7 @@ from mmunlearn.reporting.lifelong_gate import COLUMNS, make_lifelong_gate
 from mmunlearn.reporting.tables import TableError
 from mmunlearn.seeds import derive_seed
 from mmunlearn.tasks import shown_after
+from tests.unit.lifelong_fixtures import write_statistics
 from tests.unit.lumoe_fixtures import ORDER, world
 
 LABELS = {"ga": "GA", "lumoe-oracle": "LUMoE, oracle gate", "lumoe": "LUMoE"}
@@ -90,6 +91,7 @@ def make(tmp_path, rows):
     def run(paths, questions=("m",)):
         make_lifelong_gate(
             routes=paths, questions=[tmp_path / name / "questions.jsonl" for name in questions],
+            statistics=write_statistics(tmp_path / "statistics.json"),
             csv=tmp_path / "gate.csv", md=tmp_path / "gate.md", orders={"ABC": ORDER, "CAB": ["C", "A", "B"]},
             labels=LABELS, gates=GATES, bootstrap=50,
         )  # fmt: skip
@@ -132,6 +134,7 @@ def test_a_row_a_method_order_stage_and_set_pooled_over_seeds(make, rows):
     ]
     assert float(row["right_low"]) == pytest.approx(sum(one.shares["right"].low for one in ends) / 2)
     assert (row["n"], row["clusters"], row["seeds"], row["seed_list"]) == ("8", "4", "2", "1 2")
+    assert row["missing_pictures"] == "10 of 400"
     [retain] = select(table, method="LUMoE", order="ABC", set="retain", entity_class="")
     assert (retain["right"], retain["wrong"], retain["base"]) == ("", "0.25", "0.75")
     again = make(paths[::-1])
@@ -148,6 +151,7 @@ def test_the_printed_table_shows_stages_and_classes(make, rows):
     shares = [cell.split()[0] for cell in whole.strip("| ").split(" | ")[1:]]
     assert shares == ["0.50", "0.25", "0.25", "0.50", "1.00", "0.00", "1.00"]
     assert any("chosen because the base knows them" in line for line in lines)
+    assert any(line.endswith("Pictures missing: 10 of 400; their questions are not in.") for line in lines)
     [people] = [line for line in lines if line.startswith("| LUMoE, Personage |")]
     assert people.split(" | ")[5] == "–", "no untouched person"
 

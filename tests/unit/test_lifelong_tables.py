@@ -24,10 +24,12 @@ from tests.unit.lifelong_fixtures import (
     MODEL,
     REFUSAL,
     REFUSALS,
+    TABLES,
     TASKS,
     drawn,
     make_tables,
     score,
+    scored,
     write_answers,
     write_run,
     write_training,
@@ -305,6 +307,63 @@ def test_counts_seeds_and_judge_are_in_both_captions(run: Path) -> None:
             "No rating is missing. The local judge compares words: it takes a right answer in other words"
             in text
         )
+
+
+def digests_of(results: Path) -> dict[tuple[str, ...], str]:
+    """Table and a row's keys -> its digest, of all tables."""
+    found = {}
+    for path in make_tables(results).values():
+        for row in read_table(path) if path.suffix == ".csv" else []:
+            theirs = row.get("whose") == "paper" or "not in this run" in row.get("reason", "")
+            assert row["missing_pictures"] == ("" if theirs else "10 of 400"), path.name
+            assert re.fullmatch("[0-9a-f]{16}", row["digest"]), path.name
+            key = (path.stem, *(row[name] for name in KEYS if row.get(name)))
+            assert key not in found
+            found[key] = row["digest"]
+    return found
+
+
+KEYS = (
+    *(
+        "whose",
+        "model",
+        "published_model",
+        "method",
+        "other",
+        "metric",
+        "column",
+        "methods",
+        "role",
+        "entity_class",
+    ),
+    *("order", "seed", "stage", "task"),
+)
+
+
+def test_every_row_says_of_how_many_pictures_and_of_which_inputs_it_is(tmp_path: Path) -> None:
+    """Where GD answers otherwise, the rows that rest on it alone have other digests; likewise of a last expert."""
+    write_run(tmp_path, seeds=(1,), methods=("ga", "gd", "lumoe"))
+    before = digests_of(tmp_path)
+    assert {f"{key[0]}.csv" for key in before} == {name for name in TABLES.values() if name.endswith("csv")}
+    scored(tmp_path, drawn("other"), "gd", "GD")
+    after = digests_of(tmp_path)
+    of_gd = {key for key in before if "GD" in key or key[:2] == ("mlubench_ranks", "ours")}
+    changed = {key for key in before if after[key] != before[key]}
+    assert changed == {key for key in of_gd if key[0] != "lifelong_cost"}
+    write_training(tmp_path / "lifelong" / MODEL / "experts" / "seed-1", "C", seconds=9.0)
+    later = digests_of(tmp_path)
+    changed = {key for key in after if later[key] != after[key]}
+    assert changed == {("lifelong_cost", MODEL, "LUMoE", "ABC", "1", "C")}
+    undo = tmp_path / "lifelong" / MODEL / "lumoe" / "ABC" / "seed-1" / "undo.jsonl"
+    write_jsonl(undo, [row.model_copy(update={"answer": "?"}) for row in read_jsonl(undo, Answer)])
+    assert {key[0] for key, digest in digests_of(tmp_path).items() if digest != later[key]} == {
+        "lifelong_undo"
+    }
+
+
+def test_sizes_of_adapters_are_those_of_the_files_that_the_rule_names(run: Path) -> None:
+    with pytest.raises(KeyError):
+        make_tables(run, adapters=[])
 
 
 def test_more_columns_than_fit_are_set_in_several_tables() -> None:

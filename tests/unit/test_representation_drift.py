@@ -11,6 +11,7 @@ from mmunlearn.records import write_json
 from mmunlearn.reporting.layout import read_table, select
 from mmunlearn.reporting.lifelong_drift import COLUMNS, drift_rows, make_representation_drift, set_tables
 from mmunlearn.reporting.tables import TableError
+from tests.unit.lifelong_fixtures import write_statistics
 
 PUBLISHED = Path(__file__).parents[2] / "resources/published/mlubench_representation_drift.csv"
 STAGES = {False: [("A", "A"), ("B", "A"), ("B", "B")], True: [("", "A"), ("", "B"), ("A", "A"), ("B", "B")]}
@@ -35,12 +36,15 @@ def made(folder: Path, *drifts: Drift) -> tuple[list, str]:
     paths = [folder / f"{number}.json" for number in range(len(drifts))]
     for path, one in zip(paths, drifts, strict=True):
         write_json(path, one)
-    make_representation_drift(folder / "a.csv", folder / "a.md", drifts=paths, published=PUBLISHED)
+    statistics = write_statistics(folder / "statistics.json")
+    outputs = (folder / "a.csv", folder / "a.md")
+    make_representation_drift(*outputs, drifts=paths, statistics=statistics, published=PUBLISHED)
     return read_table(folder / "a.csv"), (folder / "a.md").read_text(encoding="utf-8")
 
 
 def test_the_table_has_the_published_columns_and_a_row_a_stage(tmp_path):
-    rows, _ = made(tmp_path, drift(), drift("LUMoE", experts=True))
+    rows, text = made(tmp_path, drift(), drift("LUMoE", experts=True))
+    assert "Pictures missing: 10 of 400; their questions are not in." in text
     assert tuple(rows[0]) == COLUMNS and COLUMNS[:5] == (
         "model",
         "task",
@@ -66,6 +70,7 @@ def test_the_table_has_the_published_columns_and_a_row_a_stage(tmp_path):
         "model": "m", "task": "A", "original": "10.0", "unlearned": "10.11", "delta_gap": "0.11", "method": "GA",
         "order": "AB", "set": "forget", "after": "A", "distance": "euclidean", "low": "-0.39", "high": "0.61",
         "picture": "0.25", "text": "1.5", "n": "20", "entities": "8", "seeds": "1", "seed_list": "1",
+            "missing_pictures": "10 of 400",
         "published_model": "qwen3-vl-4b-instruct", "published_original": "20.727", "published_unlearned": "22.353",
         "published_delta_gap": "1.626",
     }  # fmt: skip
