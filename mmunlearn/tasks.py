@@ -66,6 +66,11 @@ class TaskQuestion(Record):
         return self.asked or self.role == "stranger"
 
 
+def entity_of(row: TaskQuestion) -> str:
+    """The entity of a question, over which intervals are; names are unique within a class."""
+    return f"{row.entity_class}/{row.entity}"
+
+
 class TaskSequence(NamedTuple):
     """One method's models over an order of tasks."""
 

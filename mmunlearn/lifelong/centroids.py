@@ -23,7 +23,7 @@ from mmunlearn.models.base import Base
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.loading import autocast
 from mmunlearn.progress import progress
-from mmunlearn.tasks import TaskQuestion
+from mmunlearn.tasks import TaskQuestion, entity_of
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -58,11 +58,6 @@ class ModalitySums:
         """(2, hidden): of pictures, of texts; (2, draws, hidden) for (draws, entities): how often each is drawn."""
         weights = np.ones(len(self.counts)) if weights is None else weights
         return weights @ self.sums / (weights @ self.counts)[..., None]
-
-
-def entity_of(row: TaskQuestion) -> str:
-    """The entity of a question; names are unique within a class."""
-    return f"{row.entity_class}/{row.entity}"
 
 
 def modality_sums(

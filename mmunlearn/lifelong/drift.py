@@ -19,7 +19,6 @@ from mmunlearn.evaluation.sampling import lowest
 from mmunlearn.lifelong.centroids import (
     DISTANCES,
     ModalitySums,
-    entity_of,
     modality_sums,
     without_picture_tokens,
 )
@@ -30,7 +29,7 @@ from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
 from mmunlearn.provenance import versions
 from mmunlearn.records import read_jsonl, write_json
 from mmunlearn.seeds import derive_seed
-from mmunlearn.tasks import TaskQuestion, TaskSequence
+from mmunlearn.tasks import TaskQuestion, TaskSequence, entity_of
 
 logger = logging.getLogger(__name__)
 Key = tuple[str, Set]  # task, role

@@ -15,12 +15,10 @@ from typing import NamedTuple, get_args
 from mmunlearn.evaluation.intervals import cluster_sums, clusters_of, interval, mean
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.routing import Route
-from mmunlearn.records import Metric
-from mmunlearn.tasks import Role, TaskQuestion
+from mmunlearn.lifelong.scores import ALL, Cell
+from mmunlearn.tasks import Role, TaskQuestion, entity_of
 
 OUTCOMES = ("right", "wrong", "base")
-ALL = ""
-"""All classes."""
 
 
 class Destination(NamedTuple):
@@ -38,13 +36,13 @@ class GateRow(NamedTuple):
 
     Attributes:
         entity_class: ALL, or one class.
-        shares: outcome -> share in [0, 1], its pictures and its 95% interval over entities; `right` of forget alone.
+        shares: outcome -> share, of how many pictures, and its 95% interval over entities; `right` of forget alone.
         unusable: pictures without a usable reply; the base answers on them.
     """
 
     role: Role
     entity_class: str
-    shares: Mapping[str, Metric]
+    shares: Mapping[str, Cell]
     unusable: int
 
 
@@ -68,7 +66,7 @@ def gate_rows(
         for name in [ALL, *classes] if len(classes) > 1 else [ALL][: len(classes)]:
             chosen = [one for one in of_role if name in (ALL, one.entity_class)]
             shares = {
-                outcome: _share(chosen, outcome, seed, resamples)
+                outcome: _share(chosen, outcome, name, seed=seed, resamples=resamples)
                 for outcome in OUTCOMES
                 if role == "forget" or outcome != "right"
             }
@@ -87,7 +85,7 @@ def destinations(routes: Iterable[Route], questions: Mapping[str, TaskQuestion])
             )
         own = row.role == "forget" and one.expert == row.task
         outcome = "base" if not one.expert else "right" if own else "wrong"
-        here = Destination(row.role, row.entity_class, row.entity, outcome, one.problem)
+        here = Destination(row.role, row.entity_class, entity_of(row), outcome, one.problem)
         if found.setdefault((row.task, row.role, row.image_id), here) != here:
             raise RecordError(
                 f"one route of picture {row.image_id} is asked for, but its questions go to several; run the rule "
@@ -96,7 +94,10 @@ def destinations(routes: Iterable[Route], questions: Mapping[str, TaskQuestion])
     return list(found.values())
 
 
-def _share(found: Sequence[Destination], outcome: str, seed: int, resamples: int) -> Metric:
+def _share(found: Sequence[Destination], outcome: str, entity_class: str, **bootstrap: int) -> Cell:
     sums = cluster_sums([float(one.outcome == outcome) for one in found], [one.entity for one in found])
-    low, high = interval(sums, seed=seed, resamples=resamples, ends=(0.0, 1.0))
-    return Metric(value=mean(sums), n=len(found), low=max(low, 0), high=high, clusters=len(clusters_of(sums)))
+    low, high = interval(sums, **bootstrap, ends=(0.0, 1.0))
+    return Cell(
+        task="", role=found[0].role, stage="", metric=outcome, entity_class=entity_class, value=mean(sums),
+        low=low, high=high, n=len(found), clusters=len(clusters_of(sums)),
+    )  # fmt: skip

@@ -30,7 +30,7 @@ from mmunlearn.lifelong.score_inputs import Stage, read_left_out, read_stages
 from mmunlearn.provenance import versions
 from mmunlearn.records import Count, Record, read_jsonl, sha256_of, write_json
 from mmunlearn.seeds import derive_seed
-from mmunlearn.tasks import Role, TaskQuestion, TaskSequence, asked_after, so_far
+from mmunlearn.tasks import Role, TaskQuestion, TaskSequence, asked_after, entity_of, so_far
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _sums(
     """Sums by entity; by class, of each class's entities."""
     return cluster_sums(
         [values[row.question_id] for row in rows],
-        [f"{row.entity_class}/{row.entity}" for row in rows],
+        list(map(entity_of, rows)),
         [row.entity_class for row in rows] if by_class else None,
     )
 

@@ -20,8 +20,9 @@ from itertools import groupby
 from pathlib import Path
 
 from mmunlearn import escape
-from mmunlearn.lifelong.gate_accuracy import ALL, OUTCOMES, GateRow, gate_rows
+from mmunlearn.lifelong.gate_accuracy import OUTCOMES, GateRow, gate_rows
 from mmunlearn.lifelong.routing import Route
+from mmunlearn.lifelong.scores import ALL
 from mmunlearn.lifelong.statistics import TaskStatistics
 from mmunlearn.records import digest_of, read_json, read_jsonl, sha256_of, write_text
 from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, number, select, values, write_table

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from mmunlearn.evaluation.intervals import draws, percentiles
-from mmunlearn.lifelong.centroids import DISTANCES, ModalitySums, entity_of, modality_sums
+from mmunlearn.lifelong.centroids import DISTANCES, ModalitySums, modality_sums
 from mmunlearn.lifelong.drift import DriftSettings, compare, measure_drift
 from mmunlearn.lifelong.drift_rows import Drift
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import new_adapter, trainable_parameters
 from mmunlearn.records import RecordError, read_json, read_jsonl, sha256_of, write_jsonl
-from mmunlearn.tasks import TaskQuestion, TaskSequence
+from mmunlearn.tasks import TaskQuestion, TaskSequence, entity_of
 from tests.tiny_vlm import features_of, load_vlm, write_vlm
 
 ASKED = [

@@ -72,6 +72,15 @@ def test_shares_are_of_pictures_by_set_and_class(rows):
     assert (right.low, right.high) == (low, high) and 0 < low < 0.5 < high < 1
 
 
+def test_entities_of_one_name_in_two_classes_are_two(rows):
+    """As in scores and drift: intervals are over them."""
+    named = [row.model_copy(update={"entity": "red fox"}) if row.entity == "bus" else row for row in rows]
+    routes = routes_of(after_b(rows), EXPERTS)
+    found = gate_rows(routes, {row.question_id: row for row in named}, seed=1, resamples=100)
+    assert found == gate_rows(routes, {row.question_id: row for row in rows}, seed=1, resamples=100)
+    assert found[0].shares["right"].clusters == 4
+
+
 def test_routes_of_other_questions_and_pictures_on_two_ways_are_refused(rows):
     known = {row.question_id: row for row in after_b(rows)}
     with pytest.raises(RecordError, match="question C-forget-1 is asked for, but the model has no such"):
