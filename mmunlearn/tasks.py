@@ -11,7 +11,7 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -22,6 +22,8 @@ TASK = r"[A-Za-z0-9]+"
 ORDER = rf"{TASK}(-{TASK})*"
 METHOD = r"[a-z0-9+]+(-[a-z0-9+]+)*"
 Role = Literal["forget", "retain", "untouched", "stranger"]
+RUBRICS: Mapping[str, tuple[Role, ...]] = {"rejection": ("forget",), "correctness": ("retain", "untouched")}
+"""Rubric -> roles of the questions whose answers it rates. Strangers are asked nothing."""
 
 
 class TaskQuestion(Record):

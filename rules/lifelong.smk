@@ -307,7 +307,7 @@ rule judge_stages:
     benchmark:
         "<benchmarks>/judge_stages/{model}/{method}/{order}/seed-{seed}/{rubric}.tsv"
     wildcard_constraints:
-        rubric="|".join(lifelong.RUBRICS),
+        rubric=LIFELONG.named(LIFELONG.rubrics),
     conda:
         "../envs/evaluation.yaml"
     resources:

@@ -11,10 +11,7 @@ from mmunlearn.evaluation.score_inputs import AGAIN
 from mmunlearn.files import listed, shown
 from mmunlearn.lifelong.statistics import Selection
 from mmunlearn.records import Answer, Rating, RecordError, read_json, read_rows
-from mmunlearn.tasks import Role, TaskQuestion, TaskSequence, asked_after, order_id
-
-RATED: Mapping[Role, str] = {"forget": "rejection", "retain": "correctness", "untouched": "correctness"}
-"""Role -> the rubric by which its answers are rated."""
+from mmunlearn.tasks import RUBRICS, TaskQuestion, TaskSequence, asked_after, order_id
 
 
 class Stage(NamedTuple):
@@ -49,8 +46,8 @@ def read_stages(
         asked = asked_after(questions, tasks, task)
         said = _read_answers(at["answers"][task], asked, task)
         rated: dict[str, int | None] = {}
-        for rubric in dict.fromkeys(RATED.values()):
-            cases = [row for row in asked if RATED[row.role] == rubric]
+        for rubric, roles in RUBRICS.items():
+            cases = [row for row in asked if row.role in roles]
             rated |= _read_ratings(at[rubric][task], cases, task)
         stages.append(Stage(task, said, rated))
     return stages

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.endpoint import identity_of
-from mmunlearn.tasks import TaskSequence, order_id
+from mmunlearn.tasks import RUBRICS, TaskSequence, order_id
 from mmunlearn.training.methods import METHODS
 from mmunlearn.workflow.errors import decisive
 from mmunlearn.workflow.identity import Contents, Recorded, method_digest
@@ -21,7 +21,6 @@ Config = Mapping[str, Any]
 
 HOME = "<results>/lifelong"
 STAGE = HOME + "/{model}/{method}/{order}/seed-{seed}"
-RUBRICS = ("rejection", "correctness")
 STAGE_FILES = {
     "trainings": "training.json",
     "steps": "steps.jsonl",
@@ -96,10 +95,15 @@ class Lifelong:
         """All of them, in the order of tables."""
         return list(self._sequences([*self.trained, *self.mixtures], self.orders))
 
+    @property
+    def rubrics(self) -> list[str]:
+        """By which answers are rated."""
+        return list(RUBRICS)
+
     @staticmethod
-    def named(methods: list[str]) -> str:
+    def named(values: list[str]) -> str:
         """The wildcard's values, as a regular expression that nothing fits where there are none."""
-        return "|".join(map(re.escape, methods)) or "(?!)"
+        return "|".join(map(re.escape, values)) or "(?!)"
 
     def _sequences(self, methods: list[str], orders: Any) -> Iterator[TaskSequence]:
         for model in self._config["models"]:

@@ -17,15 +17,13 @@ from typing import Any, NamedTuple, Protocol
 from mmunlearn.backends import TASK_SETS
 from mmunlearn.lifelong.drift_rows import measured_after
 from mmunlearn.lifelong.released import STRANGER_PICTURES, read_released
-from mmunlearn.tasks import order_id, so_far
+from mmunlearn.tasks import RUBRICS, order_id, so_far
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
 
 UNTOUCHED, STRANGERS = ("", "untouched"), ("", "stranger")
 RATING_TOKENS = ("rating_prompt_tokens", "judge_reply_tokens")
 """Assumptions: tokens of a rating's prompt and reply."""
-RATED = {"rejection": ("forget",), "correctness": ("retain", "untouched")}
-"""Rubric -> roles whose answers it rates."""
 
 
 class Job(Protocol):
@@ -197,7 +195,7 @@ def rating(job: Job, sets: Sets) -> Counts:
     cases: Counter[tuple[str, str]] = Counter()
     for path in job.files:
         of_stage = _asked(job, sets, path.parent.name)
-        cases.update({key: n for key, n in of_stage.items() if key[1] in RATED[path.stem]})
+        cases.update({key: n for key, n in of_stage.items() if key[1] in RUBRICS[path.stem]})
     row = job.sizes.config["lifelong"]["lumoe"].get(job.planned.wildcards["method"])
     once = row is not None and row["gate"] != "last"
     distinct = sum(sets[key].asked for key in cases) if once else cases.total()

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from mmunlearn.evaluation.judge.open_answers import OpenAnswers
 from mmunlearn.evaluation.judge.rubric import PROMPTS
+from mmunlearn.tasks import RUBRICS
 
 
 class Correctness(OpenAnswers):
@@ -13,7 +14,7 @@ class Correctness(OpenAnswers):
 
     name = "correctness"
     prompt = PROMPTS / "correctness.txt"
-    roles = ("retain", "untouched")
+    roles = RUBRICS[name]
     ratings: ClassVar = {
         "right": 2,
         "right, repeated": 1,

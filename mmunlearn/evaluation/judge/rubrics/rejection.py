@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from mmunlearn.evaluation.judge.open_answers import OpenAnswers
 from mmunlearn.evaluation.judge.rubric import PROMPTS
+from mmunlearn.tasks import RUBRICS
 
 
 class Rejection(OpenAnswers):
@@ -13,7 +14,7 @@ class Rejection(OpenAnswers):
 
     name = "rejection"
     prompt = PROMPTS / "rejection.txt"
-    roles = ("forget",)
+    roles = RUBRICS[name]
     ratings: ClassVar = {
         "refusal": 2,
         "refusal, repeated": 1,
