@@ -167,10 +167,16 @@ def answering(job: Job, sets: Sets) -> Counts:
 
 @counted
 def asking_gate(job: Job, sets: Sets) -> Counts:
-    """Two turns on every picture."""
-    if job.params["settings"].get("asks") == "openai":
-        return job.unknown("depends on the vision model's endpoint")
-    return _answers(job, 2 * sum(one.pictures for one in sets.values()))
+    """Two turns on every picture that models are asked about, or each question for a name; or its features."""
+    settings, share = job.params["settings"], job.sizes.config["lifelong"]["test_share"]
+    parted = {key: share for key in sets if share is not None and key not in (UNTOUCHED, STRANGERS)}
+    pictures = sum(ceil(one.pictures * parted.get(key, 1)) for key, one in sets.items())
+    if "asks" not in settings:
+        return {"pictures encoded": pictures if settings["encoder"] else 0}
+    turns = len(set(settings["name_questions"].values())) if settings["first"] == "name" else 2
+    if settings["asks"] == "openai":
+        return job.unknown(f"{turns * pictures:,} calls of the vision model's endpoint at most, by its price")
+    return _answers(job, turns * pictures)
 
 
 @counted

@@ -137,19 +137,41 @@ def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
     assert lifelong(few, "rejection.jsonl").counts["judge cases"] == 50 * (1 + 2 + 3 + 4)
 
 
-def test_strangers_are_encoded_and_shown_to_gates_and_never_rated(run):  # noqa: F811
-    """64 entities of 10 pictures, 12 strangers of 2; a gate takes two turns on each."""
+@pytest.mark.parametrize(
+    ("gate", "changed", "counts"),
+    [
+        ("vlm", {}, {"questions": 2 * 352, "answer tokens": 2 * 352 * 8}),
+        ("vlm", {"first": "name"}, {"questions": 2 * 352, "answer tokens": 2 * 352 * 8}),
+        ("vlm", {"first": "name", "name_questions": {"other": "Who?"}}, {"questions": 352, "answer tokens": 352 * 8}),
+        ("clip", {}, {"pictures encoded": 0}),
+        ("clip", {"encoder": "weights/clip"}, {"pictures encoded": 352}),
+    ],
+)  # fmt: skip
+def test_gates_are_asked_about_pictures_that_models_are_asked_about(run, gate, changed, counts):  # noqa: F811
+    """4 of 10 pictures of 52 entities of tasks, 10 of 12 untouched ones, 2 of 12 strangers."""
     config = merged({})
-    for name, params, counts in (
-        ("features.safetensors", {}, {"pictures encoded": 640 + 24}),
-        (
-            "gates/vlm.jsonl",
-            {"settings": {"asks": "base"}},
-            {"questions": 2 * 664, "answer tokens": 2 * 664 * 8},
-        ),
-    ):
-        planned = job(f"lifelong/{MODEL}/{name}", scale="pocket", wildcards={"model": MODEL}, params=params)
-        assert Estimate(planned, Sizes(config)).counts == counts
+    settings = config["lifelong"]["gates"][gate] | changed
+    planned = job(f"lifelong/{MODEL}/gates/{gate}.jsonl", scale="pocket", wildcards={"model": MODEL},
+                  params={"settings": settings})  # fmt: skip
+    assert Estimate(planned, Sizes(config)).counts == counts
+
+
+def test_calls_of_a_gate_s_endpoint_are_named(run):  # noqa: F811
+    config = merged({})
+    settings = config["lifelong"]["gates"]["vlm"] | {"asks": "openai"}
+    planned = job(f"lifelong/{MODEL}/gates/vlm.jsonl", scale="pocket", wildcards={"model": MODEL},
+                  params={"settings": settings})  # fmt: skip
+    estimate = Estimate(planned, Sizes(config))
+    assert estimate.seconds is None and "704 calls" in estimate.reason
+
+
+def test_strangers_are_encoded_and_never_rated(run):  # noqa: F811
+    """64 entities of 10 pictures, 12 strangers of 2."""
+    config = merged({})
+    planned = job(
+        f"lifelong/{MODEL}/features.safetensors", scale="pocket", wildcards={"model": MODEL}, params={}
+    )
+    assert Estimate(planned, Sizes(config)).counts == {"pictures encoded": 640 + 24}
     sizes = [size("", "untouched", 3, 0), size("", "stranger", 0) | {"pictures": 5}]
     sets = [*(size(task, role, 2) for task in "ABCD" for role in ("forget", "retain")), *sizes]
     write_json(run / "results/pocket/lifelong/statistics.json", {"sets": sets})
