@@ -20,6 +20,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -36,6 +37,8 @@ _TASK_FILE = re.compile(rf"Tasks/Task({TASK})/task\1_({'|'.join(ROLES)})\.json")
 _RUBBISH = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
 LARGEST = 1 << 26
 """Bytes of a zip's file, unpacked. The release's largest has 1.6 MB."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, OSError, EOFError, RuntimeError, NotImplementedError)
+"""What a file of a zip raises that cannot be unpacked, by its compression: bz2 has OSError."""
 Read = Callable[[], bytes]
 
 
@@ -322,7 +325,7 @@ class _Member(NamedTuple):
         try:
             with zipfile.ZipFile(self.source) as archive:
                 return archive.read(self.name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise RecordError(
                 f"Asked {self.source} for {self.name}. Found that it cannot be unpacked ({error}). Fetch the zip again."
             ) from error

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 from PIL import Image
 
@@ -89,9 +89,9 @@ def save(path: Path, rows: Any) -> None:
     path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
 
 
-def zipped(folder: Path, top: str = "") -> Path:
+def zipped(folder: Path, top: str = "", compression: int = ZIP_STORED) -> Path:
     """The same as a zip beside the folder."""
-    with ZipFile(folder.with_suffix(".zip"), "w") as archive:
+    with ZipFile(folder.with_suffix(".zip"), "w", compression) as archive:
         for path in sorted(folder.rglob("*.json")):
             archive.write(path, f"{top}{path.relative_to(folder).as_posix()}")
     return folder.with_suffix(".zip")

@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from pathlib import Path
 from unicodedata import normalize
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
 
 import pytest
 
@@ -253,11 +253,27 @@ def test_what_is_no_release_is_named(tmp_path, release):
             read_released(tmp_path / name, ["A"])
 
 
-def test_a_damaged_member_of_a_zip_is_named(release):
-    source = zipped(release)
-    data = source.read_bytes()
-    source.write_bytes(data.replace(b"size of Dog", b"size of dog", 1))
-    with pytest.raises(RecordError, match=r"for (Tasks|Entities)/.*cannot be unpacked \(Bad CRC-32"):
+def cut(archive: ZipFile, member: ZipInfo) -> None:
+    member.compress_size //= 2
+    archive.comment = b"written anew"
+
+
+def spoil(archive: ZipFile, member: ZipInfo) -> None:
+    archive.fp.seek(member.header_offset + 30 + len(member.filename) + member.compress_size // 2)
+    archive.fp.write(bytes(8))
+
+
+@pytest.mark.parametrize("damage", [cut, spoil])
+@pytest.mark.parametrize("compression", [ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_is_named(release, compression, damage):
+    name = "Tasks/TaskA/taskA_retain.json"
+    source = zipped(release, compression=compression)
+    assert read_released(source, ["A"]).asked
+    with ZipFile(source, "a") as archive:
+        damage(archive, archive.getinfo(name))
+    with pytest.raises(
+        RecordError, match=rf"release\.zip for {name}\. Found that it cannot be unpacked \(.+\)\. F"
+    ):
         read_released(source, ["A"])
 
 
