@@ -121,6 +121,8 @@ def check_gate(path: Path) -> Iterator[str]:
     if lacking := expected - whole.keys():
         yield f"{path}: no row of {sorted(lacking)}"
         return
+    if without := {method for method, _ in whole} - set(MIXTURES[1:]):
+        yield f"{path}: rows of {sorted(without)}, which have no gate"
     yield from (
         f"{path}: {name} has shares {shares}, which do not add up to 1"
         for name, shares in whole.items()

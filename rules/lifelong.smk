@@ -420,7 +420,7 @@ rule make_mlubench:
 
 rule make_lifelong_gate:
     input:
-        routes=LIFELONG.stage_files("routes.jsonl", LIFELONG.mixtures),
+        routes=LIFELONG.stage_files("routes.jsonl", LIFELONG.gates),
         questions=expand("<results>/lifelong/{model}/questions.jsonl", model=config["models"]),
         statistics="<results>/lifelong/statistics.json",
     output:

@@ -2,7 +2,7 @@
 
 Columns of `lifelong_gate.csv`:
 
-- `method`, `gate`: a row of `lifelong.lumoe` and what chooses its expert; `stage`: the task forgotten last;
+- `method`, `gate`: a row of `lifelong.lumoe` that has a gate, and which; `stage`: the task forgotten last;
 - `set`: forget, retain (of the tasks so far), untouched or stranger; `entity_class`: empty for all of the set;
 - `right`, `wrong`, `base`: shares of pictures, in [0, 1], that go to their own task's expert, to another one, to the
   base; mean over seeds. Of all but forget pictures none is right: `wrong` is any expert, `base` as it should be;
@@ -81,12 +81,8 @@ def make_lifelong_gate(
         bootstrap: resamples of the intervals.
 
     Raises:
-        TableError: there are no routes, or a model's questions are not there.
+        TableError: a model's questions are not there.
     """
-    if not routes:
-        raise TableError(
-            "Asked for the table of gates. Found no routes. Name a row in lifelong.lumoe, and a model in models."
-        )
     of_model = {path.parent.name: path for path in questions}
     methods, names = list(labels), list(orders)
 
@@ -149,6 +145,8 @@ def _cells(sets: Sequence[GateRow]) -> Row:
 
 def markdown(rows: Table) -> str:
     """A part a model and an order: methods and stages by sets; then the last stage by class."""
+    if not rows:
+        return "# Gates\n\nNo row of `lifelong.lumoe` has a gate.\n"
     parts = ["# Gates", " ".join(filter(None, [EXPLAINED, missing_note(rows)]))]
     for model, order in distinct(rows, "model", "order"):
         of_order = select(rows, model=model, order=order)

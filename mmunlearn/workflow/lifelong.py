@@ -6,7 +6,7 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Lifelong:
         """The wildcard's values, as a regular expression that nothing fits where there are none."""
         return "|".join(map(re.escape, values)) or "(?!)"
 
-    def _sequences(self, methods: list[str], orders: Any) -> Iterator[TaskSequence]:
+    def _sequences(self, methods: Collection[str], orders: Any) -> Iterator[TaskSequence]:
         for model in self._config["models"]:
             for order in orders:
                 for method in methods:
@@ -116,7 +116,7 @@ class Lifelong:
         """A file of every sequence."""
         return [f"{HOME}/{one.folder}/{name}" for one in self.sequences]
 
-    def stage_files(self, name: str, methods: list[str]) -> list[str]:
+    def stage_files(self, name: str, methods: Collection[str]) -> list[str]:
         """A file of every stage of some methods' sequences."""
         return [
             f"{HOME}/{one.folder}/{task}/{name}"
@@ -146,9 +146,8 @@ class Lifelong:
     @property
     def drifts(self) -> list[str]:
         """The measured drifts, of the first order alone. All rows of experts have the same, so that one is enough."""
-        own, rows = self._own["drift"], self._own["lumoe"]
-        expert = [name for name in rows if rows[name]["gate"] != "none"][:1]
-        chosen = own["methods"] or [*self.trained, *expert]
+        own = self._own["drift"]
+        chosen = own["methods"] or [*self.trained, *list(self.gates)[:1]]
         return [
             f"{HOME}/{one.folder}/drift.json"
             for one in self._sequences(chosen, [self.first_order])
@@ -256,8 +255,8 @@ class Lifelong:
 
     @property
     def gates(self) -> dict[str, str]:
-        """Row of experts -> its gate."""
-        return {name: row["gate"] for name, row in self._own["lumoe"].items()}
+        """Row of experts -> its gate; the base alone has none."""
+        return {name: row["gate"] for name, row in self._own["lumoe"].items() if row["gate"] != "none"}
 
     def gate(self, wildcards: Any) -> str:
         """The gate of a row of experts."""

@@ -115,6 +115,12 @@ def test_a_row_of_null_is_left_out():
     assert "base" not in config["lifelong"]["lumoe"]
 
 
+def test_the_base_alone_is_no_gate(tmp_path):
+    """The table of gates has no row of it."""
+    own = Lifelong(changed() | {"seeds": [1]}, Contents(tmp_path, "weights"))
+    assert "base" in own.mixtures and list(own.gates) == [name for name in own.mixtures if name != "base"]
+
+
 def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
     config = changed(orders=[["A", "B", "C", "D"], ["D", "A", "B", "C"]]) | {"seeds": [1, 2]}
     own = Lifelong(config, Contents(tmp_path, "weights"))

@@ -165,9 +165,12 @@ def test_the_printed_table_shows_stages_and_classes(make, rows):
     assert people.split(" | ")[5] == "–", "no untouched person"
 
 
-def test_no_routes_and_a_model_without_questions_are_named(make, rows):
-    with pytest.raises(TableError, match=r"Found no routes\. Name a row in lifelong\.lumoe"):
-        make([])
+def test_without_a_gate_the_table_has_no_row(make):
+    assert make([]) == []
+    assert (make.folder / "gate.md").read_text().endswith("No row of `lifelong.lumoe` has a gate.\n")
+
+
+def test_a_model_without_questions_is_named(make, rows):
     path = make.write("lumoe", "ABC", 1, "B", routes_of(after_b(rows), {}))
     with pytest.raises(TableError, match=r"questions of m, .*Found those of no model"):
         make([path], questions=())
