@@ -1,0 +1,33 @@
+"""What may not be concluded from the matrix, from differences that are written out."""
+
+from __future__ import annotations
+
+from mmunlearn.reporting.lifelong_differences import standing_of
+from mmunlearn.reporting.lifelong_notes import cautions
+
+
+def pair(metric: str, column: str, clusters: int, low: float, high: float) -> dict[str, str]:
+    cells = {"difference": low + high, "low": low, "high": high, "clusters": clusters}
+    return {"model": "m", "metric": metric, "column": column, "method": "GD", "other": "KL"} | {
+        name: str(value) for name, value in cells.items()
+    }
+
+
+def said_of(rows: list[dict[str, str]]) -> str:
+    return cautions(standing_of(rows), rows, [])[1]
+
+
+def test_cells_of_few_entities_are_no_ties():
+    """No method can be ahead on five entities, so that `neither` would be no finding."""
+    wide, ahead, behind, tied = (-0.1, 0.9), (0.1, 0.9), (-0.9, -0.1), (-0.2, 0.3)
+    rows = [
+        pair("utility", "A-UA", 5, *wide),
+        pair("utility", "B-UB", 6, *tied),
+        pair("utility", "C-UC", 6, *ahead),
+    ]
+    rows += [pair("forget", "A-UA", 8, *behind), pair("forget", "B-UB", 8, *behind)]
+    assert (
+        "GD against KL: no ranking, whatever stands here (forget: GD is ahead in 0, KL in 2, neither in 0 of 2 cells; "
+        "utility: GD is ahead in 1, KL in 0, neither in 1 of 2 cells, 1 undecidable)."
+    ) in said_of(rows)
+    assert "(utility: 1 undecidable)." in said_of(rows[:1])
