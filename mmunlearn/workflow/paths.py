@@ -52,6 +52,8 @@ TO_BRING = {
 """Path -> the rule that needs it.
 
 Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
+HEADINGS = {"build_reference_set": "Real and World sets", "read_tasks": "Lifelong unlearning"}
+"""Rule -> where the README says how its data is brought."""
 SQLITE = b"SQLite format 3\0"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -120,8 +122,7 @@ def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
         if not _in_use(place, config) or not (fault := _fault(place)):
             continue
         if place.path in TO_BRING:
-            page = "Lifelong unlearning" if key.startswith("lifelong.") else "Real and World sets"
-            how = f'bring it (README, "{page}"), or name where it lies'
+            how = f'bring it (README, "{HEADINGS[TO_BRING[place.path]]}"), or name where it lies'
             lines[f"{key}: {fault}; {how}"] = TO_BRING[place.path]
         elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
             how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
