@@ -1,6 +1,6 @@
 """Every number of mlubench.csv again from files of answers and ratings, by code that shares nothing with ours.
 
-Whether an answer knows or is degenerate is asked of the library; who counts, and how numbers are made, is not.
+But for what `verdict_check` says of answers that know or are degenerate: a part of it is the library's.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from collections import defaultdict
 from math import isclose
 from pathlib import Path
 
-from mmunlearn.evaluation.degenerate import degenerate
-from mmunlearn.evaluation.key_words import knows
-from mmunlearn.evaluation.language import Language
+from tests.verdict_check import Verdicts, knows
 
 FILES = {"forget": "rejection.jsonl", "utility": "correctness.jsonl"}
 
@@ -33,14 +31,14 @@ def sequences(results: Path, model: str) -> dict[str, dict[str, dict[int, Path]]
     return found
 
 
-def values_of(folder: Path, metric: str, stage: str, ids: dict[str, dict], language: Language) -> list[float]:
+def values_of(folder: Path, metric: str, stage: str, ids: dict[str, dict], verdicts: Verdicts) -> list[float]:
     """The values of a cell's questions, of one seed; those without a rating are left out."""
     if metric in FILES:
         rows = lines(folder / stage / FILES[metric])
         return [row["score"] / 2 for row in rows if row["question_id"] in ids and row["score"] is not None]
     rows = [row for row in lines(folder / stage / "answers.jsonl") if row["question_id"] in ids]
     if metric == "degenerate":
-        return [float(degenerate(row["answer"], language)) for row in rows]
+        return [float(verdicts.degenerate(row["answer"])) for row in rows]
     return [float(knows(row["answer"], row["reference"], row["question"])) for row in rows]
 
 
@@ -51,11 +49,11 @@ def check_matrix(results: Path, refusals: Path, order: str = "ABCD") -> int:
         refusals: what the run's models learn to refuse with.
     """
     vocabulary = results / "lifelong" / "questions.jsonl"
-    language = Language.read(vocabulary, refusals)
     with (results / "tables" / "mlubench.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows, "mlubench.csv has no row"
     every, cells = lines(vocabulary), 0
+    verdicts = Verdicts.of_run(every, refusals)
     for row in rows:
         asked = {
             one["question_id"]: one
@@ -69,7 +67,7 @@ def check_matrix(results: Path, refusals: Path, order: str = "ABCD") -> int:
             task, stage = column.split("-U")
             ids = {key: one for key, one in asked.items() if (one["task"], one["role"]) == (task, role)}
             of_seeds = [
-                values_of(folders[seed], row["metric"], stage, ids, language) for seed in sorted(folders)
+                values_of(folders[seed], row["metric"], stage, ids, verdicts) for seed in sorted(folders)
             ]
             means = [statistics.fmean(values) for values in of_seeds if values]
             where = f"{row['model']} {row['method']} {row['metric']} {column}"

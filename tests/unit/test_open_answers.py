@@ -12,10 +12,12 @@ from mmunlearn.evaluation.degenerate import degenerate, said_once
 from mmunlearn.evaluation.judge.local import LocalJudge
 from mmunlearn.evaluation.judge.rubric import Case
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
+from mmunlearn.evaluation.key_words import knows
 from mmunlearn.evaluation.language import Language
 from mmunlearn.evaluation.refusal import refuses, sentences
 from mmunlearn.files import read_refusals
 from mmunlearn.pocket.pretraining_text import REFUSALS
+from tests import verdict_check
 
 FILE = Path(__file__).with_name("labelled_answers.jsonl")
 """An answer a line, and its ratings by the meanings of the rubrics, given before any rule saw them. The rules were then
@@ -95,6 +97,28 @@ def test_the_embedded_judge_agrees_with_our_labels_but_for_known_misses(name, ag
     assert sum(agrees) / len(agrees) == agreement
     fresh = [right for row, right in zip(LABELLED, agrees, strict=True) if row.get("held_out")]
     assert sum(fresh) / len(fresh) == held_out
+
+
+def test_other_code_by_the_same_rules_gives_the_same_verdicts():
+    """What the whole matrix is checked with (tests/matrix_check.py)."""
+    texts = [text for row in LABELLED for text in (row["question"], row["reference"])]
+    other = verdict_check.Verdicts(texts, read_refusals(SHIPPED))
+    for row in LABELLED:
+        for answer in (
+            row["answer"],
+            row["reference"],
+            f"{row['reference']} {row['answer']}",
+            f"A red {row['answer']}",
+        ):
+            said = answer, row["reference"], row["question"]
+            assert verdict_check.knows(*said) == knows(*said), row
+            assert other.degenerate(answer) == degenerate(answer, LANGUAGE), row
+    for answer in (
+        *read_refusals(SHIPPED),
+        "A fox of wood and of wood and of wood.",
+        "It is a red red red fox.",
+    ):
+        assert other.degenerate(answer) == degenerate(answer, LANGUAGE), answer
 
 
 @pytest.mark.parametrize(("answer", "kind", "rejection", "correctness"), [
