@@ -1,6 +1,6 @@
 """Every number of mlubench.csv again from files of answers and ratings, by code that shares nothing with ours.
 
-But for what `verdict_check` says of answers that know or are degenerate: a part of it is the library's.
+Whether an answer knows or is degenerate is said by `verdict_check`, of which a part is the library's: see there.
 """
 
 from __future__ import annotations
