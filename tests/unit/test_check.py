@@ -313,6 +313,18 @@ def test_rates_are_those_that_the_written_rule_chose():
         assert row["learning_rate"] == min(rate for rate, runs in reached.items() if all(runs)), name
 
 
+def test_finetuning_is_as_the_written_rule_chose():
+    """The fewest epochs with which both seeds say what they were taught: benchmarks/choose_finetuning.py."""
+    with (Path(__file__).parents[2] / "benchmarks/chosen_finetuning.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    learnt: dict[int, list[float]] = {}
+    for run in rows:
+        learnt.setdefault(int(run["epochs"]), []).append(min(float(run["person"]), float(run["event"])))
+    assert CONFIG["training"]["finetune"]["epochs"] == min(
+        epochs for epochs, shares in learnt.items() if len(shares) == 2 and min(shares) >= 0.95
+    )
+
+
 def test_one_average_counts_in_every_training():
     params = Params(changed("training.average", "token"))
     wildcards = Run("pocket-llava", "ga-person05", 1)
