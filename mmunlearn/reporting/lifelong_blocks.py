@@ -236,7 +236,7 @@ def cost_blocks(rows: Table) -> list[PageBlock]:
 
 
 def _steps(row: Row | None) -> Row:
-    return _cell(row["steps"], row["stop_reason"]) if row else _cell()
+    return {**_cell(row["steps"], row["stop_reason"]), "words": True} if row else _cell()
 
 
 def _text(row: Row, column: str, written: Callable[[float], str]) -> str:
