@@ -5,9 +5,9 @@ paired differences follow: stratum -> cluster -> (sum of the values, how many).
 
 - Percentile intervals of a bootstrap are too narrow for few clusters. Their tails are those of Student's t, expanded
   by sqrt(K / (K - 1)) (Hesterberg, What Teachers Should Know about the Bootstrap, The American Statistician 2015).
-- Where all clusters agree (all values are 0, or all 100), a bootstrap has no width, and of fewer than `FEW` clusters it
-  says nothing. The bounds are then Clopper and Pearson's exact ones for K clusters, at worst each wholly right or
-  wrong: wide, and honest. (Fewer than six show no difference by a sign test at 5% either.)
+- Where all clusters agree (all values are 0, or all 100), or those of each stratum, a bootstrap has no width, and of
+  fewer than `FEW` clusters it says nothing. The bounds are then Clopper and Pearson's exact ones for K clusters, at
+  worst each wholly right or wrong: wide, and honest. (Fewer than six show no difference by a sign test at 5% either.)
 """
 
 from __future__ import annotations
@@ -109,9 +109,11 @@ def _interval(
     clusters = clusters_of(terms[0][1])
     cells = [(sign, *_arrays(sums, clusters)) for sign, sums in terms]
     each = sum(sign * _ratio(totals, counts) for sign, totals, counts in cells)
-    if len(clusters) < FEW or np.ptp(each) < AGREE:
-        return exact(value, len(clusters), ends, agree=np.ptp(each) < AGREE)
-    weights = draws(_patterns(terms[0][1], clusters), seed, resamples)
+    patterns = _patterns(terms[0][1], clusters)
+    agree = _agree(each, patterns)
+    if len(clusters) < FEW or agree:
+        return exact(value, len(clusters), ends, agree=agree)
+    weights = draws(patterns, seed, resamples)
     drawn = sum(sign * _ratio(weights @ totals, weights @ counts) for sign, totals, counts in cells)
     return percentiles(drawn, len(clusters))
 
@@ -159,6 +161,11 @@ def _ratio(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _patterns(sums: Sums, clusters: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The strata that each cluster is in: clusters are drawn among those of the same strata."""
     return tuple(tuple(name for name in sorted(sums) if one in sums[name]) for one in clusters)
+
+
+def _agree(each: np.ndarray, patterns: Sequence[tuple[str, ...]]) -> bool:
+    """Whether clusters of the same strata have the same value, so that no draw among them differs."""
+    return all(np.ptp(each[[one == pattern for one in patterns]]) < AGREE for pattern in set(patterns))
 
 
 @lru_cache(maxsize=8)

@@ -129,7 +129,7 @@ def compare(
     numbers = {"original": original, "unlearned": unlearned, "change": unlearned - original}
     numbers |= {"picture": picture, "text": text}
     if entities < FEW:
-        return numbers | {"reason": f"no interval of fewer than {FEW} entities"}
+        return numbers | {"reason": "no intervals where a set has fewer than six entities"}
     weights = draws((("",),) * entities, seed, how.bootstrap)
     changes = distance(*after.centroids(weights)) - distance(*before.centroids(weights))
     low, high = percentiles(changes, entities)

@@ -142,6 +142,13 @@ def values(rows: Table, column: str) -> list[str]:
     return [value for (value,) in distinct(rows, column)]
 
 
+def training_seeds(rows: Table) -> str:
+    """What rows of models were trained from: `Training seeds: 1 (one run)`."""
+    lists = values(rows, "seed_list")
+    one = len(lists) == 1 and " " not in lists[0]
+    return f"Training seeds: {' / '.join(lists)}{' (one run)' if one else ''}"
+
+
 def judges_of(rows: Table) -> list[str]:
     """The judges of a table, each once; seeds of one row may have had several."""
     return list(dict.fromkeys(name for cell in values(rows, "judge") for name in cell.split(", ")))

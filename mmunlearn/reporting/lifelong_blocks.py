@@ -14,11 +14,13 @@ from mmunlearn.reporting.layout import MISSING, Row, Table, distinct, number, se
 from mmunlearn.reporting.lifelong_curves import at, matrix_tasks, metric_rows
 from mmunlearn.reporting.lifelong_drift import MOVED, Line, SetTable
 from mmunlearn.reporting.lifelong_gate import PRINTED
+from mmunlearn.reporting.lifelong_published import FEWEST, LUMOE
 from mmunlearn.reporting.page_runs import duration
 
 MOST = 6  # tasks whose whole matrix is printed; of more, what is left after the last
 JUDGED = {"forget": "forget quality", "utility": "utility"}
 HALF = 0.5
+KNOWS = 0.1  # what one that refuses may still know without a word of it
 PageBlock = dict[str, Any]
 
 
@@ -109,7 +111,7 @@ def outcome_blocks(rows: Table, untouched: Table, trained: Collection[str]) -> l
             cells += [_cell(_share(other)), _cell(verdict(*means))]
             lines.append(_line(method, cells, trained))
         title = f"{model}, after task {tasks[-1]}"
-        blocks.append(_block(title, "Means over the tasks, each alike.", heads, lines))
+        blocks.append(_block(title, "Unweighted means over the tasks.", heads, lines))
     return blocks
 
 
@@ -123,7 +125,7 @@ def _last_mean(row: Row | None, tasks: Sequence[str]) -> float | None:
 def verdict(
     forget: float | None, knows: float | None, degenerate: float | None, utility: float | None
 ) -> str:
-    """In words, by halves: of what a low forget quality comes, and what a high one costs."""
+    """In words, by halves: of what a low forget quality comes, what a high one costs, and what it leaves known."""
     if None in (forget, knows, degenerate, utility):
         return ""
     if degenerate > HALF:
@@ -131,6 +133,8 @@ def verdict(
     if knows > HALF:
         return "still knows"
     if forget > HALF:
+        if knows > KNOWS:
+            return f"refuses, but knows {_share(knows)}; {'keeps' if utility > HALF else 'refuses'} the rest"
         return "refuses, and keeps the rest" if utility > HALF else "refuses, the rest as well"
     return "errs" if utility > HALF else "errs, on the rest as well"
 
@@ -201,7 +205,7 @@ def gate_blocks(rows: Table) -> list[PageBlock]:
 def drift_blocks(table: SetTable) -> list[PageBlock]:
     """The gap and its changes, then the displacements, of one set."""
     title = f"{table.model}, {table.role} sets, order {table.order}"
-    notes = [f"{table.distance.title()} distance. Seeds: {table.seeds}.", *table.reasons]
+    notes = [f"{table.distance.title()} distance. {table.seeds}.", *table.reasons]
     return [
         _block(
             f"{title}: change of the gap", " ".join(notes), table.tasks, list(map(_drift_line, table.gaps))
@@ -322,8 +326,10 @@ def _versus(row: Row | None) -> Row:
     return _cell(_share(row["ours"]), _share(row["published"])) if row else _cell()
 
 
-def rank_blocks(rows: Table) -> list[PageBlock]:
-    """Rank correlations of methods by column: ours with each published model, and the paper's with each other."""
+def rank_blocks(rows: Table, versus: Table) -> list[PageBlock]:
+    """Rank correlations of methods by column, ours with each published model and the paper's with each other, of as
+    many methods as have an order; their names are those of `versus`."""
+    rows = [row for row in rows if int(row["n"]) >= FEWEST]
     keys = ("whose", "model", "published_model", "metric", "methods")
     columns = values([row for row in rows if row["spearman"]], "column")
     lines = []
@@ -336,4 +342,7 @@ def rank_blocks(rows: Table) -> list[PageBlock]:
         lines.append(
             _line(label, [_cell(cells.get(name, "")) for name in columns]) | {"anchor": whose == "paper"}
         )
-    return [_block("Rank ρ of methods", "In parentheses how many.", columns, lines)] if columns else []
+    both = values([row for row in versus if row["ours"] and row["published"]], "method")
+    caption = f"In parentheses how many; baselines: {', '.join(one for one in both if one != LUMOE)}; "
+    caption += f"all: with {LUMOE}."
+    return [_block("Rank ρ of methods", caption, columns, lines)] if columns else []

@@ -3,7 +3,7 @@
 A row of `mlubench_differences.csv` is a pair of methods in one column: `difference` is method minus other, over the
 seeds that both have; `low`, `high` its 95% interval over entities; `clusters` how many those are. What another seed of
 training would change is not in it. Two methods are tied where the interval holds 0, as it always does on fewer than six
-entities. `missing_pictures` as in mlubench.csv; `digest`: of all inputs of both.
+entities: there the matrix says `undecidable`. `missing_pictures` as in mlubench.csv; `digest`: of all inputs of both.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, groupby
 
-from mmunlearn.evaluation.intervals import difference, pooled
+from mmunlearn.evaluation.intervals import FEW, difference, pooled
 from mmunlearn.lifelong.scores import ALL
 from mmunlearn.records import digest_of
 from mmunlearn.reporting.differences import Standing
@@ -77,14 +77,16 @@ def with_places(
     """The rows with `<column>_place`, of the methods, not of references (labels):
 
     - `best`: the highest value, and all that are printed like it; nobody where all methods are;
-    - `tied`: lower, but not behind the best beyond the interval of their difference.
+    - `tied`: lower, but not behind the best beyond the interval of their difference;
+    - `undecidable`: lower, on fewer than six entities, on which none can be behind.
     """
     places: dict[tuple[str, ...], str] = {}
     for model, metric in distinct(rows, "model", "metric"):
         methods = [row for row in select(rows, model=model, metric=metric) if row["method"] not in references]
         for column in names_of(columns) if metric in dict(JUDGED).values() else ():
             values = {row["method"]: float(row[column]) for row in methods if row[column]}
-            for method, place in _places((model, metric, column), values, standing).items():
+            few = any(int(row[f"{column}_clusters"]) < FEW for row in methods if row[column])
+            for method, place in _places((model, metric, column), values, standing, few).items():
                 places[model, metric, column, method] = place
     return [
         row
@@ -96,11 +98,14 @@ def with_places(
     ]
 
 
-def _places(place: tuple[str, ...], values: Mapping[str, float], standing: Standing) -> dict[str, str]:
-    """Method -> `best` or `tied`."""
+def _places(
+    place: tuple[str, ...], values: Mapping[str, float], standing: Standing, few: bool
+) -> dict[str, str]:
+    """Method -> `best`, and `tied`, or `undecidable` where entities are `few`."""
     printed = {method: number(value, DIGITS) for method, value in values.items()}
     if len(set(printed.values())) < 2:
         return {}
     first = max(values, key=values.__getitem__)
-    tied = {method: "tied" for method in values if not standing.ahead(place, first, method)}
+    word = "undecidable" if few else "tied"
+    tied = {method: word for method in values if not standing.ahead(place, first, method)}
     return tied | {method: "best" for method, text in printed.items() if text == printed[first]}

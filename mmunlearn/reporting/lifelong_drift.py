@@ -5,7 +5,7 @@ Columns of `representation_drift.csv`; gaps are lengths in the model's own space
 - `model, task, original, unlearned, delta_gap`: as published, means over seeds, the change with its sign;
 - `method`; `order` of the tasks; `set`: the task's forget or retain questions;
 - `after`: the task unlearned last, or `expert A`, LUMoE's of that task, or `base`, to which its gate sends the rest and
-  which does not move;
+  which does not move: the interval of its change, 0 to 0, is not printed;
 - `distance`: of centroids, see `lifelong.centroids`;
 - `std` of the change over seeds; `low`, `high`: its 95% interval over entities, with several seeds the mean of their
   ends;
@@ -38,6 +38,7 @@ from mmunlearn.reporting.layout import (
     number,
     read_table,
     select,
+    training_seeds,
     values,
     write_table,
 )
@@ -57,7 +58,7 @@ MOVED = "How far the centroids of pictures / texts have moved"
 CAPTION = (
     "The modality gap is the distance between the centroids of the last hidden states at picture tokens and at text "
     "tokens, over a task's test questions. The paper gives no formula; this is ours. Below a change stands its 95% "
-    "interval over entities; where it holds 0, the gap has not moved. Lengths of two models do not compare, and "
+    "interval over entities; where it holds 0, no change is shown. Lengths of two models do not compare, and "
     "neither the sign nor the size of a change tells methods apart: how far each centroid has moved does more."
 )
 
@@ -182,7 +183,7 @@ def _set_table(rows: Table) -> SetTable:
         (label, found) for method in methods for label, found in _stages(select(rows, method=method), tasks)
     ]
     before = {row["task"]: row for row in reversed(rows) if row["original"]}
-    gaps = [Line("Before unlearning", [_plain(before.get(task), "original") for task in tasks])]
+    gaps = [Line("Gap before", [_plain(before.get(task), "original") for task in tasks])]
     gaps += [Line(label, [_change(found.get(task)) for task in tasks]) for label, found in shown]
     for twin in filter(None, values(rows, "published_model")):
         paper = {row["task"]: row for row in select(rows, published_model=twin)}
@@ -197,8 +198,8 @@ def _set_table(rows: Table) -> SetTable:
             ),
         ]
     moved = [Line(label, [_moved(found.get(task)) for task in tasks]) for label, found in shown]
-    reasons = [_reason(select(rows, reason=why), len(rows)) for why in filter(None, values(rows, "reason"))]
-    seeds = " / ".join(values(rows, "seed_list"))
+    reasons = [_reason(why, rows) for why in filter(None, values(rows, "reason"))]
+    seeds = training_seeds(rows)
     return SetTable(*(first[name] for name in BLOCK), seeds, tasks, gaps, moved, reasons)
 
 
@@ -218,11 +219,16 @@ def _stages(rows: Table, tasks: Sequence[str]) -> Iterator[tuple[str, dict[str, 
             yield label, found
 
 
-def _reason(rows: Table, of: int) -> str:
-    """Why some rows lack a number, which is the first of them, and how many they are."""
-    row = rows[0]
-    such = f"{row['method']}, task {row['task']} after {row['after']}"
-    return f"{row['reason']} ({such}{f' and {len(rows) - 1} more' if len(rows) > 1 else ''}, of {of} rows)"
+def _reason(why: str, rows: Table) -> str:
+    """Why some rows lack a number: the tasks all of whose do, or which is the first of them, and how many they are."""
+    found = select(rows, reason=why)
+    tasks = values(found, "task")
+    if len(found) == sum(len(select(rows, task=task)) for task in tasks):
+        where = f"task{'s' if len(tasks) > 1 else ''} {', '.join(tasks)}"
+    else:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        where = "{method}, task {task} after {after}".format_map(found[0]) + f"{more}, of {len(rows)} rows"
+    return f"{why[:1].upper()}{why[1:]}: {where}."
 
 
 def _plain(row: Row | None, name: str) -> tuple[str, str]:
@@ -232,7 +238,7 @@ def _plain(row: Row | None, name: str) -> tuple[str, str]:
 def _change(row: Row | None) -> tuple[str, str]:
     if not row or not row["delta_gap"]:
         return MISSING, ""
-    sub = f"{_number(row['low'])} to {_number(row['high'])}" if row["low"] else ""
+    sub = f"{_number(row['low'])} to {_number(row['high'])}" if row["low"] != row["high"] else ""
     return _signed(row, "delta_gap")[0], sub
 
 
@@ -256,7 +262,7 @@ def markdown(rows: Table) -> str:
         parts.append(
             f"## {escape.markdown(block.model)}, {block.role} sets, order {block.order}, {block.distance} distance"
         )
-        parts.append(f"Seeds: {block.seeds}.")
+        parts.append(f"{block.seeds}.")
         for title, lines in (("Change of the gap", block.gaps), (MOVED, block.moved)):
             parts.append(grid([title, *block.tasks], [_cells(line) for line in lines]))
         if block.reasons:

@@ -45,18 +45,17 @@ PRINTED = [
     ("retain", "base"),
     ("untouched", "base"),
     ("stranger", "base"),
-    ("stranger", "wrong"),
 ]
-"""Sets and outcomes of the printed table; what is left of retain and untouched goes to some expert."""
+"""Sets and outcomes of the printed table; what is left of all but forget goes to some expert."""
 BEST_CASE = (
     "Forget, retain and untouched entities were chosen because the base knows them, wherever tasks are drawn or "
     "lifelong.known_only holds: the gate's accuracy on them is its best case. Strangers are people whom the base does "
-    "not know; wrong is any expert."
+    "not know."
 )
 EXPLAINED = (
     "Shares of pictures, not of questions. Forget: sent to their own task's expert (right), to another one (wrong), "
-    "or to the base, which still knows. Retain and untouched: to the base, as they should be; all others go to some "
-    f"expert, which mostly refuses. {BEST_CASE} Small print: 95% interval over entities."
+    "or to the base, which still knows. Retain, untouched and stranger: to the base, as they should be; all others "
+    f"go to some expert, which mostly refuses. {BEST_CASE} Small print: 95% interval over entities."
 )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from mmunlearn.evaluation.intervals import FEW
 from mmunlearn.reporting.differences import Standing
 from mmunlearn.reporting.layout import Table, select
+from mmunlearn.reporting.lifelong_published import methods_ranked
 
 PAIRS = (("GD", "KL"), ("GA", "NPO"))
 """Methods so alike that no ranking between them held from seed to seed when the settings were chosen."""
 NOISE = (
     "Rank correlations with the published tables (mlubench_ranks.csv) rest on few methods ({}): noise.",
     "An interval is over entities, of the seeds that were trained. Other seeds, tasks and settings move cells by more.",
-    "On fewer than six entities (`clusters` in mlubench.csv) no difference shows at 5%, however large it is: these "
-    "cells are undecidable.",
+    "On fewer than six entities (`clusters` in mlubench.csv) no difference shows at 5%, however large it is: a method "
+    "that is not the best there is `undecidable` in mlubench.csv.",
     "Forget does not say that anything was forgotten, nor that nothing was: the rubric gives 0 to a right answer and "
     "to gibberish. Read it with knows and degenerate, and by class (lifelong_classes.csv): where a model falls back on "
     "refusals for people alone, forget is the share of questions on names.",
@@ -24,10 +25,8 @@ NOISE = (
 
 def cautions(standing: Standing, differences: Table, ranks: Table) -> list[str]:
     """What may not be concluded, as paragraphs of Markdown."""
-    numbers = sorted({int(row["n"]) for row in select(ranks, whose="ours")})
-    span = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]]))) if numbers else "no"
     lines = [_pair(one, other, standing, differences) for one, other in PAIRS]
-    lines += [line.format(span) for line in NOISE]
+    lines += [line.format(methods_ranked(ranks)) for line in NOISE]
     return ["## What may not be concluded", "\n".join(f"- {line}" for line in lines if line)]
 
 

@@ -1,7 +1,7 @@
 """Our matrix beside MLUBench's Tables 2 and 23: by how much cells differ, and whether methods come in the same order.
 
 `mlubench_vs_published.csv` has a row a cell: `ours`, `published`, and their `difference` where both are of the same
-model; a pocket model has no published twin, and stands beside each of the paper's models without a difference.
+model; a pocket model has no published twin, and stands beside each of the paper's models without one, as `reason` says.
 
 `mlubench_ranks.csv` has the rank correlation (Spearman) of the methods that both have, column by column: of the
 `baselines`, and of `all`, LUMoE included, which leads nearly everywhere by construction. `n` says how many methods it
@@ -58,12 +58,13 @@ def _versus(method: str, ours: Row | None, theirs: Row | None, place: Row) -> Ro
     published = full(float(theirs[column])) if theirs and theirs.get(column) else ""
     reasons = [] if value else [f"ours: {reason_of(ours, column) if ours else 'not in this run'}"]
     reasons += [] if published else [f"published: no {method} in {column}"]
-    same = place["model"] == place["published_model"] and not reasons
+    if not reasons and place["model"] != place["published_model"]:
+        reasons = ["another model: levels do not compare"]
     return {
         "method": method,
         "ours": value,
         "published": published,
-        "difference": full(float(value) - float(published)) if same else "",
+        "difference": full(float(value) - float(published)) if not reasons else "",
         **_rests([ours] if ours else [], [theirs] if theirs else []),
         "reason": ", ".join(reasons),
     }
@@ -105,6 +106,12 @@ def _ranked(kind: str, ours: list[float], theirs: list[float]) -> Row:
         return row | {"reason": f"{len(ours)} methods that both have: fewer than {FEWEST} have no order"}
     value, reason = spearman(*([round(value, DIGITS) for value in part] for part in (ours, theirs)))
     return row | {"spearman": full(value), "reason": reason}
+
+
+def methods_ranked(ranks: Table) -> str:
+    """On how many methods our rank correlations rest: `3 to 5`."""
+    numbers = sorted({n for row in select(ranks, whose="ours") if (n := int(row["n"])) >= FEWEST})
+    return " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]]))) if numbers else "no"
 
 
 def _rests(ours: Table, theirs: Table) -> Row:

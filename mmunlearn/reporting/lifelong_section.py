@@ -9,10 +9,12 @@ from typing import Any
 from mmunlearn.evaluation.judge.limits import BLIND
 from mmunlearn.records import sha256_of
 from mmunlearn.reporting import lifelong_blocks as blocks
-from mmunlearn.reporting.layout import judges_of, read_table, values
+from mmunlearn.reporting.layout import judges_of, read_table, training_seeds, values
 from mmunlearn.reporting.lifelong_curves import matrix_tasks
 from mmunlearn.reporting.lifelong_drift import set_tables
 from mmunlearn.reporting.lifelong_gate import BEST_CASE
+from mmunlearn.reporting.lifelong_published import methods_ranked
+from mmunlearn.reporting.lifelong_typeset import WIDTHS
 from mmunlearn.reporting.page_pictures import png_uri
 
 
@@ -35,7 +37,8 @@ def lifelong_section(files: Sequence[Path]) -> dict[str, Any] | None:
     return {
         "models": values(rows, "model"),
         "pocket": any(name.startswith("pocket") for name in values(rows, "model")),
-        "seeds": " / ".join(values(rows, "seed_list")),
+        "seeds": training_seeds(rows).partition(": ")[2],
+        "widths": WIDTHS,
         "judges": judges_of(rows),
         "order": next(iter(values(orders, "order")), ""),
         "tasks": matrix_tasks(rows[0]),
@@ -54,5 +57,8 @@ def lifelong_section(files: Sequence[Path]) -> dict[str, Any] | None:
         "orders": blocks.order_blocks(orders, trained),
         "undo": blocks.undo_blocks(tables.get("lifelong_undo", [])),
         "versus": blocks.versus_blocks(tables.get("mlubench_vs_published", [])),
-        "ranks": blocks.rank_blocks(tables.get("mlubench_ranks", [])),
+        "ranks": blocks.rank_blocks(
+            tables.get("mlubench_ranks", []), tables.get("mlubench_vs_published", [])
+        ),
+        "ranked": methods_ranked(tables.get("mlubench_ranks", [])),
     }

@@ -118,7 +118,7 @@ def test_a_set_has_the_mean_over_its_questions_and_two_distances():
 def test_gap_displacement_and_the_change_of_the_gap():
     after = ModalitySums(PLAIN.counts, PLAIN.sums + np.array([[[0, 0], [9.0, 0]], [[0, -3], [0, 0]]]))
     found = compare(PLAIN, after, DriftSettings(**SETTINGS), seed=1)  # picture (4, 0), text (0, 3)
-    assert found["reason"] == "no interval of fewer than 6 entities"
+    assert found["reason"] == "no intervals where a set has fewer than six entities"
     numbers = {"original": 17**0.5, "unlearned": 5, "change": 5 - 17**0.5, "picture": 3, "text": 1}
     assert {name: found[name] for name in numbers} == pytest.approx(numbers)
     assert not {"low", "high"} & found.keys()

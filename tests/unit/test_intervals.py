@@ -62,6 +62,16 @@ def test_at_0_and_100_the_bounds_are_exact(n: int, right: float) -> None:
     assert (metric.low, metric.high) == pytest.approx(expected)
 
 
+def test_where_the_clusters_of_each_stratum_agree_the_bounds_are_exact() -> None:
+    """People who are all right, things who are all wrong, and a class of one: nothing that is drawn differs."""
+    shares, strata = [1.0] * 6 + [0.0] * 2 + [0.5], ["people"] * 120 + ["things"] * 40 + ["one"] * 20
+    sums, unseen = cluster_sums(*people(shares), strata), 1 - 0.025 ** (1 / 9)
+    assert interval(sums, **DRAWING) == pytest.approx((50 - 50 * unseen, 50 + 50 * unseen))
+    varied = cluster_sums(*people([0.9, *shares[1:]]), strata)
+    low, high = interval(varied, **DRAWING)
+    assert 45 < low < mean(varied) < high <= 50, "one that differs is drawn"
+
+
 def test_few_clusters_have_the_bounds_of_so_few_draws() -> None:
     """3 of 5 people: Clopper and Pearson's 14.66 to 94.73; 20 pictures of each do not make it narrower."""
     (values, clusters), (half, person) = people([1.0] * 3 + [0.0] * 2), people([0.5])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mmunlearn.reporting.lifelong_differences import standing_of
+import pytest
+
+from mmunlearn.reporting.lifelong_cells import Column
+from mmunlearn.reporting.lifelong_differences import standing_of, with_places
 from mmunlearn.reporting.lifelong_notes import cautions
 
 
@@ -15,6 +18,17 @@ def pair(metric: str, column: str, clusters: int, low: float, high: float) -> di
 
 def said_of(rows: list[dict[str, str]]) -> str:
     return cautions(standing_of(rows), rows, [])[1]
+
+
+@pytest.mark.parametrize(("clusters", "place"), [(5, "undecidable"), (6, "tied")])
+def test_who_is_behind_the_best_on_few_entities_is_not_tied_with_it(clusters, place):
+    rows = [
+        {"model": "m", "metric": "utility", "method": method, "A-UA": value, "A-UA_clusters": str(clusters)}
+        for method, value in (("GD", "1.0"), ("KL", "0.0"))
+    ]
+    standing = standing_of([pair("utility", "A-UA", clusters, -0.1, 1.0)])
+    places = with_places(rows, [Column("A", "A")], standing, ())
+    assert [row["A-UA_place"] for row in places] == ["best", place]
 
 
 def test_cells_of_few_entities_are_no_ties():

@@ -78,6 +78,8 @@ def test_the_matrix_shows_the_numbers_of_its_table(files, text):
         ((0.0, 0.0, 0.98, 0.0), "collapsed"),
         ((0.0, 0.97, 0.0, 0.98), "still knows"),
         ((0.9, 0.05, 0.01, 0.95), "refuses, and keeps the rest"),
+        ((0.74, 0.24, 0.01, 0.93), "refuses, but knows 0.24; keeps the rest"),
+        ((0.74, 0.11, 0.01, 0.4), "refuses, but knows 0.11; refuses the rest"),
         ((1.0, 0.0, 0.0, 0.05), "refuses, the rest as well"),
         ((0.4, 0.2, 0.1, 0.9), "errs"),
         ((0.4, 0.2, 0.1, 0.3), "errs, on the rest as well"),
@@ -122,7 +124,15 @@ def test_every_part_is_shown_and_says_how_to_read_it(text):
     assert "LUMoE, after B 0.80 interval 0.80–0.80 0.15" in words
     assert "Forget quality, AB Forget quality, BA Utility, AB" in words
     assert "GA, after task B +0.210 interval −0.290 to 0.710" in words
+    assert "Rank ρ of methods. In parentheses how many; baselines: GA; all: with LUMoE." in words
+    assert "Training seeds 1 (one run)" in words and "LUMoE, after B 0.80 interval 0.80–0.80" in words
     for told in (
+        "Widths of intervals do not compare",
+        "halves are coarse, read the numbers",
+        "where it holds 0, no change is shown",
+        "come from the local rules whatever judge rates, with their errors (docs/judges.md)",
+        "Ranks rest on the methods that both have (4)",
+        "in our selection runs they changed places",
         "That GD is better than KL, or GA than NPO",
         "the sign or the size of the gap's change",
         "knows 0.",

@@ -92,8 +92,12 @@ def test_seeds_are_pooled_and_a_missing_one_is_named():
     assert (row["delta_gap"], row["std"], row["reason"]) == ("0.11", "", "seed 2: no picture tokens")
     row = drift_rows([drift(original=None, unlearned=None, change=None, reason="none")], [])[0]
     assert (row["delta_gap"], row["reason"]) == ("", "none")
-    (forget, _) = set_tables([row | {"reason": "few"} for row in drift_rows([drift()], [])])
-    assert forget.reasons == ["few (GA, task A after A and 2 more, of 3 rows)"]
+    rows = drift_rows([drift()], [])
+    (forget, _) = set_tables([row | {"reason": "few"} for row in rows])
+    assert forget.reasons == ["Few: tasks A, B."] and forget.seeds == "Training seeds: 1 (one run)"
+    assert set_tables([rows[0] | {"reason": "few"}, *rows[1:]])[0].reasons == [
+        "Few: GA, task A after A, of 3 rows."
+    ]
     with pytest.raises(TableError, match=r"Found seeds \[1, 1\]"):
         drift_rows([drift(), drift()], [])
 
@@ -103,13 +107,15 @@ def test_methods_keep_their_order_and_what_is_printed_is_what_the_table_holds():
     forget, retain = set_tables(rows)
     assert (forget.role, retain.role, forget.tasks) == ("forget", "retain", ["A", "B"])
     assert [line.label for line in forget.gaps] == [
-        "Before unlearning", "PO, after the task itself", "PO, after task B", "GA, after the task itself",
+        "Gap before", "PO, after the task itself", "PO, after task B", "GA, after the task itself",
         "GA, after task B", "LUMoE, the task's expert", "LUMoE, left to the base",
         "qwen3-vl-4b-instruct, published: before", "qwen3-vl-4b-instruct, published: change",
     ]  # fmt: skip
     assert forget.gaps[0].cells == [("10.000", "")] * 2
     assert forget.gaps[1].cells == [("+0.110", "−0.390 to 0.610"), ("+0.210", "−0.290 to 0.710")]
     assert forget.gaps[2].cells == [("+0.210", "−0.290 to 0.710")] * 2
+    zero = {"change": 0.0, "low": 0.0, "high": 0.0}
+    assert set_tables(drift_rows([drift(**zero)], []))[0].gaps[1].cells == [("+0.000", "")] * 2
     assert forget.gaps[-1].cells == [("+1.626", ""), ("+0.987", "")]
     assert forget.moved[0].cells == [("0.250 / 1.500", "")] * 2
 
