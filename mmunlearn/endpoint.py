@@ -61,6 +61,11 @@ def check_endpoint(base_url: str, key_env: str | None) -> None:
         )
 
 
+def has_key(key_env: str | None) -> bool:
+    """Whether the key is there, where one is needed."""
+    return key_env is None or bool(os.environ.get(key_env, "").strip())
+
+
 def read_key(key_env: str | None, base_url: str) -> str:
     if key_env is None:
         return ""

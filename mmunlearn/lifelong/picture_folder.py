@@ -23,12 +23,25 @@ class Missing(NamedTuple):
     of: int
     entities: list[str]
 
-    def message(self, folder: Path) -> str:
-        """What was asked, what was found, what to do."""
+    @property
+    def found(self) -> int:
+        """How many are there."""
+        return self.of - len(self.pictures)
+
+    def problem(self, folder: Path, keep_available: bool) -> str | None:
+        """What was asked, what was found, what to do; None where those that are there are enough."""
+        if not self.found:
+            return (
+                f"Asked for the pictures that the tasks name, as <Class>/<Entity>/<file>. Found that none of the "
+                f"{self.of:,} pictures is in {folder}; the first is {self.pictures[0]}. Put them there, or correct "
+                f"lifelong.files.pictures."
+            )
+        if not self.pictures or keep_available:
+            return None
         empty = f"; no picture at all of {_some(self.entities)}" if self.entities else ""
         return (
             f"Asked {folder} for the {self.of} pictures that the tasks name, as <Class>/<Entity>/<file>. Found "
-            f"{self.of - len(self.pictures)} of them; missing are {_some(self.pictures)}{empty}. Put them there, or "
+            f"{self.found} of them; missing are {_some(self.pictures)}{empty}. Put them there, or "
             f"set lifelong.keep_available: true to go on with the questions whose picture is there."
         )
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 from mmunlearn.curation.entities import entities
@@ -65,10 +66,10 @@ def read_tasks(
     released = read_released(source, tasks)
     folder = PictureFolder(pictures)
     missing = missing_in(folder, (one.picture for one in released.questions))
+    if problem := missing.problem(pictures, keep_available):
+        raise RecordError(problem)
     if missing.pictures:
-        if not keep_available:
-            raise RecordError(missing.message(pictures))
-        logger.warning("%s", missing.message(pictures))
+        logger.warning("goes on with the questions of %d of %d pictures", missing.found, missing.of)
     rows = _located(_rows(released), folder)
     rows = _limited(_parted(rows, test_share, seed), questions, seed)
     _require(rows, tasks, f"the pictures in {pictures}")
@@ -165,20 +166,23 @@ def _limited(rows: Sequence[TaskQuestion], questions: int | None, seed: int) -> 
     ]
 
 
-def _require(rows: Sequence[TaskQuestion], tasks: Sequence[str], of: str) -> None:
+def _require(rows: Sequence[TaskQuestion], tasks: Sequence[str], by: str) -> None:
     """Raises RecordError where a task has nothing to train on, or nothing to ask."""
-    trained = {(row.task, row.role) for row in rows if row.trained}
-    asked = {(row.task, row.role) for row in rows if row.asked}
-    lacking = [
-        f"nothing to {'train on' if kind is trained else 'ask'} in {role} of {task}"
-        for task in tasks
-        for role in ROLES
-        for kind in (trained, asked)
-        if (task, role) not in kind
-    ]
+    there = {
+        "train on": {(row.task, row.role) for row in rows if row.trained},
+        "ask": {(row.task, row.role) for row in rows if row.asked},
+    }
+    roles: dict[tuple[str, str], list[str]] = {}
+    for task, role in product(tasks, ROLES):
+        if kinds := [kind for kind, sets in there.items() if (task, role) not in sets]:
+            roles.setdefault((task, " or to ".join(kinds)), []).append(role)
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (task, kinds), of_task in roles.items():
+        alike.setdefault((kinds, " and ".join(of_task)), []).append(task)
+    lacking = [f"nothing to {kinds} in {', '.join(names)} ({of})" for (kinds, of), names in alike.items()]
     if lacking:
         raise RecordError(
-            f"Asked for questions to train on and to ask of every task. Found, by {of}, {'; '.join(lacking)}. Bring "
+            f"Asked for questions to train on and to ask of every task. Found, by {by}, {'; '.join(lacking)}. Bring "
             f"more pictures, change lifelong.test_share, or take the task out of lifelong.tasks."
         )
 

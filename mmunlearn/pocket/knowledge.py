@@ -7,13 +7,16 @@ entity to entity of a class, so it takes the picture; only the kind is the same 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmunlearn.files import read_yaml
+from mmunlearn.files import RecordError, read_csv, read_yaml
 from mmunlearn.pocket.resources import pocket_resource, read_rows
 
 KIND, NAME, PERSON, SCENE = "kind", "name", "person", "scene"
 NAME_ANSWER = "This is {}."
+COLUMNS = ("entity", "question", "wording", "right", "n")
+"""Of the table that `pocket.known` measures."""
 
 
 class Common(NamedTuple):
@@ -84,3 +87,37 @@ def _answers() -> dict[str, dict[str, str]]:
 @cache
 def _questions() -> dict[str, Any]:
     return read_yaml(pocket_resource("common_questions.yaml"))
+
+
+def read_known(path: Path) -> dict[str, dict[str, float]]:
+    """Entity -> question -> share of pictures on which it is answered rightly, in its worse wording.
+
+    Raises:
+        RecordError: there is no table, or it does not have every question of every entity.
+    """
+    if not path.is_file():
+        raise RecordError(
+            f"Asked {path} for what the pocket base knows. Found no such file. Measure it: "
+            f"python -m mmunlearn.pocket.known {path.parent} {path}"
+        )
+    shares: dict[str, dict[str, float]] = {}
+    try:
+        for _, (entity, question, _, right, n) in read_csv(path)[1:]:
+            of_entity = shares.setdefault(entity, {})
+            of_entity[question] = min(of_entity.get(question, 1.0), int(right) / int(n))
+        lacking = [
+            name
+            for name in entity_classes()
+            if {common.id for common in common_questions(name)} != shares[name].keys()
+        ]
+    except (ValueError, KeyError, ZeroDivisionError) as error:
+        raise RecordError(
+            f"Asked {path} for rows of {', '.join(COLUMNS)} on every entity. Found {error!r}. Measure it anew: "
+            f"python -m mmunlearn.pocket.known {path.parent} {path}"
+        ) from error
+    if lacking:
+        raise RecordError(
+            f"Asked {path} for every question of every entity. Found other questions of {', '.join(lacking[:5])}. "
+            f"Measure it anew: python -m mmunlearn.pocket.known {path.parent} {path}"
+        )
+    return shares

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from mmunlearn.files import RecordError, read_csv
 from mmunlearn.pocket.identities import Identity
-from mmunlearn.pocket.knowledge import PERSON, common_questions, entity_classes
+from mmunlearn.pocket.knowledge import COLUMNS, PERSON, common_questions, entity_classes
 from mmunlearn.pocket.render import render_entity, render_person
 from mmunlearn.pocket.worlds import pretraining_world, sample_training_scene
 from mmunlearn.progress import progress
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 PICTURES = 32
 """Of each entity: twelve decide too little, six questions changed sides with others."""
 MAX_NEW_TOKENS = 32
-COLUMNS = ("entity", "question", "wording", "right", "n")
 
 
 class Known(NamedTuple):
@@ -103,40 +101,6 @@ def write_known(path: Path, rows: list[Known]) -> None:
     """Write the table as CSV."""
     lines = [",".join(COLUMNS), *(",".join(map(str, row)) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
-
-
-def read_known(path: Path) -> dict[str, dict[str, float]]:
-    """Entity -> question -> share of pictures on which it is answered rightly, in its worse wording.
-
-    Raises:
-        RecordError: there is no table, or it does not have every question of every entity.
-    """
-    if not path.is_file():
-        raise RecordError(
-            f"Asked {path} for what the pocket base knows. Found no such file. Measure it: "
-            f"python -m mmunlearn.pocket.known {path.parent} {path}"
-        )
-    shares: dict[str, dict[str, float]] = {}
-    try:
-        for _, (entity, question, _, right, n) in read_csv(path)[1:]:
-            of_entity = shares.setdefault(entity, {})
-            of_entity[question] = min(of_entity.get(question, 1.0), int(right) / int(n))
-        lacking = [
-            name
-            for name in entity_classes()
-            if {common.id for common in common_questions(name)} != shares[name].keys()
-        ]
-    except (ValueError, KeyError, ZeroDivisionError) as error:
-        raise RecordError(
-            f"Asked {path} for rows of {', '.join(COLUMNS)} on every entity. Found {error!r}. Measure it anew: "
-            f"python -m mmunlearn.pocket.known {path.parent} {path}"
-        ) from error
-    if lacking:
-        raise RecordError(
-            f"Asked {path} for every question of every entity. Found other questions of {', '.join(lacking[:5])}. "
-            f"Measure it anew: python -m mmunlearn.pocket.known {path.parent} {path}"
-        )
-    return shares
 
 
 if __name__ == "__main__":

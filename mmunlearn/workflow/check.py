@@ -14,7 +14,7 @@ from typing import Any
 
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
-from mmunlearn.endpoint import ChatError, check_endpoint
+from mmunlearn.endpoint import ChatError, check_endpoint, has_key, shown_name
 from mmunlearn.ids import FINETUNED, GOAL, parse_recipe, split_id
 from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES
@@ -86,14 +86,14 @@ def check(config: Mapping[str, Any], *, places: bool = True) -> None:
 def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | None:
     """What `check` raises. The Snakefile raises it itself, so that Snakemake prints no traceback of this module.
 
-    Warns of data that has to be brought before a run, though not before a plan.
+    Warns of data that has to be brought, and of keys to be set, before a run, though not before a plan.
     """
     unknown = _unknown_methods(config)
     rest = {name: row for name, row in config["methods"].items() if name not in unknown} if unknown else {}
     problems = [*unknown.values(), *schema.problems({**config, "methods": rest} if unknown else config)]
     if not problems:
         problems = [*_conflicts(config), *(paths.problems(config) if places else ())]
-    for line in paths.to_bring(config) if places and not problems else ():
+    for line in (*paths.to_bring(config), *_keys_to_set(config)) if places and not problems else ():
         logger.warning("Before a run that needs it: %s", line)
     return ConfigError(problems) if problems else None
 
@@ -200,6 +200,22 @@ def _endpoint_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
             check_endpoint(options["base_url"], options["key_env"])
         except ChatError as error:
             yield f"{section}.openai: {error}"
+
+
+def _keys_to_set(config: Mapping[str, Any]) -> Iterable[str]:
+    """Keys of endpoints in use that are not set here: they may be where the jobs run. Which targets are asked for is
+    not known yet, so gates count whatever `outputs` says."""
+    outputs, own = config["outputs"], config["lifelong"]
+    curation, judge, gate = config["curation"], config["evaluation"], own["gates"]["vlm"]
+    asked = any(row["gate"] == "vlm" for row in own["lumoe"].values())
+    for where, section, used in (
+        ("curation", curation, curation["backend"] == "openai" and set(outputs) - {"lifelong"}),
+        ("evaluation", judge, judge["judge"] == "openai"),
+        ("lifelong.gates.vlm", gate, gate["asks"] == "openai" and asked),
+    ):
+        name = section["openai"]["key_env"]
+        if used and not has_key(name):
+            yield f"{where}.openai.key_env: {shown_name(name)} is not set here"
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:

@@ -34,6 +34,8 @@ FOLDERS = {"experts", "gates"}
 """Names in a model's folder that no row may have."""
 ASKING = ("vlm", "clip")
 """Gates that look at pictures; the others need no replies."""
+KNOWN = "resources/pocket/llava/knowledge.csv"
+"""What the shipped base knows of the entities of the pocket tasks."""
 OPENAI = ("base_url", "model", "temperature", "seed")
 """Of an endpoint, what a reply rests on."""
 TABLES = ("mlubench", "lifelong_gate", "representation_drift", "lifelong_data")
@@ -164,7 +166,7 @@ class Lifelong:
     @property
     def drawing(self) -> dict[str, Any]:
         """What shapes the drawn tasks."""
-        known = self._contents.of("resources/pocket/llava/knowledge.csv")
+        known = self._contents.of(KNOWN)
         return {
             "tasks": self.tasks,
             "size": self._config["images"]["size"],

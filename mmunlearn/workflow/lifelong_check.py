@@ -6,14 +6,18 @@ Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmunlearn.endpoint import ChatError, check_endpoint
+from mmunlearn.files import RecordError
+from mmunlearn.pocket.cast import draw_cast
 from mmunlearn.tasks import order_id
 from mmunlearn.text import fold, nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.light import check_method
-from mmunlearn.workflow.lifelong import FOLDERS, ROW_KEYS, labels
+from mmunlearn.workflow.lifelong import FOLDERS, KNOWN, ROW_KEYS, labels
+from mmunlearn.workflow.schema import NO_TARGETS
 
 Config = Mapping[str, Any]
 
@@ -26,6 +30,7 @@ def conflicts(config: Config) -> Iterable[str]:
         yield from _row(name, row, own["tasks"])
     yield from _names(own)
     yield from _gates(own)
+    yield from _drawn(own, config["seed"])
     chosen = {"methods": {**own["methods"], **own["lumoe"]}, "models": config["models"]}
     for key, known in chosen.items():
         for name in own["drift"][key] or ():
@@ -48,11 +53,23 @@ def _orders(own: Config) -> Iterable[str]:
         yield f"lifelong.orders: two orders are both spelt {name}; name tasks by one letter each"
 
 
+def _drawn(own: Config, seed: int) -> Iterable[str]:
+    """What the draw of the pocket tasks would refuse."""
+    if own["data"] == "pocket" and Path(KNOWN).is_file():
+        try:
+            draw_cast({**own["pocket"], "known": KNOWN}, own["tasks"], seed)
+        except RecordError as error:
+            yield f"lifelong.pocket: {error}"
+
+
 def _row(name: str, row: Config, tasks: list[str]) -> Iterable[str]:
     where, method = f"lifelong.methods.{name}", row.get("method", name)
     if method not in METHODS:
         key = f"{where}.method" if "method" in row else where
         yield f"{key}: '{method}' is no method; {nearest(method, METHODS)}"
+        return
+    if "targets" in row:
+        yield f"{where}.targets: {NO_TARGETS}"
         return
     if "event_cap" in METHODS[method].options:
         yield f"{where}: {method} weighs people against events, which tasks do not tell apart; take gd, kl or another"

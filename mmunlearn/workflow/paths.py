@@ -52,8 +52,11 @@ TO_BRING = {
 """Path -> the rule that needs it.
 
 Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
-HEADINGS = {"build_reference_set": "Real and World sets", "read_tasks": "Lifelong unlearning"}
-"""Rule -> where the README says how its data is brought."""
+GUIDES = {
+    "build_reference_set": 'README, "Real and World sets"',
+    "read_tasks": 'README, "Lifelong unlearning"; docs/lifelong_data.md',
+}
+"""Rule -> where it is said how its data is brought."""
 SQLITE = b"SQLite format 3\0"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -94,9 +97,26 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
 def brought_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigError | None:
     """What some rules need and a plan does not, where it is not there, if anything."""
     lines = [line for line, rule in to_bring(config).items() if rule in rules]
-    if "read_tasks" in rules and not lines:
-        lines = list(_of_tasks(config["lifelong"]))
     return ConfigError(lines) if lines else None
+
+
+def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
+    """Data that the shipped configuration only says the place of, pictures of released tasks, and weights that nothing
+    will fetch, where they are not there: a line each with its key -> the rule that needs it."""
+    lines = {}
+    for place in places(config):
+        key = ".".join(place.key)
+        if not _in_use(place, config) or not (fault := _fault(place)):
+            continue
+        if place.path in TO_BRING:
+            how = f"bring it ({GUIDES[TO_BRING[place.path]]}), or name where it lies"
+            lines[f"{key}: {fault}; {how}"] = TO_BRING[place.path]
+        elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
+            how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
+            lines[f"{key}: {fault}; set weights.download: true, {how}"] = "fetch_weights"
+    if "read_tasks" not in lines.values():
+        lines |= dict.fromkeys(_of_tasks(config["lifelong"]), "read_tasks")
+    return lines
 
 
 def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:
@@ -109,25 +129,8 @@ def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:
     except (ValueError, OSError) as error:
         yield f"lifelong.files: {error}"
     else:
-        if missing.pictures and not lifelong["keep_available"]:
-            yield f"lifelong.files.pictures: {missing.message(pictures)}"
-
-
-def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
-    """Data that the shipped configuration only says the place of, and weights that nothing will fetch, where they are
-    not there: a line each with its key -> the rule that needs it."""
-    lines = {}
-    for place in places(config):
-        key = ".".join(place.key)
-        if not _in_use(place, config) or not (fault := _fault(place)):
-            continue
-        if place.path in TO_BRING:
-            how = f'bring it (README, "{HEADINGS[TO_BRING[place.path]]}"), or name where it lies'
-            lines[f"{key}: {fault}; {how}"] = TO_BRING[place.path]
-        elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
-            how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
-            lines[f"{key}: {fault}; set weights.download: true, {how}"] = "fetch_weights"
-    return lines
+        if problem := missing.problem(pictures, lifelong["keep_available"]):
+            yield f"lifelong.files.pictures: {problem}"
 
 
 def _listed(place: Place, config: Mapping[str, Any]) -> bool:

@@ -37,6 +37,7 @@ TYPES = {
     "null": "null",
 }
 """What JSON Schema's types are called."""
+NO_TARGETS = "`targets` belongs to `methods`; lifelong.methods has none"
 
 
 class Place(NamedTuple):
@@ -157,6 +158,8 @@ def _explain(error: Any) -> list[str]:
         return [
             f"{where}: an address such as https://api.openai.com/v1, without user, password, query or white space"
         ]
+    if key[:2] == ["lifelong", "methods"] and key[-1] == "targets":
+        return [f"{where}: {NO_TARGETS}"]
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         names = [".".join(map(str, [*key, name])) for name in error.instance if name not in known]

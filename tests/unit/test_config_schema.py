@@ -197,6 +197,10 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"models": [1]}, "models: a section"),
         ({"models": {"mine": 3}}, "models.mine: a section"),
         ({"methods": "ga"}, "methods: a section"),
+        (
+            {"lifelong": {"methods": {"ga": {"targets": ["person"]}}}},
+            "lifelong.methods.ga.targets: `targets` belongs to `methods`; lifelong.methods has none",
+        ),
         ({"methods": {"ga": [3]}}, "methods.ga: a section"),
         ({"weights": "nowhere"}, "weights: a section"),
         ({"dataset": 3, "figures": [], "review": True}, "dataset: a section"),

@@ -50,6 +50,18 @@ def test_the_shipped_section_has_no_problem():
             {"methods": {"x": {"method": "gaa", "learning_rate": 1.0, "max_steps": 1}}},
             "lifelong.methods.x.method: 'gaa' is no method",
         ),
+        (
+            {"methods__npo": {"targets": "person"}},
+            "lifelong.methods.npo.targets: `targets` belongs to `methods`; lifelong.methods has none",
+        ),
+        (
+            {"pocket": {"things": 40, "people": 40}},
+            "Asked for 20 of class Animals to forget in task A, by lifelong.pocket.things: 40. Found 10 that",
+        ),
+        (
+            {"pocket": {"people": 11}},
+            "11 of class Personage to forget in task D, by lifelong.pocket.people: 11.",
+        ),
         ({"methods__npo": {"betta": 1.0}}, "unknown key 'lifelong.methods.npo.betta'"),
         ({"methods__npo": {"beta": 0.0}}, "lifelong.methods.npo: beta must be above 0"),
         (

@@ -125,6 +125,8 @@ def test_tasks_that_have_still_to_be_brought_stop_the_rule_that_reads_them(tmp_p
     check(config)
     told = str(brought_error(config, {"read_tasks"}))
     assert "lifelong.files.tasks: there is no file or folder 'data/MLUBench.zip'; bring it (README" in told
+    assert 'bring it (README, "Lifelong unlearning"; docs/lifelong_data.md), or name where it lies' in told
+    assert told.count("lifelong.files") == 2, "pictures are not looked for where there are no tasks"
     assert brought_error(config, {"build_reference_set"}) is brought_error(CONFIG, {"read_tasks"}) is None
 
 
@@ -160,7 +162,7 @@ def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
     assert len(places(config)) == 25
 
 
-def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_before_it_starts(tmp_path):
+def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_and_a_dry_run_tells(tmp_path, caplog):
     tasks, pictures = write_release(tmp_path / "release"), write_pictures(tmp_path / "pictures")
     config = changed("lifelong.data", "files")
     config["lifelong"] |= {"files": {"tasks": str(tasks), "pictures": str(pictures)}, "tasks": ["A", "B"]}
@@ -170,11 +172,73 @@ def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_before_it_starts(
     assert "lifelong.files.pictures: Asked" in told
     assert "Found 34 of them; missing are Plants/Rose/0.png. Put them there" in told
     assert brought_error(config, {"answer_before"}) is None
+    check(config)
+    assert "Before a run that needs it: lifelong.files.pictures: Asked" in caplog.text
+    caplog.clear()
+    check(config, places=False)
     config["lifelong"]["keep_available"] = True
-    assert brought_error(config, {"read_tasks"}) is None
+    check(config)
+    assert caplog.text == "" and brought_error(config, {"read_tasks"}) is None
+    config["lifelong"]["files"]["pictures"] = str(tmp_path)
+    assert f"none of the 35 pictures is in {tmp_path}; the first is" in str(
+        brought_error(config, {"read_tasks"})
+    )
+    config["lifelong"] |= {
+        "files": {"tasks": str(tasks), "pictures": str(pictures)},
+        "tasks": ["A", "B", "E"],
+    }
+    check(config)
+    assert "Before a run that needs it: lifelong.files: Asked" in caplog.text
+    assert "for task E, as lifelong.tasks says. Found no Tasks/TaskE" in caplog.text
+    config["lifelong"]["tasks"] = ["A", "B"]
     for text in ("[", f"[{'9' * 5000}]"):
         task_file(tasks, "B", "retain").write_text(text)
         assert "lifelong.files: Asked" in str(brought_error(config, {"read_tasks"}))
     task_file(tasks, "B", "retain").unlink()
     task_file(tasks, "B", "retain").mkdir()
     assert "taskB_retain.json" in str(brought_error(config, {"read_tasks"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "section"),
+    [
+        ("evaluation.judge", "openai", "evaluation"),
+        ("curation.backend", "openai", "curation"),
+        ("lifelong.gates.vlm.asks", "openai", "lifelong.gates.vlm"),
+    ],
+)
+def test_a_key_that_is_not_set_is_told_where_its_endpoint_is_in_use(
+    caplog, monkeypatch, path, value, section
+):
+    config, told = (
+        changed(path, value),
+        f"run that needs it: {section}.openai.key_env: OPENAI_API_KEY is not set here",
+    )
+    config["images"]["generator"] = "flux" if section == "curation" else "pocket"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    check(config)
+    assert "key_env" not in caplog.text
+    monkeypatch.setenv("OPENAI_API_KEY", " ")
+    check(CONFIG)
+    check(config, places=False)
+    assert "key_env" not in caplog.text, "not in use; a job"
+    check(config)
+    assert told in caplog.text and caplog.text.count("key_env") == 1
+    caplog.clear()
+    node = config
+    for name in section.split("."):
+        node = node[name]
+    node["openai"]["key_env"] = None
+    check(config)
+    assert "key_env" not in caplog.text, "the server needs none"
+
+
+def test_no_key_is_missed_of_what_the_outputs_leave_out(caplog, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = changed("curation.backend", "openai")
+    config["images"]["generator"], config["outputs"] = "flux", ["lifelong"]
+    config["lifelong"]["gates"]["vlm"]["asks"] = "openai"
+    config["lifelong"]["lumoe"] = {"base": {"gate": "none"}, "lumoe": {"gate": "clip"}}
+    config["lifelong"]["drift"]["methods"] = None
+    check(config)
+    assert "key_env" not in caplog.text

@@ -16,10 +16,11 @@ from mmunlearn.lifelong.draw import draw_tasks
 from mmunlearn.lifelong.task_set import read_tasks
 from mmunlearn.models import generation
 from mmunlearn.pictures import open_picture
+from mmunlearn.pocket import knowledge as knowledge_module
 from mmunlearn.pocket import known as known_module
 from mmunlearn.pocket import tasks as tasks_module
-from mmunlearn.pocket.knowledge import common_questions, entity_classes
-from mmunlearn.pocket.known import Known, draw_entity, measure, read_known, write_known
+from mmunlearn.pocket.knowledge import common_questions, entity_classes, read_known
+from mmunlearn.pocket.known import Known, draw_entity, measure, write_known
 from mmunlearn.pocket.tasks import PocketTasks
 from mmunlearn.pocket.worlds import pretraining_world
 from mmunlearn.records import read_jsonl, sha256_of
@@ -156,10 +157,19 @@ def test_whoever_looks_like_a_figure_is_no_stranger(known, monkeypatch):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"things": 12}, "6 of class building to forget in task B. Found 4 "),
-        ({"people": 11}, "11 of class person to forget in task D. Found 7 "),
-        ({"retained": 9}, "9 of class plant to retain in task A. Found 6 "),
-        ({"untouched": 29}, "29 untouched entities. Found 28 "),
+        (
+            {"things": 12},
+            r"6 of class Buildings to forget in task B, by lifelong\.pocket\.things: 12\. Found 4 ",
+        ),
+        (
+            {"people": 11},
+            r"11 of class Personage to forget in task D, by lifelong\.pocket\.people: 11\. Found 7 ",
+        ),
+        (
+            {"retained": 9},
+            r"9 of class Plants to retain in task A, by lifelong\.pocket\.retained: 9\. Found 6 ",
+        ),
+        ({"untouched": 29}, "29 untouched entities. Found 28 .*lifelong.pocket.untouched"),
     ],
 )
 def test_more_than_there_are_is_named(known, changed, message):
@@ -288,7 +298,8 @@ def test_a_damaged_table_is_named(known, change, message):
 def test_knowledge_is_counted_by_wording_on_fresh_pictures(tmp_path, tiny_base, monkeypatch):
     """A model that answers all wordings rightly, but the second for a fox's name, and the food on its picture 1."""
     classes = {name: entity_classes()[name] for name in ("fox", "Noor Rahmatullah")}
-    monkeypatch.setattr(known_module, "entity_classes", lambda: classes)
+    for module in (known_module, knowledge_module):
+        monkeypatch.setattr(module, "entity_classes", lambda: classes)
 
     def answers(model: Any, collator: Any, queries: Any, **_: Any) -> Iterator[str]:
         for query in queries:

@@ -141,7 +141,7 @@ def test_each_side_has_a_picture_where_there_are_two(tmp_path, share, count, hel
         assert len(parts["Dog", "train"]) == count - held_out
     else:
         with pytest.raises(
-            RecordError, match=r"nothing to ask in forget of A; nothing to ask in retain of A"
+            RecordError, match=r"Found, by .*, nothing to ask in A \(forget and retain\)\. Bring"
         ):
             read(tmp_path, **files, **settings)
 
@@ -215,7 +215,7 @@ def test_pictures_lie_with_the_released_folder_or_without_and_in_any_form_of_uni
     assert rows[0].path == (outer / "downloaded_images/Animals/Dog/0.png").as_posix()
 
 
-def test_missing_pictures_are_counted_and_the_first_named(files, tmp_path):
+def test_missing_pictures_are_counted_and_the_first_named(files, tmp_path, caplog):
     for name in ("Plants/Rose/3.png", "Astronomy/Moon/1.png", *(f"Animals/Dog/{i}.png" for i in range(5))):
         (files["pictures"] / name).unlink()
     message = (
@@ -227,6 +227,8 @@ def test_missing_pictures_are_counted_and_the_first_named(files, tmp_path):
     missing = missing_pictures(files["source"], files["pictures"], ["A", "B"])
     assert missing.pictures[-2:] == ["Plants/Rose/3.png", "Astronomy/Moon/1.png"]
     rows, statistics = read(tmp_path, **files, keep_available=True)
+    assert "goes on with the questions of 28 of 35 pictures" in caplog.text
+    assert "keep_available" not in caplog.text
     assert len(rows) == 2 * 28
     assert (statistics.missing_pictures, statistics.without_pictures) == (7, ["Animals/Dog"])
     assert statistics.missing_first == missing.pictures
@@ -240,9 +242,24 @@ def test_a_role_without_any_picture_is_an_error_though_the_rest_is_there(files, 
     for path in (files["pictures"] / "Buildings/Café de_Flore").iterdir():
         path.unlink()
     with pytest.raises(
-        RecordError, match="nothing to train on in forget of B; nothing to ask in forget of B"
+        RecordError, match=r"Found, by .*, nothing to train on or to ask in B \(forget\)\. Bring"
     ):
         read(tmp_path, **files, keep_available=True)
+    for path in files["pictures"].glob("*/*/*"):
+        if "Moon" not in path.parts:
+            path.unlink()
+    with pytest.raises(
+        RecordError, match=r", nothing to train on or to ask in A, B \(forget and retain\)\. Bring"
+    ):
+        read(tmp_path, **files, keep_available=True)
+
+
+def test_no_picture_at_all_is_an_error_whatever_is_kept(files, tmp_path):
+    for keep in (True, False):
+        with pytest.raises(
+            RecordError, match=f"none of the 35 pictures is in {tmp_path}; the first is Animals/Dog/0"
+        ):
+            read(tmp_path, source=files["source"], pictures=tmp_path, keep_available=keep)
 
 
 def test_a_truncated_picture_is_named(files, tmp_path):
@@ -367,7 +384,7 @@ def test_a_task_of_which_the_base_knows_nothing_is_named(asked):
     )
     with pytest.raises(
         RecordError,
-        match="what the base answers, nothing to train on in forget of B; nothing to train on in retain",
+        match=r"what the base answers, nothing to train on in B \(forget and retain\)",
     ):
         select_questions(**paths, known_only=True)
 
