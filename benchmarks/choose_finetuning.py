@@ -1,8 +1,8 @@
 """How the epochs of the pocket's finetuning in config.yaml are chosen: by a rule written down beforehand.
 
-The rule. Take the fewest epochs (5, 10 or 15) with which 95% of the taught answers of each kind, persons and events, are
-said word by word, for each of two training seeds (11 and 12, on the data set of base seed 11: other pictures and other
-splits than any table reports). Nothing else is looked at: no unlearning, no metric, no published number.
+The rule. Take the fewest epochs (5, 10 or 15) with which 95% of the taught answers of each kind, persons and events,
+are said word by word, for each of two training seeds (11 and 12, on the data set of base seed 11: other pictures and
+other splits than any table reports). Nothing else is looked at: no unlearning, no metric, no published number.
 
 What was changed on the way: the share was 98%, the epochs 5, 7 and 9, and rates up to 6.0e-3 were to be tried. With 5
 epochs higher rates teach no more, so the rate stays; 10 epochs reach 95%, not 98%.
