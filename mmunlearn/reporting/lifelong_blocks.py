@@ -342,7 +342,7 @@ def rank_blocks(rows: Table, versus: Table) -> list[PageBlock]:
         lines.append(
             _line(label, [_cell(cells.get(name, "")) for name in columns]) | {"anchor": whose == "paper"}
         )
-    both = values([row for row in versus if row["ours"] and row["published"]], "method")
+    both = sorted(values([row for row in versus if row["ours"] and row["published"]], "method"))
     caption = f"In parentheses how many; baselines: {', '.join(one for one in both if one != LUMOE)}; "
     caption += f"all: with {LUMOE}."
     return [_block("Rank ρ of methods", caption, columns, lines)] if columns else []

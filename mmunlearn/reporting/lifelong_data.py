@@ -38,6 +38,10 @@ FILLS = (
 """Colours of classes and of their hatching."""
 HATCHES = ("", "////", "....")
 """Of the first seven classes, the next seven and the rest."""
+READING = (
+    "Questions of the files; a share of the pictures (test_share) is held out and asked. Untouched: asked, never "
+    "trained on. Strangers: shown to gates alone."
+)
 LETTER = 0.022  # of the longest bar: what a letter of a segment's number takes
 
 
@@ -62,7 +66,7 @@ def plot_lifelong_data(statistics: Path, csv: Path, png: Path, pdf: Path) -> Non
     for axes, what in zip(figure.subplots(1, 2, sharey=True), ("entities", "questions"), strict=True):
         _draw_panel(axes, rows, counts.sets, what)
     _legend(figure, _classes(counts.sets))
-    text = textwrap.fill(caption(counts), 112)
+    text = textwrap.fill(f"{READING} {caption(counts)}", 112)
     figure.supxlabel(text, x=0.012, ha="left", fontsize=style.SMALL, color="#444444")
     style.save_figure(figure, png, pdf)
 
@@ -84,17 +88,23 @@ def table_rows(counts: TaskStatistics) -> list[Row]:
 
 
 def caption(counts: TaskStatistics) -> str:
-    """What all of it is, and how it differs from the paper's and the released data set."""
+    """What all of it is, and how it differs from the paper's and the released data set; strangers are in none."""
     found, used = counts.found, counts.used
+    of = {
+        name: sum(getattr(one, f"of_{name}") for one in counts.sets if one.role == "stranger")
+        for name in ("entities", "questions", "pictures")
+    }
     text = (
-        f"The files name {found['entities']:,} entities of {found['classes']} classes and {found['questions']:,} "
-        f"questions on {found['pictures']:,} pictures"
+        f"The tasks' files name {found['entities'] - of['entities']:,} entities of {found['classes']} classes and "
+        f"{found['questions'] - of['questions']:,} questions on {found['pictures'] - of['pictures']:,} pictures"
     )
     if counts.released:
         text += f": the released MLUBench (the paper says {counts.paper['pictures']:,} pictures)"
     elif counts.paper:
         text += f": MLUBench's entities, but not as released ({'; '.join(counts.differences[:3])})"
     text += "."
+    if of["entities"]:
+        text += f" Beside them stand {of['entities']:,} strangers with {of['questions']:,} questions."
     if counts.missing_pictures:
         text += (
             f" {found['pictures'] - counts.missing_pictures:,} of {found['pictures']:,} pictures are there."
@@ -127,7 +137,8 @@ def _draw_panel(axes: Axes, rows: Sequence[tuple[str, str]], sets: Sequence[SetC
         total = f"{ends[row]:,}" + (f" of {of:,}" if of != ends[row] else "")
         axes.text(ends[row] + 0.015 * longest, place, total, va="center", fontsize=style.SMALL)
     axes.set_yticks(range(len(rows)), [f"{task} {role}".strip() for task, role in rows])
-    axes.set(xlim=(0, longest * 1.24), ylim=(len(rows) - 0.4, -0.6), xlabel=what.capitalize(), xticks=[])
+    axes.set(xlim=(0, longest * 1.24), ylim=(len(rows) - 0.4, -0.6), xticks=[])
+    axes.set_title(what.capitalize(), fontweight="bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)

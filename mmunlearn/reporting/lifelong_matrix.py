@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 WIDTH, MARGIN = 518.0, 10.0
 SIDE, READABLE = 18.0, 16.0  # of a cell in points: at most, and from which on it has its number
 GAP = 8.0
-SHADES = ("#FFFFFF", "#6699CC", "#004488")  # 0 to 1: darker in grey, too
+SHADES = ("#FFFFFF", "#4477AA", "#004488")  # 0 to 1: darker in grey, too, and white digits from a half on
 COLLAPSED = 0.5  # share of degenerate answers from which on a cell is marked
 MARK = "#994455"
 TITLES = {"forget": "forget quality", "utility": "utility"}
 READING = (
     "Rows: the task X that is asked about; columns: after unlearning task Y. 1 is best. A red corner: more than half "
-    "of the answers to the forget questions are degenerate: a 0 there is collapse, not knowledge."
+    "of the answers to the forget questions are degenerate: a low number there is collapse, not knowledge."
 )
 
 
@@ -132,8 +132,9 @@ def _cell(panel: Canvas, place: tuple[float, float, float], number: float, name:
 
 
 def _corner(panel: Canvas, right: float, top: float, side: float) -> None:
-    size = max(2.2, 0.22 * side)
-    panel.box(right - size, top, size, size, fc=MARK, ec="none", zorder=3)
+    """A mark inside the cell, clear of its edges."""
+    size, clear = max(2.2, 0.22 * side), 0.07 * side
+    panel.box(right - clear - size, top + clear, size, size, fc=MARK, ec="none", zorder=3)
 
 
 def short(number: float) -> str:

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 from mmunlearn.reporting import style
 from mmunlearn.reporting.layout import Row, read_table, select, values
 from mmunlearn.reporting.lifelong_curves import matrix_tasks, metric_rows, so_far_means, value, variant_of
+from mmunlearn.reporting.lifelong_published import LUMOE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 FILLINGS = ("full", "none", "left", "bottom")
+LUMOE_LOOKS = (("#BBBBBB", "h"), ("#997700", "^"), ("#666666", "*"), ("#EECC66", "P"))
+"""Colour and marker of the rows of experts, which differ in their gates alone."""
 REFERENCE = "Base"
 MANY = 8  # tasks, from which on lines and markers are smaller
 DODGE = 0.42  # of the step between two tasks: markers of different methods stand beside each other
 READING = (
-    "Means over all tasks so far, each alike. Degenerate: no answer that anybody would give; where it is high, forget "
-    "quality is low by collapse, not by knowledge. Untouched: entities that no task names."
+    "Unweighted means over all tasks so far; untouched: entities that no task names, a mean of questions. Degenerate: "
+    "no sensible language; where it is high, forget quality is low by collapse, not by knowledge. A line that is not "
+    "seen lies under another of the same values. No intervals here: mlubench.csv."
 )
 
 
@@ -69,16 +73,18 @@ def plot_lifelong_utility(table: Path, untouched: Path, png: Path, pdf: Path) ->
         of_model = select(rows, model=model)
         methods = values(of_model, "method")
         grid = list(part.subplots(2, 3, sharey=True).flat)
+        whole: dict[str, list[float]] = {}
         for axes, panel in zip(grid, PANELS, strict=False):
             found = metric_rows(select(beside, model=model) if panel.untouched else of_model, panel.metric)
             lines = {method: curve(panel, found.get(method, {}), tasks) for method in methods}
+            whole = {method: whole.get(method, []) + lines[method] for method in methods}
             _draw_panel(axes, panel, lines, tasks)
             notes += [
                 f"{model}, {method}: {panel.title}"
                 for method in methods
                 if any(map(math.isnan, lines[method]))
             ]
-        _draw_legend(grid[len(PANELS)], methods)
+        _draw_legend(grid[len(PANELS)], named_twins(whole))
     style.write_notes(figure, notes, "Gaps", reading=READING)
     style.save_figure(figure, png, pdf)
 
@@ -90,14 +96,36 @@ def curve(panel: Panel, row: Row, tasks: Sequence[str]) -> list[float]:
     return so_far_means(row, tasks)
 
 
+def named_twins(lines: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Method -> its label, which names the first that is equal to it at every point: `LUMoE, oracle gate (= LUMoE)`."""
+    first: dict[tuple[float, ...], str] = {}
+    labels = {}
+    for method, line in lines.items():
+        twin = first.setdefault(tuple(line), method)
+        labels[method] = method if twin == method else f"{method} (= {twin})"
+    return labels
+
+
 def line_look(method: str, methods: Sequence[str]) -> dict[str, Any]:
-    """How a method's line looks: in the colour of what it varies, each variant with a dash and a filling of its own."""
+    """How a method's line looks: in the colour of what it varies, each variant with a dash and a filling of its own;
+    rows of experts with colours and markers of their own."""
     if method == REFERENCE:
         return {"color": "black", "ls": style.GOAL_LINE, "lw": 1.0}
     kind = style.look(variant_of(method))
     alike = [one for one in methods if one != REFERENCE and style.look(variant_of(one)) == kind]
     number = alike.index(method) % len(DASHES)
     marks = style.marks(variant_of(method), 4.6)
+    if variant_of(method) == LUMOE:
+        colour, marker = LUMOE_LOOKS[number % len(LUMOE_LOOKS)]
+        size = 7.0 if marker == "*" else 4.6
+        return marks | {
+            "marker": marker,
+            "mfc": colour,
+            "ms": size,
+            "color": colour,
+            "ls": DASHES[number],
+            "lw": 1.5,
+        }
     return {**marks, "color": kind.colour, "ls": DASHES[number], "lw": 1.5, "fillstyle": FILLINGS[number]} | {
         "markerfacecoloralt": "white"
     }
@@ -132,12 +160,14 @@ def _named(tasks: Sequence[str]) -> list[str]:
     return [task if (len(tasks) - 1 - place) % every == 0 else "" for place, task in enumerate(tasks)]
 
 
-def _draw_legend(axes: Axes, methods: Sequence[str]) -> None:
-    """All methods, in the place of a panel."""
+def _draw_legend(axes: Axes, labels: Mapping[str, str]) -> None:
+    """All methods by their labels, in the place of a panel."""
     from matplotlib.lines import Line2D
 
     axes.axis("off")
-    handles = [Line2D([], [], label=method, **line_look(method, methods)) for method in methods]
+    handles = [
+        Line2D([], [], label=label, **line_look(method, list(labels))) for method, label in labels.items()
+    ]
     axes.legend(
         handles=handles, loc="center", fontsize=style.SMALL, handlelength=3, labelspacing=0.3, borderaxespad=0
     )

@@ -91,10 +91,10 @@ def casing(width: float) -> list[AbstractPathEffect]:
 
 
 def ink_on(colour: Sequence[float]) -> str:
-    """Black or white, whichever stands out more."""
+    """White where its contrast is 4.5 to 1 (WCAG 2) at least, else black, whose contrast then is."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
     light = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return "black" if light > 0.179 else "white"
+    return "white" if 1.05 / (light + 0.05) >= 4.5 else "black"
 
 
 def method_handle(method: str, size: float = 6.5, **changed: Any) -> Line2D:

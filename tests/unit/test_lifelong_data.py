@@ -60,8 +60,8 @@ def test_the_table_counts_classes_in_roles_of_tasks(tmp_path):
         "task": "all", "class": "5 classes", "entities": "11", "of_entities": "12", "questions": "146",
         "of_questions": "176", "pictures": "11", "of_pictures": "12", "missing_pictures": "0 of 12",
         "digest": first["digest"],
-        "note": "The files name 12 entities of 5 classes and 176 questions on 12 pictures. 146 of 176 questions are "
-        "used.",
+        "note": "The tasks' files name 12 entities of 5 classes and 176 questions on 12 pictures. 146 of 176 questions "
+        "are used.",
     }  # fmt: skip
 
 
@@ -84,6 +84,19 @@ def test_the_caption_says_of_how_many(tmp_path):
     assert f"MLUBench's entities, but not as released ({line}). 11 of 12 pictures are there." in text
 
 
+def test_strangers_are_counted_apart(tmp_path):
+    sets = count_sets(
+        both := [*rows_of("A", "forget", "Plants", 3, 4), *rows_of("", "stranger", "People", 2, 1)], both
+    )
+    found = {"entities": 5, "classes": 2, "questions": 14, "pictures": 5}
+    path = statistics(tmp_path / "s.json", sets=sets, found=found, used=found)
+    text = caption(TaskStatistics.model_validate_json(path.read_text("utf-8")))
+    assert text == (
+        "The tasks' files name 3 entities of 2 classes and 12 questions on 3 pictures. Beside them stand 2 strangers "
+        "with 2 questions."
+    )
+
+
 @pytest.mark.parametrize("classes", [2, 19])
 def test_the_figure_is_readable_and_says_what_it_counts(tmp_path, monkeypatch, classes):
     path = statistics(tmp_path / "s.json", classes)
@@ -100,7 +113,11 @@ def test_the_figure_is_readable_and_says_what_it_counts(tmp_path, monkeypatch, c
     assert {"90", "96 of 126", "30", "6"} <= texts
     assert "30 of 30" not in texts
     assert "4 of 5" in {text.get_text() for text in entities.texts}
-    assert notes(figure).startswith("The files name 12 entities")
+    assert notes(figure).startswith(
+        "Questions of the files; a share of the pictures (test_share) is held out"
+    )
+    assert "The tasks' files name 12 entities" in notes(figure)
+    assert [axes.get_title() for axes in figure.axes] == ["Entities", "Questions"]
 
 
 def test_the_figures_bytes_rest_on_the_data_alone(tmp_path):
