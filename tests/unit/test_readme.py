@@ -7,6 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from mmunlearn.reporting import (
+    lifelong_cost,
+    lifelong_data,
+    lifelong_differences,
+    lifelong_drift,
+    lifelong_gate,
+    lifelong_published,
+    lifelong_tables,
+)
+from mmunlearn.reporting.lifelong_cells import PARTS, header
+from mmunlearn.workflow.lifelong import REPORTED, TABLES
 from tests.rules.standin import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -69,3 +80,32 @@ def test_links_lead_to_files_and_headings(path):
         target = path.parent / file if file else path
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+COLUMNS = {
+    "mlubench": header(lifelong_tables.FIRST, ["X-UY"], (*PARTS, "place")),
+    "mlubench_vs_published": lifelong_published.VERSUS_COLUMNS,
+    "mlubench_ranks": lifelong_published.RANK_COLUMNS,
+    "mlubench_differences": lifelong_differences.DIFFERENCE_COLUMNS,
+    "lifelong_gate": lifelong_gate.COLUMNS,
+    "lifelong_untouched": header(lifelong_tables.CLASSES, ["UY"]),
+    "lifelong_classes": header(lifelong_tables.CLASSES, ["X-UY"]),
+    "lifelong_orders": header(lifelong_tables.ORDERS, ["last", "all"]),
+    "lifelong_cost": lifelong_cost.COST_COLUMNS,
+    "lifelong_undo": lifelong_cost.UNDO_COLUMNS,
+    "lifelong_data": lifelong_data.COLUMNS,
+    "representation_drift": lifelong_drift.COLUMNS,
+}
+"""Table of the lifelong phase -> its columns."""
+
+
+def test_every_column_of_the_lifelong_tables_is_explained():
+    """In the section of its table, or in that of what tables have in common."""
+    assert COLUMNS.keys() >= {*REPORTED, *TABLES}
+    text = (ROOT / "docs/lifelong_tables.md").read_text(encoding="utf-8")
+    _, common, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    own = {title.removesuffix(".csv"): body for title, _, body in (one.partition("\n") for one in sections)}
+    assert own.keys() == COLUMNS.keys()
+    for name, columns in COLUMNS.items():
+        said = set(re.findall(r"`([^`]+)`", common + own[name]))
+        assert [one for one in columns if not said & {one, f"_{one.partition('_')[2]}"}] == [], name
