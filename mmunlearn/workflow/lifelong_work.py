@@ -172,7 +172,7 @@ def asking_gate(job: Job, sets: Sets) -> Counts:
     parted = {key: share for key in sets if share is not None and key not in (UNTOUCHED, STRANGERS)}
     pictures = sum(ceil(one.pictures * parted.get(key, 1)) for key, one in sets.items())
     if "asks" not in settings:
-        return {"pictures encoded": pictures if settings["encoder"] else 0}
+        return {"pictures encoded": pictures if settings.get("encoder") else 0}
     turns = len(set(settings["name_questions"].values())) if settings["first"] == "name" else 2
     if settings["asks"] == "openai":
         return job.unknown(f"{turns * pictures:,} calls of the vision model's endpoint at most, by its price")

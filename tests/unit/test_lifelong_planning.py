@@ -145,12 +145,13 @@ def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
         ("vlm", {"first": "name", "name_questions": {"other": "Who?"}}, {"questions": 352, "answer tokens": 352 * 8}),
         ("clip", {}, {"pictures encoded": 0}),
         ("clip", {"encoder": "weights/clip"}, {"pictures encoded": 352}),
+        ("own", {"threshold": 85}, {"pictures encoded": 0}),
     ],
 )  # fmt: skip
 def test_gates_are_asked_about_pictures_that_models_are_asked_about(run, gate, changed, counts):  # noqa: F811
     """4 of 10 pictures of 52 entities of tasks, 10 of 12 untouched ones, 2 of 12 strangers."""
     config = merged({})
-    settings = config["lifelong"]["gates"][gate] | changed
+    settings = config["lifelong"]["gates"].get(gate, {}) | changed
     planned = job(f"lifelong/{MODEL}/gates/{gate}.jsonl", scale="pocket", wildcards={"model": MODEL},
                   params={"settings": settings})  # fmt: skip
     assert Estimate(planned, Sizes(config)).counts == counts
