@@ -7,8 +7,6 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
-TAKEN = ["self", "wildcards"]
-
 
 class ConfigError(ValueError):
     """The configuration cannot be run; a line a problem: the key, what was found, what to write."""
@@ -24,19 +22,19 @@ class NoPlan(SystemExit):
 
 
 def decisive(cls: type) -> type:
-    """Class decorator: an error in a method of wildcards, or of them and a rule's input, which is an input function or
-    a param of rules, ends the run."""
+    """Class decorator: an error in a method of wildcards alone, which is an input function or a param of rules, ends
+    the run."""
     for name, method in vars(cls).items():
-        if callable(method) and list(signature(method).parameters) in (TAKEN, [*TAKEN, "input"]):
+        if callable(method) and list(signature(method).parameters) == ["self", "wildcards"]:
             setattr(cls, name, _ending(method))
     return cls
 
 
 def _ending(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def call(self: Any, wildcards: Any, **given: Any) -> Any:
+    def call(self: Any, wildcards: Any) -> Any:
         try:
-            return method(self, wildcards, **given)
+            return method(self, wildcards)
         except Exception as error:
             names = getattr(wildcards, "__dict__", {}).items()
             asked = ", ".join(f"{name}={value}" for name, value in names if isinstance(value, str))

@@ -174,17 +174,18 @@ class Lifelong:
             "options": {**self._own["pocket"], "known": known},
         }
 
-    def source(self, wildcards: Any, input: Any) -> Recorded | str:
+    def source(self, wildcards: Any) -> Recorded | str:
         """Where the tasks lie: a zip or a folder."""
-        if self._own["data"] == "pocket":
-            return str(Path(input.manifest).parent)
-        return self._contents.of(self._own["files"]["tasks"], Path)
+        return self._brought("tasks")
 
-    def pictures(self, wildcards: Any, input: Any) -> Recorded | str:
+    def pictures(self, wildcards: Any) -> Recorded | str:
         """The folder of their pictures."""
+        return self._brought("pictures")
+
+    def _brought(self, key: str) -> Recorded | str:
         if self._own["data"] == "pocket":
-            return str(Path(input.manifest).parent)
-        return self._contents.of(self._own["files"]["pictures"], Path)
+            return f"results/{self._config['scale']}/lifelong/released"
+        return self._contents.of(self._own["files"][key], Path)
 
     @property
     def reading(self) -> dict[str, Any]:

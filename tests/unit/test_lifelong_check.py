@@ -150,6 +150,34 @@ def test_sequences_are_rows_by_orders_by_seeds(tmp_path):
     assert [path.split("/")[3] for path in every.drifts] == [*own.trained, "lumoe"], "the base does not move"
 
 
+@pytest.mark.parametrize(
+    "changes", ["Tasks/TaskA/taskA_forget.json", "Animals/Cat/0.jpg", "Animals/Cat/1.jpg"]
+)
+def test_another_zip_or_another_picture_is_read_anew(tmp_path, changes):
+    """By what the files hold: their place is the same. The last one is brought later."""
+    files = {"tasks": str(tmp_path / "release"), "pictures": str(tmp_path / "pictures")}
+    home = tmp_path / ("release" if changes.startswith("Tasks") else "pictures")
+    for folder, name in (
+        (tmp_path / "release", "Tasks/TaskA/taskA_forget.json"),
+        (tmp_path / "pictures", "Animals/Cat/0.jpg"),
+    ):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"one")
+
+    def params() -> list[str]:
+        own = Lifelong(changed(data="files", files=files), Contents(tmp_path, "weights"))
+        return [repr(own.source(None)), repr(own.pictures(None))]
+
+    before = params()
+    assert before == params()
+    (home / changes).write_bytes(b"another")
+    after = params()
+    assert [one != two for one, two in zip(before, after, strict=True)] == [
+        home.name == "release",
+        home.name == "pictures",
+    ]
+
+
 def test_rows_that_no_gate_of_a_picture_sends_are_references(tmp_path):
     own = Lifelong(CONFIG, Contents(tmp_path, "weights"))
     assert own.references == ["base", "lumoe-oracle", "last-expert"]
