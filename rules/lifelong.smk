@@ -370,7 +370,6 @@ rule measure_drift:
         **PARAMS.answering_job,
     params:
         spec=PARAMS.model,
-        label=LIFELONG.label,
         experts=lambda wildcards: wildcards.method in LIFELONG.mixtures,
         precision=TRAINING["precision"],
         settings=LIFELONG.drift_settings,
@@ -463,6 +462,7 @@ rule make_representation_drift:
         "../envs/paper.yaml"
     params:
         published=PARAMS.resource("published/mlubench_representation_drift.csv"),
+        labels=LIFELONG.labels,
         code=code_digest("make_representation_drift", "reporting"),
     script:
         "../workflow_scripts/make_representation_drift.py"

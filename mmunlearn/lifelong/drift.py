@@ -59,7 +59,6 @@ def measure_drift(
     features: Path,
     adapters: Sequence[Path],
     spec: Mapping[str, Any],
-    label: str,
     experts: bool,
     settings: Mapping[str, Any],
     batch: int,
@@ -74,7 +73,6 @@ def measure_drift(
         features: of their pictures.
         adapters: `<task>/adapter/adapter_model.safetensors`, in the order of the tasks.
         spec: settings of `ModelSpec`.
-        label: the method's name in tables.
         experts: whether the adapters are LUMoE's, each of the base and its own task. No one model comes after them: a
             question's states are its expert's, or those of the base, which does not move.
         settings: of `DriftSettings`.
@@ -112,7 +110,7 @@ def measure_drift(
             found.append(_row(key, stage, sets[key], numbers))
     files = {"questions": questions, "features": features, **dict(zip(folders, adapters, strict=True))}
     digests = {name: checksums({name: path}, work / STORE)[name] for name, path in files.items()}
-    what = {"label": label, "experts": experts, "distance": how.distance}
+    what = {"experts": experts, "distance": how.distance}
     write_json(output, Drift(**sequence._asdict(), **what, sets=found, digests=digests, versions=versions()))
     for row in (row for row in found if row.change is not None):
         logger.info("%s %s after %s: gap %+.3f", row.task, row.role, row.after or "none", row.change)

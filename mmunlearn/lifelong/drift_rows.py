@@ -46,11 +46,10 @@ class SetDrift(Record):
 
 
 class Drift(Record):
-    """drift.json of a sequence; `label` is its name in tables, and with `experts` a stage is one task's expert."""
+    """drift.json of a sequence; with `experts` a stage is one task's expert."""
 
     model: str
     method: str
-    label: str
     order: str
     seed: int
     experts: bool

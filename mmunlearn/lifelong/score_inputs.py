@@ -135,5 +135,7 @@ def _refuse(
 ) -> None:
     problems = problems + [f"no row of {one}" for one in needed if one not in present]
     if problems:
-        rule = "answer_stages" if path.stem == "answers" else "judge_stages"
+        of_experts = path.with_name("routes.jsonl").is_file()  # which answer_experts writes beside them
+        answering = "answer_experts" if of_experts else "answer_stages"
+        rule = answering if path.stem == "answers" else "judge_stages"
         raise RecordError(f"Asked {path} for {asked}. Found {listed(problems)}. {AGAIN.format(rule)}")

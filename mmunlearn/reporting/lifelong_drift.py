@@ -64,13 +64,20 @@ CAPTION = (
 
 
 def make_representation_drift(
-    csv: Path, md: Path, *, drifts: Sequence[Path], statistics: Path, published: Path
+    csv: Path,
+    md: Path,
+    *,
+    drifts: Sequence[Path],
+    statistics: Path,
+    labels: Mapping[str, str],
+    published: Path,
 ) -> None:
     """Write the table as data and to read.
 
     Args:
         drifts: Drift files, one a sequence; their order is that of the methods.
         statistics: of the tasks.
+        labels: method -> label.
         published: the paper's, of one model.
 
     Raises:
@@ -78,32 +85,36 @@ def make_representation_drift(
         TableError: a sequence comes twice.
     """
     common = missing_pictures(read_json(statistics, TaskStatistics))
-    rows = drift_rows([read_json(path, Drift) for path in drifts], read_table(published))
+    rows = drift_rows([read_json(path, Drift) for path in drifts], labels, read_table(published))
     rows = [row | common for row in rows]
     write_table(csv, COLUMNS, rows)
     write_text(md, markdown(rows))
 
 
-def drift_rows(drifts: Iterable[Drift], published: Table) -> Table:
+def drift_rows(drifts: Iterable[Drift], labels: Mapping[str, str], published: Table) -> Table:
     """A row a (model, method, order, set, task, stage), pooled over seeds."""
 
     def place(one: Drift) -> tuple:
-        return one.model, one.label, one.order
+        return one.model, one.method, one.order
 
     ordered = list(drifts)
     first = {place(one): at for at, one in reversed(list(enumerate(ordered)))}
     ordered.sort(key=lambda one: (first[place(one)], one.seed))
-    return [row for _, group in groupby(ordered, key=place) for row in _rows(list(group), published)]
+    return [
+        row
+        for (_, method, _), group in groupby(ordered, key=place)
+        for row in _rows(list(group), labels[method], published)
+    ]
 
 
-def _rows(group: Sequence[Drift], published: Table) -> Table:
+def _rows(group: Sequence[Drift], label: str, published: Table) -> Table:
     seeds, one = [drift.seed for drift in group], group[0]
     if len(set(seeds)) < len(seeds):
         raise TableError(
-            f"Asked for one drift a seed of {one.label}, {one.order}, of {one.model}. Found seeds {seeds}. Pass each "
-            "file once, and give each row of lifelong.methods and lifelong.lumoe a label of its own."
+            f"Asked for one drift a seed of {label}, {one.order}, of {one.model}. Found seeds {seeds}. Pass each file "
+            "once."
         )
-    common = {"model": one.model, "method": one.label, "order": one.order, "distance": one.distance}
+    common = {"model": one.model, "method": label, "order": one.order, "distance": one.distance}
     common |= {"seeds": str(len(seeds)), "seed_list": " ".join(map(str, seeds))}
     common |= {"digest": digest_of([drift.digests for drift in group])}
     at = {drift.seed: {(row.role, row.task, row.after): row for row in drift.sets} for drift in group}

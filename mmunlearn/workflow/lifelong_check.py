@@ -13,7 +13,7 @@ from mmunlearn.endpoint import ChatError, check_endpoint
 from mmunlearn.files import RecordError
 from mmunlearn.pocket.cast import draw_cast
 from mmunlearn.tasks import order_id
-from mmunlearn.text import fold, nearest
+from mmunlearn.text import fold, model_token, nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.light import check_method
 from mmunlearn.workflow.lifelong import FOLDERS, KNOWN, ROW_KEYS, labels
@@ -73,7 +73,8 @@ def _row(name: str, row: Config, tasks: list[str]) -> Iterable[str]:
         return
     if "event_cap" in METHODS[method].options:
         yield f"{where}: {method} weighs people against events, which tasks do not tell apart; take gd, kl or another"
-    if row.get("reference") == "refusals":
+    known = "path" in row or "reference" in METHODS[method].options  # else check_method refuses the key
+    if known and row.get("reference") == "refusals":
         yield f"{where}.reference: no model is trained on refusals here; leave it out, or see reference_model"
     try:
         check_method(method, {key: value for key, value in row.items() if key not in ROW_KEYS})
@@ -111,6 +112,11 @@ def _gates(own: Config) -> Iterable[str]:
         )
     if "{name}" not in clip["prompt"]:
         yield "lifelong.gates.clip.prompt: {name} is the place of the name; it is missing"
+    asked = {"class_question": vlm["class_question"]}
+    asked |= {f"name_questions.{kind}": text for kind, text in vlm["name_questions"].items()}
+    for key, text in asked.items():
+        if token := model_token(text):
+            yield f"lifelong.gates.vlm.{key}: models may read '{token}' as a token of their own; leave out < and >"
     try:
         check_endpoint(vlm["openai"]["base_url"], vlm["openai"]["key_env"])
     except ChatError as error:

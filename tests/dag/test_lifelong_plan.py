@@ -83,6 +83,12 @@ def test_beside_a_finished_run_the_phase_writes_the_report_anew_and_nothing_else
     finish(folder, ["lifelong"], ["mine.yaml"])
     assert to_run("all") == to_run("lifelong") == {}
     records = {"write_run_config", "write_lifelong_config"}
+    renamed = {"methods": {"ga": {"label": "Ascent"}}, "lumoe": {"lumoe": {"label": "Mixture"}}}
+    again = to_run("lifelong", lifelong=renamed)
+    assert not {"measure_drift", "unlearn_tasks", "answer_stages", "answer_experts", "judge_stages"} & set(
+        again
+    )
+    assert {"make_mlubench", "make_lifelong_gate", "make_representation_drift"} <= set(again)
     faster = {"methods": {"ga": {"learning_rate": 0.125}}}
     assert records & set(to_run("lifelong", lifelong=faster)) == {"write_lifelong_config"}
     assert records & set(to_run("all", lifelong=faster, outputs=["lifelong"])) == records

@@ -197,6 +197,8 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"models": [1]}, "models: a section"),
         ({"models": {"mine": 3}}, "models.mine: a section"),
         ({"methods": "ga"}, "methods: a section"),
+        ({"lifelong": {"drift": {"methods": []}}}, "lifelong.drift.methods: "),
+        ({"lifelong": {"drift": {"models": []}}}, "lifelong.drift.models: "),
         (
             {"lifelong": {"methods": {"ga": {"targets": ["person"]}}}},
             "lifelong.methods.ga.targets: `targets` belongs to `methods`; lifelong.methods has none",

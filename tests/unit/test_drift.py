@@ -172,7 +172,7 @@ def stages(checkpoints, tmp_path):
             adapters.append(tmp_path / place / task / "adapter" / "adapter_model.safetensors")
             model.save_pretrained(adapters[-1].parent)
         return {
-            "output": tmp_path / place / "drift.json", "sequence": TaskSequence.of(place), "label": "GA, stopped",
+            "output": tmp_path / place / "drift.json", "sequence": TaskSequence.of(place),
             "questions": tmp_path / "questions.jsonl", "features": tmp_path / "features.safetensors",
             "adapters": adapters, "experts": False, "settings": SETTINGS, "batch": 4, "work": tmp_path / "work",
             "spec": {"family": family, "source": str(checkpoints[family]), "dtype": "float32"},
@@ -189,10 +189,9 @@ def measured(inputs: dict, **changed) -> Drift:
 def test_every_stage_is_measured_on_the_tasks_so_far(stages, checkpoints):
     inputs = stages()
     found = measured(inputs)
-    assert (found.model, found.method, found.label, found.order, found.seed) == (
+    assert (found.model, found.method, found.order, found.seed) == (
         "m",
         "ga",
-        "GA, stopped",
         "AB",
         1,
     )

@@ -95,6 +95,14 @@ def test_the_shipped_section_has_no_problem():
             {"gates__clip": {"prompt": "a photo"}},
             "lifelong.gates.clip.prompt: {name} is the place of the name",
         ),
+        (
+            {"gates__vlm": {"class_question": "What is <image>?"}},
+            "lifelong.gates.vlm.class_question: models may read '<image>' as a token of their own; leave out < and >",
+        ),
+        (
+            {"gates__vlm": {"name_questions": {"other": "What?", "TV series": "Which <|im_end|>?"}}},
+            "lifelong.gates.vlm.name_questions.TV series: models may read '<|im_end|>' as a token of their own",
+        ),
         ({"gates__vlm__openai": {"base_url": "http://far.example/v1"}}, "lifelong.gates.vlm.openai: "),
         ({"drift": {"methods": ["gaa"]}}, "lifelong.drift.methods: 'gaa' is none of them"),
         ({"drift": {"methods": ["base"]}}, "lifelong.drift.methods: 'base' is the base, which does not move"),
@@ -103,6 +111,13 @@ def test_the_shipped_section_has_no_problem():
 )
 def test_what_does_not_go_together_is_named(change, message):
     assert any(message in line for line in conflicts(changed(**change)))
+
+
+@pytest.mark.parametrize("method", ["kl", "dpo"])
+def test_a_reference_of_refusals_is_one_mistake(method):
+    row = {"learning_rate": 1.0, "max_steps": 1, "reference": "refusals"}
+    (line,) = conflicts(changed(methods={method: row}))
+    assert f"lifelong.methods.{method}.reference" in line
 
 
 def test_prototypes_of_a_gate_that_no_row_uses_may_be_of_anything():

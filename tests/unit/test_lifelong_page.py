@@ -17,7 +17,7 @@ from mmunlearn.reporting.page import write_report
 from tests.unit.lifelong_tables import METHODS, matrix, share, untouched, write_all
 from tests.unit.page_checks import Page, rows_of
 from tests.unit.report_fixtures import SECTIONS, report_inputs
-from tests.unit.test_representation_drift import drift
+from tests.unit.test_representation_drift import LABELS, drift
 
 SHOWN = ("GA", "GD", "GA, stopped", "Base", "LUMoE")
 
@@ -26,7 +26,7 @@ SHOWN = ("GA", "GD", "GA, stopped", "Base", "LUMoE")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("tables")
     drifts = [drift(), drift("LUMoE", experts=True)]
-    write_table(folder / "representation_drift.csv", COLUMNS, drift_rows(drifts, []))
+    write_table(folder / "representation_drift.csv", COLUMNS, drift_rows(drifts, LABELS, []))
     return write_all(folder, "AB", SHOWN)
 
 

@@ -202,6 +202,16 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path, spoil, me
         score(tmp_path, SEQUENCE)
 
 
+def test_answers_of_experts_are_their_rule_s(tmp_path: Path) -> None:
+    write_questions(tmp_path)
+    folder = write_answers(tmp_path, SEQUENCE, TASKS, changing)
+    broken_answer(folder)
+    for task in TASKS:
+        (folder / task / "routes.jsonl").touch()
+    with pytest.raises(RecordError, match=r"--forcerun answer_experts\)"):
+        score(tmp_path, SEQUENCE)
+
+
 def test_files_of_another_sequence_or_order_are_refused(tmp_path: Path) -> None:
     scored(tmp_path, changing)
     scored(tmp_path, changing, method="gd", label="GD")

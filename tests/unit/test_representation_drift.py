@@ -14,6 +14,7 @@ from mmunlearn.reporting.tables import TableError
 from tests.unit.lifelong_fixtures import write_statistics
 
 PUBLISHED = Path(__file__).parents[2] / "resources/published/mlubench_representation_drift.csv"
+LABELS = {"ga": "GA", "po": "PO", "lumoe": "LUMoE"}
 STAGES = {False: [("A", "A"), ("B", "A"), ("B", "B")], True: [("", "A"), ("", "B"), ("A", "A"), ("B", "B")]}
 
 
@@ -27,7 +28,7 @@ def drift(label: str = "GA", seed: int = 1, *, experts: bool = False, model: str
             numbers |= {"high": change + 0.5, "picture": 0.25, "text": 1.5}
             sets.append(SetDrift(task=task, role=role, after=after, n=20, entities=8, **numbers | changed))
     return Drift(
-        model=model, method=label.lower(), label=label, order="AB", seed=seed, experts=experts, distance="euclidean",
+        model=model, method=label.lower(), order="AB", seed=seed, experts=experts, distance="euclidean",
         sets=sets, digests={"A": str(seed)}, versions={},
     )  # fmt: skip
 
@@ -38,7 +39,9 @@ def made(folder: Path, *drifts: Drift) -> tuple[list, str]:
         write_json(path, one)
     statistics = write_statistics(folder / "statistics.json")
     outputs = (folder / "a.csv", folder / "a.md")
-    make_representation_drift(*outputs, drifts=paths, statistics=statistics, published=PUBLISHED)
+    make_representation_drift(
+        *outputs, drifts=paths, statistics=statistics, published=PUBLISHED, labels=LABELS
+    )
     return read_table(folder / "a.csv"), (folder / "a.md").read_text(encoding="utf-8")
 
 
@@ -77,7 +80,7 @@ def test_the_table_has_the_published_columns_and_a_row_a_stage(tmp_path):
 
 
 def test_seeds_are_pooled_and_a_missing_one_is_named():
-    row = drift_rows([drift(seed=3), drift(seed=1)], [])[0]
+    row = drift_rows([drift(seed=3), drift(seed=1)], LABELS, [])[0]
     assert float(row["delta_gap"]) == pytest.approx(0.12)
     assert float(row["std"]) == pytest.approx(0.02 / 2**0.5)
     assert [row[name] for name in ("n", "entities", "seeds", "seed_list", "reason")] == [
@@ -88,22 +91,30 @@ def test_seeds_are_pooled_and_a_missing_one_is_named():
         "",
     ]
     lost = drift(seed=2, original=None, change=None, reason="no picture tokens")
-    row = drift_rows([drift(), lost], [])[0]
+    row = drift_rows([drift(), lost], LABELS, [])[0]
     assert (row["delta_gap"], row["std"], row["reason"]) == ("0.11", "", "seed 2: no picture tokens")
-    row = drift_rows([drift(original=None, unlearned=None, change=None, reason="none")], [])[0]
+    row = drift_rows([drift(original=None, unlearned=None, change=None, reason="none")], LABELS, [])[0]
     assert (row["delta_gap"], row["reason"]) == ("", "none")
-    rows = drift_rows([drift()], [])
+    rows = drift_rows([drift()], LABELS, [])
     (forget, _) = set_tables([row | {"reason": "few"} for row in rows])
     assert forget.reasons == ["Few: tasks A, B."] and forget.seeds == "Training seeds: 1 (one run)"
     assert set_tables([rows[0] | {"reason": "few"}, *rows[1:]])[0].reasons == [
         "Few: GA, task A after A, of 3 rows."
     ]
     with pytest.raises(TableError, match=r"Found seeds \[1, 1\]"):
-        drift_rows([drift(), drift()], [])
+        drift_rows([drift(), drift()], LABELS, [])
+
+
+def test_a_method_is_spelt_by_the_label_that_its_row_has_now():
+    rows = drift_rows([drift(), drift("PO")], LABELS | {"ga": "GA, renamed"}, [])
+    assert [line.label for line in set_tables(rows)[0].moved][::2] == [
+        "GA, renamed, after the task itself",
+        "PO, after the task itself",
+    ]
 
 
 def test_methods_keep_their_order_and_what_is_printed_is_what_the_table_holds():
-    rows = drift_rows([drift("PO"), drift("GA"), drift("LUMoE", experts=True)], read_table(PUBLISHED))
+    rows = drift_rows([drift("PO"), drift("GA"), drift("LUMoE", experts=True)], LABELS, read_table(PUBLISHED))
     forget, retain = set_tables(rows)
     assert (forget.role, retain.role, forget.tasks) == ("forget", "retain", ["A", "B"])
     assert [line.label for line in forget.gaps] == [
@@ -115,7 +126,7 @@ def test_methods_keep_their_order_and_what_is_printed_is_what_the_table_holds():
     assert forget.gaps[1].cells == [("+0.110", "−0.390 to 0.610"), ("+0.210", "−0.290 to 0.710")]
     assert forget.gaps[2].cells == [("+0.210", "−0.290 to 0.710")] * 2
     zero = {"change": 0.0, "low": 0.0, "high": 0.0}
-    assert set_tables(drift_rows([drift(**zero)], []))[0].gaps[1].cells == [("+0.000", "")] * 2
+    assert set_tables(drift_rows([drift(**zero)], LABELS, []))[0].gaps[1].cells == [("+0.000", "")] * 2
     assert forget.gaps[-1].cells == [("+1.626", ""), ("+0.987", "")]
     assert forget.moved[0].cells == [("0.250 / 1.500", "")] * 2
 
@@ -124,8 +135,8 @@ def test_ours_stands_beside_the_published_model_of_its_name(tmp_path):
     twice = [
         {"model": name, "task": "A", "original": "1", "unlearned": "2", "delta_gap": "1"} for name in "mn"
     ]
-    assert drift_rows([drift(model="n")], twice)[0]["published_model"] == "n"
-    assert drift_rows([drift(model="other")], twice)[0]["published_model"] == "m"
+    assert drift_rows([drift(model="n")], LABELS, twice)[0]["published_model"] == "n"
+    assert drift_rows([drift(model="other")], LABELS, twice)[0]["published_model"] == "m"
     rows, text = made(tmp_path, drift(model="qwen3-vl-4b-instruct", change=-0.25))
     assert "gives no formula" in text and "Missing" not in text and "−0.250 <sub>" in text
     assert rows[0]["published_delta_gap"] == "1.626"
