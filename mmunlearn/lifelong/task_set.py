@@ -13,6 +13,7 @@ from mmunlearn.curation.entities import entities
 from mmunlearn.evaluation.key_words import knows
 from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.files import RecordError
+from mmunlearn.lifelong.drawn import require_drawn
 from mmunlearn.lifelong.picture_folder import Missing, PictureFolder, missing_in
 from mmunlearn.lifelong.released import ROLES, Released, ReleasedQuestion, read_released
 from mmunlearn.lifelong.statistics import (
@@ -37,6 +38,7 @@ def read_tasks(
     output: Path,
     statistics: Path,
     *,
+    manifest: Path | Sequence[Path] = (),
     source: str | Path,
     pictures: str | Path,
     tasks: Sequence[str],
@@ -51,6 +53,7 @@ def read_tasks(
         output: questions.jsonl, TaskQuestion rows: task by task, those to forget first, then untouched ones and
             strangers.
         statistics: JSON of `TaskStatistics`.
+        manifest: of the folder, where it was drawn (`draw_tasks`).
         source: the released folder or zip.
         pictures: folder of the pictures, with or without the released first folder.
         test_share: share of an entity's pictures that are held out, in all tasks: at least one of two is, and one is
@@ -59,10 +62,12 @@ def read_tasks(
         keep_available: go on where pictures are missing, without their questions.
         seed: of what is drawn.
     Raises:
-        RecordError: the release is damaged (`read_released`); pictures are missing, or cannot be read; or a task has
-            nothing to train on or nothing to ask.
+        RecordError: a drawn file is not the manifest's; the release is damaged (`read_released`); pictures are missing,
+            or cannot be read; or a task has nothing to train on or nothing to ask.
     """
     source, pictures = Path(source), Path(pictures)
+    if isinstance(manifest, Path):
+        require_drawn(manifest)
     released = read_released(source, tasks)
     folder = PictureFolder(pictures)
     missing = missing_in(folder, (one.picture for one in released.questions))

@@ -8,6 +8,7 @@ that are asked for.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,14 @@ MAIN, PADDING = "features", "padding"
 DTYPES = {
     torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int32: "I32", torch.uint8: "U8",
 }  # fmt: skip
-REMEDY = "it is made by the rule encode_images: run that rule again (snakemake --forcerun encode_images)"
 ENTRY = 200  # bytes of the header beside a key, at most
+
+
+def _remedy(*paths: Path) -> str:
+    """What to do about files, whichever rule wrote them."""
+    what = "job that wrote this file" if len(paths) == 1 else "jobs that wrote these files"
+    names = shlex.join(map(str, paths))
+    return f"run the {what} again, with the same --configfile: snakemake --cores 1 {names} --forcerun {names}"
 
 
 def write_features(path: Path, encoded: Iterable[tuple[str, Features]], ids: Sequence[str]) -> None:
@@ -76,7 +83,7 @@ class FeatureTable(Mapping[str, Features]):
         self._paths = paths
         self._where: dict[str, tuple[TensorFile, list[str]]] = {}
         for path in paths:
-            file, names = TensorFile(path, REMEDY), {}
+            file, names = TensorFile(path, _remedy(path)), {}
             for key in file:
                 image_id, _, name = key.partition("#")
                 if name != PADDING:
@@ -103,7 +110,7 @@ class FeatureTable(Mapping[str, Features]):
             more = f" (and of {len(others)} more, such as {', '.join(others[: NAMED - 1])})" if others else ""
             raise RecordError(
                 f"features of picture {first}{more} are asked for, but there are none in "
-                f"{', '.join(map(str, self._paths))}; run the rule encode_images again for their suite"
+                f"{', '.join(map(str, self._paths))}; {_remedy(*self._paths)}"
             )
 
     def check(self, stored: Mapping[str, Stored]) -> None:
@@ -129,4 +136,4 @@ class FeatureTable(Mapping[str, Features]):
                     elif not stored[name].fits(TYPES[entry.dtype][0], entry.shape):
                         found = f"{key} {TYPES[entry.dtype][0]} {list(entry.shape)}"
                         problems["of another model"].append(f"{found} instead of {stored[name]}")
-            refuse(file.path, problems, REMEDY)
+            refuse(file.path, problems, file.remedy)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 
 import pytest
 import yaml
 
+from mmunlearn.files import RecordError
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.records import Training, read_json, sha256_of, write_jsonl
 from tests.rules.mini import mini_config
@@ -96,3 +98,16 @@ def test_another_rate_of_the_last_task_trains_that_one_alone(tasks, tmp_path):
     assert after["A"] == before["A"] and after["B"].adapter_sha256 != before["B"].adapter_sha256
     log = other.log("unlearn_tasks", **asked)
     assert "task A was there, with 2 steps" in log and "task B took 2 steps" in log
+
+
+def test_drawn_tasks_are_read_as_drawn_or_not_at_all(tmp_path):
+    world = World.make(tmp_path / "world", lifelong_config())
+    world.run("draw_tasks")
+    world.run("read_tasks")
+    home = world.results / "lifelong"
+    one, other = sorted((home / "released").rglob("*.png"))[:2]
+    shutil.copyfile(other, one)
+    with pytest.raises(RecordError, match=rf"{one.name} is not the file that was drawn .*draw_tasks$"):
+        world.run("read_tasks")
+    world.run("draw_tasks")
+    world.run("read_tasks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from mmunlearn.files import RecordError
 from mmunlearn.lifelong.draw import draw_tasks
@@ -187,14 +189,18 @@ def released(tmp_path: Path, known: str) -> Callable[..., Path]:
     return draw
 
 
+def read_drawn(folder: Path, output: Path, keep_available: bool = False) -> list[TaskQuestion]:
+    """The questions of a drawn folder, read as its rule does."""
+    read_tasks(
+        output, output.with_name("statistics.json"), manifest=folder / "manifest.json", source=folder,
+        pictures=folder, tasks=["A", "B"], test_share=0.4, questions=None, keep_available=keep_available, seed=1,
+    )  # fmt: skip
+    return read_jsonl(output, TaskQuestion)
+
+
 def test_the_reader_of_the_release_reads_what_is_drawn(released, tmp_path):
     folder = released()
-    output = tmp_path / "questions.jsonl"
-    read_tasks(
-        output, tmp_path / "statistics.json", source=folder, pictures=folder, tasks=["A", "B"], test_share=0.4,
-        questions=None, keep_available=False, seed=1,
-    )  # fmt: skip
-    rows = read_jsonl(output, TaskQuestion)
+    rows = read_drawn(folder, tmp_path / "questions.jsonl")
     assert Counter((row.task, row.role, row.part) for row in rows) == {
         ("A", "forget", "train"): 36, ("A", "forget", "test"): 18, ("A", "retain", "train"): 12,
         ("A", "retain", "test"): 6, ("B", "forget", "train"): 36, ("B", "forget", "test"): 18,
@@ -210,6 +216,46 @@ def test_the_reader_of_the_release_reads_what_is_drawn(released, tmp_path):
     assert sum(row.answer in names for row in of_forget) * 6 == len(of_forget)
     assert len({row.question for row in rows if row.answer in names and row.entity_class == "Animals"}) == 2
     assert not any("kind" in row.question for row in rows)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "another picture": lambda path: Image.new("RGB", (32, 32)).save(path, "PNG"),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("suffix", ["png", "json"])
+@pytest.mark.parametrize("keep_available", [False, True])
+def test_a_file_that_is_not_the_one_drawn_is_named_and_drawn_again(
+    released, tmp_path, damage, suffix, keep_available
+):
+    folder, output = released(), tmp_path / "questions.jsonl"
+    names = [
+        name for name in json.loads((folder / "manifest.json").read_text("utf-8")) if name.endswith(suffix)
+    ]
+    for name in names[1:3]:
+        DAMAGE[damage](folder / name)
+    first = re.escape(str(folder / names[1]))
+    with pytest.raises(
+        RecordError,
+        match=rf"^{first} is not the file that was drawn \(2 such files\)\. .*--forcerun draw_tasks$",
+    ):
+        read_drawn(folder, output, keep_available)
+    assert not output.exists()
+    (folder / "manifest.json").unlink()  # as Snakemake does
+    assert read_drawn(released(), output)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "{}", b"\xff"])
+def test_a_damaged_manifest_is_drawn_again(released, tmp_path, text):
+    folder = released()
+    (folder / "manifest.json").write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(
+        RecordError, match=r"manifest\.json is not the list of drawn files .*--forcerun draw_tasks$"
+    ):
+        read_drawn(folder, tmp_path / "questions.jsonl")
 
 
 def test_the_manifest_names_every_file(released):

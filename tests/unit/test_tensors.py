@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,7 @@ def test_features_of_another_model_or_without_a_picture_are_refused_before_they_
     from mmunlearn.models.collate import Collator
 
     path, good = tmp_path / "suite.safetensors", torch.ones(16, 32)
+    again = re.escape(f"snakemake --cores 1 {path} --forcerun {path}") + "$"
     for features, message in (
         (
             {"features": torch.ones(16, 31)},
@@ -137,14 +139,15 @@ def test_features_of_another_model_or_without_a_picture_are_refused_before_they_
         ({"features": good, "grid": torch.ones(3).int()}, r"unexpected: a#grid"),
     ):
         write_features(path, [("a", features)], ["a"])
-        with pytest.raises(WeightsError, match=rf"suite\.safetensors; found: .*{message}.*encode_images"):
+        with pytest.raises(WeightsError, match=rf"suite\.safetensors; found: .*{message}.*{again}"):
             Collator(tiny_base, FeatureTable(path))
     write_features(path, [("a", {"features": good})], ["a"])
     with pytest.raises(
         ValueError,
-        match=r"picture b \(and of 1 more, such as c\) are asked for, .*none in .*suite\.safetensors",
+        match=r"picture b \(and of 1 more, such as c\) are asked for, .*none in .*suite\.safetensors; .*"
+        + again,
     ):
         FeatureTable(path).require(["a", "b", "c", "b"])
     write_features(path, [("a", {"features": good.clone().fill_(float("nan"))})], ["a"])
-    with pytest.raises(WeightsError, match=r"suite\.safetensors; found: .*not finite: a; .*encode_images"):
+    with pytest.raises(WeightsError, match=rf"suite\.safetensors; found: .*not finite: a; .*{again}"):
         Collator(tiny_base, FeatureTable(path)).prompt("Who?", "a")
