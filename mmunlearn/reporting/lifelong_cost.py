@@ -12,7 +12,8 @@
 anything is unlearned, `with_expert` after the last task, and `without_expert`, its own dropped, with a 95% interval
 over entities. `left_out` as in mlubench.csv.
 
-In both `missing_pictures` is as there, and `digest` of all inputs: trainings and memory; scores, and answers of both.
+In both `missing_pictures` is as there, and `digest` of all inputs: trainings and memory without what was timed; scores,
+and answers of both.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from mmunlearn.reporting.typeset import grid
 from mmunlearn.seeds import derive_seed
 from mmunlearn.tasks import TaskSequence
 
+TIMED = {"seconds", "peak_memory_gb"}
 COST_COLUMNS = (
     *(
         "model",
@@ -123,7 +125,8 @@ def cost_rows(
 
 
 def _digest_of(records: Iterable[Record | None]) -> str:
-    return digest_of([one and one.model_dump(mode="json") for one in records])
+    """Without what was timed: equal models have equal digests."""
+    return digest_of([one and one.model_dump(mode="json", exclude=TIMED) for one in records])
 
 
 def memory_of(sequence: TaskSequence, memory: Mapping[TaskSequence, Memory]) -> Memory | None:

@@ -359,7 +359,11 @@ def test_every_row_says_of_how_many_pictures_and_of_which_inputs_it_is(tmp_path:
     of_gd = {key for key in before if "GD" in key or key[:2] == ("mlubench_ranks", "ours")}
     changed = {key for key in before if after[key] != before[key]}
     assert changed == {key for key in of_gd if key[0] != "lifelong_cost"}
-    write_training(tmp_path / "lifelong" / MODEL / "experts" / "seed-1", "C", seconds=9.0)
+    write_training(
+        tmp_path / "lifelong" / MODEL / "experts" / "seed-1", "C", seconds=9.0, peak_memory_gb=0.75
+    )
+    assert digests_of(tmp_path) == after, "what was timed is not what was made"
+    write_training(tmp_path / "lifelong" / MODEL / "experts" / "seed-1", "C", steps=9)
     later = digests_of(tmp_path)
     changed = {key for key in after if later[key] != after[key]}
     assert changed == {("lifelong_cost", MODEL, "LUMoE", "ABC", "1", "C")}
