@@ -39,7 +39,7 @@ plan: .venv/.ready  ## print what a run would cost, and beside it what it has co
 	@$(BIN)/python -m mmunlearn plan $(ARGS)
 
 test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options"); they look at this folder's default run
-	@[ -e results/pocket/report.html ] || echo "The tests make the default run first (seven to nine minutes on two cores)."
+	@[ -e results/pocket/report.html ] || echo "The tests make the default run first (some ten minutes on two cores)."
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/.ready-dev  ## check style, the direction of imports and the workflow's form
