@@ -11,7 +11,7 @@ lifelong (MLUBench), pocket (its shipped weights).
 
 from snakemake.utils import min_version
 
-from mmunlearn.workflow.reading import file_error
+from mmunlearn.workflow.reading import extend, file_error
 
 min_version("9.20")
 if error := file_error("config.yaml", *workflow.overwrite_configfiles):
@@ -19,6 +19,9 @@ if error := file_error("config.yaml", *workflow.overwrite_configfiles):
 
 
 configfile: "config.yaml"
+
+
+extend(config, "config.yaml", workflow.overwrite_configfiles, workflow.config_settings.config)
 
 
 pathvars:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
 
 from mmunlearn.files import RecordError, read_text
 from mmunlearn.workflow.errors import ConfigError
 
+EXTENDS = "extends"
+"""Key of a file that is laid over another one: the path of that."""
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 READ_AS = {
     "bool": "true or false",
@@ -28,10 +32,60 @@ OLD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-9_.]+)+)")
 
 
 def file_error(*paths: str | Path) -> ConfigError | None:
-    """What is wrong with files, if anything, a line a problem with file, line and key: each has to be a mapping in
-    which every key is text and stands once. A file that is not there is for Snakemake to name."""
-    problems = [line for path in map(Path, paths) if path.is_file() for line in file_problems(path)]
+    """What is wrong with files and those that they extend, if anything, a line a problem with file, line and key: each
+    has to be a mapping in which every key is text and stands once. One of `paths` that is not there is for Snakemake to
+    name."""
+    problems = [line for path in map(Path, paths) if path.is_file() for line in _chain_problems(path)]
     return ConfigError(problems) if problems else None
+
+
+def extended(path: str | Path) -> dict[str, Any]:
+    """A configuration file, sound by `file_error`, laid over the one that its key `extends` names, if any."""
+    content = load_configfile(path)
+    lower = content.pop(EXTENDS, None)
+    if lower is None:
+        return content
+    merged = extended(lower)
+    update_config(merged, content)
+    return merged
+
+
+def extend(
+    config: dict[str, Any], base: str, overlays: Sequence[str | Path], changes: Mapping[str, Any]
+) -> None:
+    """Put the files that overlays extend below them, in a configuration as Snakemake has merged it.
+
+    Args:
+        config: of `base`, over it the overlays, over them the changes; changed in place.
+        base: the workflow's own file.
+        overlays: of --configfile.
+        changes: of --config.
+    """
+    if EXTENDS not in config:
+        return
+    config.clear()
+    for layer in (*map(extended, (base, *overlays)), changes):
+        update_config(config, layer)
+
+
+def _chain_problems(path: Path, above: Sequence[Path] = ()) -> list[str]:
+    """What is wrong with a file and with those that it extends; `above`: the files that extend it."""
+    if path in above:
+        return [
+            f"{path}: {EXTENDS}: the files {', '.join(map(str, above))} extend each other; leave one of the keys out"
+        ]
+    if above and not path.is_file():
+        return [
+            f"{above[-1]}: {EXTENDS}: there is no file '{path}'; name a configuration file, such as a preset"
+        ]
+    if problems := file_problems(path):
+        return problems
+    lower = load_configfile(path).get(EXTENDS)
+    if lower is None:
+        return []
+    if not isinstance(lower, str):
+        return [f"{path}: {EXTENDS}: one configuration file is asked for, not {lower!r}; write its path"]
+    return _chain_problems(Path(lower), (*above, path))
 
 
 def file_problems(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ from snakemake.utils import update_config
 from mmunlearn import backends
 from mmunlearn.registry import Registry
 from mmunlearn.workflow.check import ConfigError, check, prepare
+from mmunlearn.workflow.reading import extended
 from mmunlearn.workflow.schema import SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def load(path: Path) -> dict[str, Any]:
 
 @cache
 def _loaded(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return extended(path)
 
 
 def merged(overlay: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mmunlearn.workflow.reading import file_error
+from mmunlearn.workflow.reading import extend, extended, file_error
 from tests.copies import ROOT
 
 
@@ -66,3 +68,45 @@ def test_other_encodings_are_named_and_missing_files_are_for_snakemake(tmp_path)
 
 def test_shipped_files_are_well_written():
     assert file_error(ROOT / "config.yaml", *(ROOT / "presets").glob("*.yaml")) is None
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    """A workflow's own file, a preset that lies on another, and an overlay."""
+    files = {
+        "config": "scale: a\nimages: {size: 1, steps: 1, batch: 1}\nseeds: [1]\n",
+        "low": "scale: low\nimages: {size: 2, steps: 2}\nseeds: [1, 2]\n",
+        "high": "extends: low.yaml\nscale: high\nimages: {steps: 3}\n",
+        "mine": "extends: high.yaml\nseeds: [4]\n",
+        "plain": "images: {batch: 9}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_overlay_lies_on_what_it_extends_and_that_on_the_workflows_own_file(layers):
+    assert extended("high.yaml") == {"scale": "high", "images": {"size": 2, "steps": 3}, "seeds": [1, 2]}
+    config = {"extends": "low.yaml"}
+    extend(config, "config.yaml", ["mine.yaml", "plain.yaml"], {"scale": "last"})
+    assert config == {"scale": "last", "images": {"size": 2, "steps": 3, "batch": 9}, "seeds": [4]}
+    untouched = {"scale": "a"}
+    extend(untouched, "config.yaml", ["plain.yaml"], {})
+    assert untouched == {"scale": "a"}, "where nothing extends, Snakemake's own merge stands"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("extends: nowhere.yaml\n", r"mine\.yaml: extends: there is no file 'nowhere\.yaml'; name"),
+        ("extends: [low.yaml]\n", r"mine\.yaml: extends: one configuration file is asked for"),
+        ("extends: mine.yaml\n", r"the files mine\.yaml extend each other"),
+        ("extends: broken.yaml\n", r"broken\.yaml, line 2: the key 'a' stands in line 1"),
+    ],
+)
+def test_what_is_extended_must_be_a_file_that_is_sound_itself(layers, text, problem):
+    Path("broken.yaml").write_text("a: 1\na: 2\n")
+    Path("mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=problem):
+        raise file_error("mine.yaml")
+    assert file_error("high.yaml", "low.yaml") is None
