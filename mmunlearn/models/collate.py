@@ -21,6 +21,7 @@ from mmunlearn.models.dialogue import Dialogue
 from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.models.feature_file import FeatureTable
+from mmunlearn.models.head import Answers, only
 
 IGNORED = -100
 logger = logging.getLogger(__name__)
@@ -218,7 +219,7 @@ def _visible(segments: Sequence[int], length: int, dtype: torch.dtype) -> torch.
 
 
 def forward(model: torch.nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (Q, T, V) and labels (Q, T), one row a question; labels are not shifted."""
+    """Logits (Q, T, V) and labels (Q, T), one row a question; labels are not shifted. The head makes no others."""
     if "inputs" in batch:
         inputs = batch["inputs"]
     else:
@@ -226,5 +227,7 @@ def forward(model: torch.nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Ten
         images = base.model_inputs(batch["image_features"], batch["input_ids"], batch["image_token"])
         text = {key: batch[key] for key in ("input_ids", "position_ids", "attention_mask")}
         inputs = {**text, **images}
-    logits = model(**inputs, use_cache=False).logits
-    return logits[batch["question_rows"], batch["question_positions"]], batch["labels"]
+    answers = Answers(batch["question_rows"], batch["question_positions"], tuple(inputs["input_ids"].shape))
+    with only(model, answers):
+        logits = model(**inputs, use_cache=False).logits
+    return answers.logits(logits), batch["labels"]

@@ -6,6 +6,7 @@ Transformers computes norms and rotations in float32 whatever a model's dtype, s
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from peft import PeftModel
 
+from mmunlearn.models import collate
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.loading import Base, add_reference, load_adapter, new_adapter, trainable_parameters
@@ -139,6 +141,13 @@ def assert_same(actual, expected):
 @pytest.mark.parametrize("name", METHODS)
 def test_packed_is_one_question_a_row(tiny, name):
     assert_same(loss_and_gradient(tiny, name), loss_and_gradient(tiny, name, packed=False))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_logits_at_answers_alone_are_those_among_all(tiny, name, monkeypatch):
+    actual = loss_and_gradient(tiny, name)
+    monkeypatch.setattr(collate, "only", lambda *_: nullcontext())
+    assert_same(actual, loss_and_gradient(tiny, name))
 
 
 def by_question(tiny, packed):
