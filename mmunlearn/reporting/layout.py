@@ -189,6 +189,12 @@ def display(row: Row | None, metric: str) -> str:
     return number(float(row[metric]), 1) + (f" ± {number(float(std), 1)}" if std else "")
 
 
+def without_ceiling(ceiling: Table, rows: Table) -> str:
+    """A sentence on the targets of a table that its ceiling lacks (configuration `ceiling_targets`), else empty."""
+    others = [target for target in values(rows, "target") if target not in values(ceiling, "target")]
+    return f" None was trained for {' or '.join(others)} unlearning." if others else ""
+
+
 def place_of(row: Row | None, metric: str) -> str:
     """`best` or `second` where a cell has that place, else empty."""
     return (row or {}).get(f"{metric}_place", "")

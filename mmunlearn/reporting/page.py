@@ -28,7 +28,7 @@ from mmunlearn.records import (
     write_text,
 )
 from mmunlearn.reporting.filter_statistics import MEANT_FOR
-from mmunlearn.reporting.layout import Table, judges_of, read_table, values
+from mmunlearn.reporting.layout import Table, judges_of, read_table, values, without_ceiling
 from mmunlearn.reporting.lifelong_section import lifelong_section
 from mmunlearn.reporting.page_pictures import (
     SCORES,
@@ -136,6 +136,7 @@ def write_report(
         "deviations": _deviations(deviations),
         "ranks": rank_lines(read_table(ranks)),
         "ceiling": ceiling_blocks(ceiling_rows, rows),
+        "ceiling_without": without_ceiling(ceiling_rows, rows),
         "tradeoff": png_uri(tradeoff),
         "examples": answer_examples(answers, [read_json(path, Split) for path in splits], pictures, labels),
         "trainings": training_rows(trained, labels),

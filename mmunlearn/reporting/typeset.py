@@ -22,6 +22,7 @@ from mmunlearn.reporting.layout import (
     display,
     gain,
     place_of,
+    without_ceiling,
 )
 
 CAPTION = (
@@ -80,7 +81,9 @@ def latex(rows: Table, form: Form = TABLE3) -> str:
 
 def caption(rows: Table, form: Form = TABLE3) -> str:
     """What a reader must know of the numbers."""
-    return CAPTION + (CEILING if any(map(_is_ceiling, rows)) else "") + (GAINS if form.gains else "")
+    ceiling = [row for row in rows if _is_ceiling(row)]
+    goals = f"{CEILING}{without_ceiling(ceiling, rows)}" if ceiling else ""
+    return CAPTION + goals + (GAINS if form.gains else "")
 
 
 def _is_ceiling(row: Row) -> bool:

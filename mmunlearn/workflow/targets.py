@@ -208,7 +208,8 @@ class Targets:
                     yield Run(model, recipe, seed), outputs
             if (ceiling := config["ceiling_seed"]) is not None:
                 for split in self.splits:
-                    yield Run(model, recipe_id(GOAL, split), ceiling), {"table3": (split,)}
+                    if parse_split(split)[0] in config["ceiling_targets"]:
+                        yield Run(model, recipe_id(GOAL, split), ceiling), {"table3": (split,)}
                 for both in self.both_splits:
                     yield Run(model, recipe_id(GOAL, both), ceiling), {"table4": tuple(split_parts(both))}
 

@@ -115,6 +115,8 @@ def test_a_model_s_row_needs_family_and_source_alone() -> None:
         ({"seeds": [1.0]}, "seeds.0: a whole number without a point is asked for; found 1.0"),
         ({"seeds": [True]}, "seeds.0: a whole number"),
         ({"ceiling_seed": 7.0}, "ceiling_seed: a whole number"),
+        ({"ceiling_targets": ["people"]}, r"ceiling_targets.0: 'people' is not one of \['person', 'event'\]"),
+        ({"ceiling_targets": []}, "ceiling_targets: "),
         ({"figures": {"steps": [2.0]}}, "figures.steps.0: a whole number"),
         ({"dataset": {"percents": [5.0]}}, "dataset.percents.0: a whole number"),
         ({"training": {"lora": {"alpha": True}}}, "training.lora.alpha: a number is asked for; found True"),

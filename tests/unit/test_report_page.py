@@ -106,7 +106,14 @@ def test_it_explains_the_judge_the_scale_and_the_ceiling(text: str) -> None:
     assert "G-Eval by the local judge is 0 for Finetune and 100 for Goal by construction" in words
     assert "illustrates the benchmark; it does not reproduce the paper" in words
     assert "Goal, seed 101" in words
-    assert "training 1; ceiling 101" in words
+    assert "training 1; ceiling 101" in words and "None was trained" not in words
+
+
+def test_it_says_for_which_target_no_ceiling_was_trained(inputs: dict[str, Any], tmp_path: Path) -> None:
+    rows = select(read_table(inputs["ceiling"]), target="event")
+    write_table(tmp_path / "events.csv", list(rows[0]), rows)
+    page = page_of(inputs, tmp_path, ceiling=tmp_path / "events.csv")
+    assert "None was trained for person unlearning.</p>" in page
 
 
 def test_a_judge_whose_name_has_the_word_local_is_another(inputs: dict[str, Any], tmp_path: Path) -> None:

@@ -186,6 +186,14 @@ def test_without_a_ceiling_seed_there_is_no_ceiling(tmp_path: Path) -> None:
     assert "another seed" not in paths["md"].read_text()
 
 
+def test_a_table_says_for_which_target_it_has_no_ceiling(tmp_path: Path) -> None:
+    scores = [path for path in write_scores(tmp_path) if path.parts[-3:-1] != ("goal-person05", "seed-101")]
+    text = write_table(tmp_path, scores)["md"].read_text()
+    assert "really be reached. None was trained for person unlearning." in text
+    assert line_of(text, "Goal, seed 101", "|")[:6] == ["–"] * 6
+    assert "None was trained" not in write_table(tmp_path, write_scores(tmp_path))["md"].read_text()
+
+
 @both_tables
 def test_errors_say_what_to_do(tmp_path: Path, table: str) -> None:
     score = write_score(tmp_path, "GD", "person")
