@@ -112,6 +112,13 @@ def test_files_that_move_rerun_what_says_where_they_lie_and_changed_ones_their_j
     assert not {"draw_shard", "build_questions", "split_concepts", "curate_people"} & set(changed)
 
 
+def test_a_ceiling_for_people_runs_its_own_jobs_and_what_shows_it(folder):
+    overlay(folder, ceiling_targets=["event", "person"])
+    changed = to_run("all")
+    own = ("train_goal", "answer_questions", "score_answers")
+    assert changed == dict.fromkeys((*own, "make_table3", "plot_figure8", *RECORD), 1)
+
+
 def test_edited_code_reruns_what_rests_on_it(folder, library):
     def edit(path: str, before: str, after: str) -> None:
         text = (library / path).read_text()
