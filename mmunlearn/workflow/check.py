@@ -17,7 +17,7 @@ from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint, has_key, shown_name
 from mmunlearn.ids import FINETUNED, GOAL, parse_recipe, split_id
 from mmunlearn.models import needs
-from mmunlearn.models.families import FAMILIES
+from mmunlearn.models.families import FAMILIES, caches_features
 from mmunlearn.records import Event, Person
 from mmunlearn.text import fold, model_token, nearest
 from mmunlearn.training.methods import METHODS
@@ -247,6 +247,8 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
     for name, row in config["models"].items():
         if row["family"] not in FAMILIES:
             yield f"models.{name}.family: '{row['family']}' is unknown; {nearest(row['family'], FAMILIES)}"
+        if row["cache_features"] and not caches_features(row):
+            yield f"models.{name}.cache_features: family {row['family']} has no features to keep; set it to null"
         yield from needs.row_problems(name, row, paths.checkpoint_folder(row["source"], row["revision"]))
 
 

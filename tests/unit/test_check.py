@@ -139,6 +139,11 @@ def test_splits_and_seeds_multiply():
         ("curation.n_events", 2, "nothing to forget or to retain"),
         ("curation.n_events", 1, "at least 2"),
         ("models.pocket-llava.family", "lava", "did you mean 'llava'"),
+        (
+            "models.pocket-llava",
+            CONFIG["models"]["pocket-llava"] | {"family": "other", "cache_features": True},
+            "models.pocket-llava.cache_features: family other has no features to keep; set it to null",
+        ),
         ("dataset.answers.person", "{name}, {jobb}.", "no field 'jobb'; did you mean 'job'"),
         ("training.finetune.epochs", 2.5, "training.finetune.epochs"),
         ("figures.percent", 10, "figures.percent: 10 is not in dataset.percents"),

@@ -13,6 +13,7 @@ from peft import PeftModel
 
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
+from mmunlearn.models.families import FAMILIES, caches_features
 from mmunlearn.models.feature_file import FeatureTable, write_features
 from mmunlearn.models.features import Picture, encode
 from mmunlearn.models.generation import Query, answer_all, batches_of
@@ -45,6 +46,20 @@ def checkpoint(request, tmp_path_factory):
 @pytest.fixture
 def base(checkpoint):
     return load_vlm(*checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "caching"),
+    [
+        (None, {"llava", "llava_next", "qwen3_vl"}),
+        (True, {"llava", "llava_next", "qwen3_vl", "mllama"}),
+        (False, set()),
+    ],
+)
+def test_which_families_keep_features(chosen, caching):
+    rows = {family: {"family": family, "cache_features": chosen} for family in FAMILIES}
+    assert {family for family, row in rows.items() if caches_features(row)} == caching
+    assert chosen is not None or caches_features({"family": "llava"})
 
 
 def logp(model, base, features, examples=EXAMPLES):

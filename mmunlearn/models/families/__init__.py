@@ -5,6 +5,9 @@ Imported by the Snakefile: nothing heavy here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmunlearn.registry import Registry
 
 FAMILIES = Registry(
@@ -18,3 +21,14 @@ FAMILIES = Registry(
         "other": "mmunlearn.models.families.other:Other",
     },
 )
+
+CACHED = ("llava", "llava_next", "qwen3_vl")
+"""Families whose features are sooner read than computed. Of Mllama a picture's are 52 MB."""
+UNCACHED = ("other",)
+"""Families that keep no features, whatever a row says: their processor makes all inputs at once."""
+
+
+def caches_features(row: Mapping[str, Any]) -> bool:
+    """Whether the vision features of a row of `models` are kept on disk: as it says, by default as its family does."""
+    family, chosen = row["family"], row.get("cache_features")
+    return family not in UNCACHED and (family in CACHED if chosen is None else chosen)
