@@ -4,6 +4,5 @@ from mmunlearn.synthesis.shards import draw_shard
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    draw_shard(
-        **it.output, **it.input, **it.params, shard=int(it.wildcards["shard"]), device=it.device, work=it.work
-    )
+    shard, place = int(it.wildcards["shard"]), {"device": it.device, "work": it.work}
+    draw_shard(**it.output, **it.input, **it.params, **place, shard=shard, stop_below=it.stop_below)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.records import DEFECTS, Candidate, RecordError, Truth, read_jsonl, read_manifest, write_json
-from mmunlearn.synthesis.policy import AWAITING, NO_FACE, REVIEW, SCENE_PAIR, SEVERAL_FACES, SURPLUS
+from mmunlearn.synthesis.policy import AWAITING, FILTER_OF, REVIEW, SURPLUS, AcceptanceError
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,7 @@ MEANT_FOR = {
     "distortion": ("blur", "noise"),
     "aesthetic": ("cutoff",),
 }
-FILTER_OF = {NO_FACE: "identity", SEVERAL_FACES: "identity", SCENE_PAIR: "scene"}
 BY_PEOPLE = (REVIEW, AWAITING)
-
-
-class AcceptanceError(RuntimeError):
-    """Too few cells of people x events have an accepted picture."""
 
 
 Key = tuple[str, int]  # image id and attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from mmunlearn.synthesis.policy import SURPLUS, Draw, RawScores, Thresholds, fai
 from mmunlearn.synthesis.references import cosine, l2, medoid, scene_cosine, typical
 
 Reference = tuple[np.ndarray, np.ndarray]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -76,6 +78,10 @@ class CandidateSampler:
         try:
             index = typical(faces, subjects) if self.person_reference == "face+subject" else medoid(faces)
         except ValueError:
+            logger.warning(
+                "%s: none of %d first pictures shows exactly one face, so there is no reference: the identity filter "
+                "refuses all others", person_id, len(first),
+            )  # fmt: skip
             return np.full_like(faces[0], np.nan), np.full_like(subjects[0], np.nan)
         return faces[index], subjects[index]
 

@@ -33,6 +33,8 @@ def draw_references(
 
     Args:
         pictures, device: settings of `PictureSettings`.
+    Raises:
+        ValueError: an event has no scene feature; as soon as its pictures are drawn.
     """
     rows, settings = read_jsonl(prompts, Prompt), PictureSettings(**pictures, device=device)
     cells: dict[str, list[Prompt]] = {event: [] for event in sorted({row.event_id for row in rows})}
@@ -47,6 +49,12 @@ def draw_references(
     for event in progress(references, "references", unit="event"):
         first = [store.get(prompt, range(1))[0] for prompt in references[event]]
         features[event] = np.stack([picture.measurements.scene for picture in first])
+        if np.isnan(features[event]).any(axis=1).all():
+            raise ValueError(
+                f"Asked for the scene of event {event} in {len(first)} pictures. Found a feature in none: the scorers "
+                f"of images.{settings.scorers} gave no number. Look at {first[0].path}, correct the weights of the "
+                "scene's network or the event, and run again: what is drawn is not drawn again."
+            )
     with atomic_path(output) as temporary:
         np.savez(temporary, **features)
     logger.info("%d pictures of %d events", len(planned), len(features))

@@ -15,6 +15,20 @@ from mmunlearn.records import Candidate
 NO_FACE, SEVERAL_FACES, SCENE_PAIR = "no face", "several faces", "scene pair"
 REVIEW, AWAITING, SURPLUS = "review", "awaiting review", "surplus"
 """Reasons beside the filters' names; the last three are not the filters' doing."""
+FILTERS = {
+    "identity": "identity_l2",
+    "scene": "scene_cosine",
+    "subject": "subject_cosine",
+    "distortion": "distortion",
+    "aesthetic": "aesthetic",
+}
+"""Filter -> the score that it looks at, in the paper's order; identity has an upper limit, the others a lower one."""
+FILTER_OF = {NO_FACE: "identity", SEVERAL_FACES: "identity", SCENE_PAIR: "scene"}
+"""Reason -> the filter that it counts for."""
+
+
+class AcceptanceError(RuntimeError):
+    """Too few cells of people x events have an accepted picture."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,7 @@ def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
         failed.append(SEVERAL_FACES if scores.faces else NO_FACE)
     elif scores.identity_l2 is None or scores.identity_l2 > thresholds.identity_l2:
         failed.append("identity")
-    for name, field in (
-        ("scene", "scene_cosine"),
-        ("subject", "subject_cosine"),
-        ("distortion", "distortion"),
-        ("aesthetic", "aesthetic"),
-    ):
+    for name, field in list(FILTERS.items())[1:]:
         value = getattr(scores, field)
         if value is None or value < getattr(thresholds, field):
             failed.append(name)

@@ -7,7 +7,7 @@ against the pictures that the other cells have at that moment: so a further reje
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from mmunlearn.progress import progress
 from mmunlearn.records import Candidate, Prompt, read_jsonl, read_manifest, write_manifest
 from mmunlearn.synthesis.candidates import CandidateSampler, reasons, with_verdicts
-from mmunlearn.synthesis.policy import REVIEW, SCENE_PAIR, Draw, best
+from mmunlearn.synthesis.policy import REVIEW, SCENE_PAIR, AcceptanceError, Draw, best
 from mmunlearn.synthesis.scene_pairs import lowest_pair, offenders, pair_cosines
 from mmunlearn.verdicts import read_verdicts, rejections, unmatched
 
@@ -32,6 +32,7 @@ def settle_pictures(
     references: Path,
     verdicts: Sequence[Path],
     candidates: int,
+    stop_below: Mapping[str, Any] | None,
     **settings: Any,
 ) -> None:
     """Write all candidates with their last verdict (Parquet).
@@ -43,13 +44,16 @@ def settle_pictures(
     Args:
         shards, scenes: of every shard, in the same order.
         verdicts: CSV files of the reviewers.
+        stop_below: its `share` of the accepted pictures must be alike; None: however few are.
         settings: further ones of `CandidateSampler`.
+    Raises:
+        AcceptanceError: fewer are; nothing is drawn then.
     """
     sampler = CandidateSampler(read_jsonl(prompts, Prompt), references, planned=(), **settings)
     settlement = Settlement(
         _read_cells(shards, scenes), sampler.draw, sampler.limits.scene_pair, sampler.batch, candidates
     )
-    settlement.settle_pairs()
+    settlement.settle_pairs(stop_below["share"] if stop_below else 0.0)
     reviews = read_verdicts(verdicts)
     settlement.settle_rejections(rejections(reviews, "picture"))
     rows = settlement.rows()
@@ -99,18 +103,34 @@ class Settlement:
         first = {image_id: best(draws) for image_id, draws in cells.items()}
         self.selection = {image_id: draw for image_id, draw in first.items() if not draw.failed}
 
-    def settle_pairs(self) -> None:
-        """Refuse accepted pictures until every pair of an event is alike enough."""
-        events = self._events()
-        for event in progress(sorted(events), "events", unit="event"):
-            ids = events[event]
-            offending = [ids[index] for index in offenders(self._cosines(ids), self._threshold)]
+    def settle_pairs(self, least: float = 0.0) -> None:
+        """Refuse accepted pictures until every pair of an event is alike enough.
+
+        Raises:
+            AcceptanceError: that would leave less than the share `least` of them.
+        """
+        events = sorted(self._events().items())
+        refused = [
+            [ids[index] for index in offenders(self._cosines(ids), self._threshold)] for _, ids in events
+        ]
+        self._check(sum(map(len, refused)), least)
+        for offending in progress(refused, "events", unit="event"):
             for image_id in offending:
                 self.selection.pop(image_id).failed.append(SCENE_PAIR)
             for image_id in offending:
                 self._select(image_id, self.cells[image_id])
                 if image_id not in self.selection:
                     self._draw_anew(image_id)
+
+    def _check(self, refused: int, least: float) -> None:
+        before = len(self.selection)
+        if before and (before - refused) / before < least:
+            raise AcceptanceError(
+                f"Asked for a scene cosine of {self._threshold:g} or more (images.thresholds.scene_pair) between the "
+                f"pictures of an event, and for at least {least:.0%} that have it (images.stop_below). Found that "
+                f"{refused:,} of {before:,} accepted pictures would go, for which up to {refused * self._candidates:,} "
+                "would be drawn. Lower the threshold, or set images.stop_below to null to go on regardless."
+            )
 
     def settle_rejections(self, digests: Sequence[str]) -> None:
         """Draw anew what people reject; where nothing new is valid, take another valid candidate.

@@ -114,6 +114,11 @@ class Job:
         return self.config["images"]["device"]
 
     @property
+    def stop_below(self) -> dict[str, Any] | None:
+        """When drawing stops early: finished shards are not drawn anew for it."""
+        return self.config["images"]["stop_below"]
+
+    @property
     def weights(self) -> dict[str, Any]:
         """Where the weights of the job's name lie, where they come from: the user's folder if any, and whether they may
         be fetched."""

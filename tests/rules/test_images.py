@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,33 @@ def test_references_are_the_scenes_of_their_pictures(drawn):
             scenes = np.stack([HistogramScorers({}).measure(Image.open(path)).scene for path in paths])
             assert scenes.shape == (2, 64)
             np.testing.assert_array_equal(references[event], scenes)
+
+
+def test_an_event_without_a_scene_is_an_error_at_its_own_pictures(drawn, tmp_path, brush, monkeypatch):
+    def blind(self, image):
+        return replace(measure(self, image), scene=np.full(64, np.nan, np.float32))
+
+    measure = HistogramScorers.measure
+    monkeypatch.setattr(HistogramScorers, "measure", blind)
+    world = drawn.copy(tmp_path / "world")
+    for folder in ("draws", "features"):
+        shutil.rmtree(world.root / "work" / folder)
+    with pytest.raises(ValueError, match="scene of event e00 in 2 pictures"):
+        world.run("draw_references", output=["again.npz"])
+    assert brush.drawn == [("ref0-e00", 0), ("ref1-e00", 0)]
+
+
+def test_a_person_without_a_face_is_said_before_all_attempts_are_drawn(drawn, tmp_path, monkeypatch):
+    def faceless(self, image):
+        return replace(measure(self, image), faces=0, face=np.full(64, np.nan, np.float32))
+
+    measure = HistogramScorers.measure
+    monkeypatch.setattr(HistogramScorers, "measure", faceless)
+    world = drawn.copy(tmp_path / "world")
+    shutil.rmtree(world.root / "work" / "features")
+    with pytest.raises(AcceptanceError, match="stop_below"):
+        world.run("draw_shard", shard="000")
+    assert "p000: none of 4 first pictures shows exactly one face" in world.log("draw_shard", shard="000")
 
 
 def test_references_drawn_again_are_the_same_bytes_without_a_stroke(drawn, tmp_path, brush):
@@ -232,3 +260,44 @@ def test_the_check_does_without_a_truth(drawn, tmp_path):
     statistics = json.loads((world.root / "untold.json").read_text(encoding="utf-8"))
     assert {one["truth"] for one in statistics["filters"].values()} == {"none"}
     assert {one["recall"] for one in statistics["filters"].values()} == {None}
+
+
+def hopeless(world: World, **stop: float) -> dict[str, object]:
+    """What no picture of a shard passes, and when it stops for that."""
+    limits = world.config["images"]["thresholds"] | {"aesthetic": 9.9}
+    return {"params": {"thresholds": limits}, "config": {"images": {"stop_below": stop or None}}}
+
+
+def test_a_shard_without_valid_pictures_stops_at_its_first_cells_and_keeps_what_it_drew(
+    drawn, tmp_path, brush
+):
+    """Three of the first four cells without a picture put half of them out of reach."""
+    world = drawn.copy(tmp_path / "world")
+    for unit in world.root.glob("work/draws/*/p00[01]-*"):
+        shutil.rmtree(unit)
+    with pytest.raises(AcceptanceError, match="at least 50% of the shard's first 4 cells") as told:
+        world.run("draw_shard", shard="000", **hopeless(world, cells=4, share=0.5))
+    assert "Found none in 3 of the 3 drawn, after 18 candidates" in str(told.value)
+    row = next(line.split() for line in str(told.value).splitlines() if line.startswith("  aesthetic"))
+    assert row[1] == "18" and row[4:7] == ["at", "least", "9.9"]
+    once = [*brush.drawn]
+    first = {("p000-e00", 5), ("p000-e01", 5), ("p000-e02", 5), ("p000-e03", 0)}
+    assert first <= set(once) and len(once) == 18 + 1, (
+        "the last cell's first picture counts for the reference"
+    )
+    world.run("draw_shard", shard="000", config={"images": {"stop_below": {"cells": 4, "share": 0.5}}})
+    assert len(set(brush.drawn)) == len(brush.drawn), "nothing is drawn twice"
+    assert sha256_of(shard(world)) == sha256_of(shard(drawn))
+
+
+def test_null_goes_on_and_no_setting_of_the_stop_is_a_param(drawn, tmp_path):
+    world = drawn.copy(tmp_path / "world")
+    world.run("draw_shard", shard="000", **hopeless(world))
+    assert len(read_manifest(shard(world))) == 8 * 6 and not any(
+        r.accepted for r in read_manifest(shard(world))
+    )
+    given = [
+        world.job(rule, shard="000")["params"]
+        for rule in ("draw_shard", "settle_pictures", "draw_references")
+    ]
+    assert "stop_below" not in repr(given)

@@ -131,6 +131,23 @@ def test_an_odd_scene_is_refused_and_drawn_anew_within_bounds(drawn, tmp_path, b
     assert brush.drawn == [] and sha256_of(world.results / "images" / "manifest.parquet") == digest
 
 
+def test_a_threshold_that_refuses_most_pictures_is_an_error_before_any_is_drawn(drawn, tmp_path, brush):
+    world = drawn.copy(tmp_path / "world")
+    limits = drawn.config["images"]["thresholds"] | {"scene_pair": 0.9999}
+    half = {"images": {"stop_below": {"cells": 20, "share": 0.5}}}
+    with pytest.raises(
+        AcceptanceError, match="11 of 15 accepted pictures would go, for which up to 55 would"
+    ):
+        world.run("settle_pictures", params={"thresholds": limits}, config=half)
+    assert brush.drawn == []
+    world.run(
+        "settle_pictures",
+        params={"thresholds": limits, "candidates": 1},
+        config={"images": {"stop_below": None}},
+    )
+    assert brush.drawn
+
+
 def test_scene_features_lie_beside_their_rows(drawn):
     folder = drawn.results / "images" / "shards"
     rows, scenes = read_manifest(folder / "000.parquet"), np.load(folder / "000.npy", allow_pickle=False)
