@@ -47,6 +47,7 @@ class Entry(Record):
         optional: patterns that may match nothing.
         sha256: pin of each plainly named file, or None.
         sha256_prefix: first digits of further pins.
+        gigabytes: of all files, about; for messages, no result rests on it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Entry(Record):
     sha256_prefix: dict[str, Digits] = Field(default_factory=dict)
     licence: str
     gated: bool
+    gigabytes: float | None = None
     convert: tuple[Conversion, ...] = ()
 
     @model_validator(mode="after")
@@ -123,8 +125,11 @@ def known() -> list[str]:
     return sorted(_rows())
 
 
-def entry(name: str) -> Entry:
+def entry(name: str, revision: str | None = None) -> Entry:
     """The weights of a name.
+
+    Args:
+        revision: commit that the user pins instead of the resource's; None: that.
 
     Raises:
         WeightsError: there are none, with the nearest known name; or the resource is not well-formed.
@@ -135,7 +140,7 @@ def entry(name: str) -> Entry:
             f"asked for weights '{name}'; found no such entry in {RESOURCE.name}; {nearest(name, rows)}"
         )
     try:
-        return Entry(name=name, **rows[name])
+        return Entry(name=name, **rows[name] | ({"revision": revision} if revision else {}))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, [name, *problem["loc"]]))

@@ -10,7 +10,14 @@ from mmunlearn.endpoint import shown_url
 from mmunlearn.records import digest_of, write_json
 from mmunlearn.weights.entries import Conversion, Entry, entry
 from mmunlearn.weights.errors import WeightsError
-from mmunlearn.weights.files import check_sound, described, link_files, measure, missing_files
+from mmunlearn.weights.files import (
+    check_sound,
+    described,
+    link_files,
+    measure,
+    missing_files,
+    snapshot_commit,
+)
 from mmunlearn.weights.hub import download as fetch_missing
 from mmunlearn.weights.hub import note_path
 from mmunlearn.weights.lock import Converted, Fact, Lock, listing, lock_path, missing_message, read_lock
@@ -18,7 +25,9 @@ from mmunlearn.weights.lock import Converted, Fact, Lock, listing, lock_path, mi
 logger = logging.getLogger("mmunlearn")
 
 
-def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, download: bool) -> None:
+def fetch_weights(
+    receipt: Path, *, name: str, folder: str, source: str | None, download: bool, revision: str | None = None
+) -> None:
     """Make <folder>/<name>/ hold whole, known files and write what they are to `receipt`.
 
     Every file is compared with the pins of resources/weights.yaml and with <folder>/<name>.lock.json, which the
@@ -30,28 +39,29 @@ def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, 
         folder: where all weights lie.
         source: a folder of the user with the files, which are linked, never copied or changed; None: none.
         download: whether missing files may be fetched; never where a source is given.
+        revision: commit that the user pins; None: that of resources/weights.yaml, if any.
 
     Raises:
         WeightsError: no such weights; a file is missing or wrong; the hub refuses; a pickled file holds other things
             than tensors.
     """
-    row = entry(name)
+    row = entry(name, revision)
     home = Path(folder) / name
     lock = read_lock(home)
     recorded = list(lock.files) if lock else []
     if lock and row.revision and lock.revision not in (None, row.revision):
         raise WeightsError(
-            f"asked for '{name}' at revision {row.revision}, which resources/weights.yaml pins; found files of "
+            f"asked for '{name}' at revision {row.revision}, which {_pinned_by(name, revision)} pins; found files of "
             f"{lock.revision}, as {lock_path(home)} recorded; move {home} away and delete the lock to fetch them anew"
         )
-    origin, address, revision = "placed", row.repo or shown_url(str(row.url)), None
+    origin, address, commit = "placed", row.repo or shown_url(str(row.url)), None
     home.mkdir(parents=True, exist_ok=True)
     if source is not None:
         origin, address = "folder", source
         link_files(row, Path(source).expanduser(), home)
     elif download and missing_files(row, home, recorded):
         origin = "hub" if row.repo else "url"
-        revision = fetch_missing(row, home, lock.revision if lock else None)
+        commit = fetch_missing(row, home, lock.revision if lock else None)
     if missing := missing_files(row, home, recorded):
         raise WeightsError(missing_message(home, missing))
     files = {}
@@ -61,9 +71,30 @@ def fetch_weights(receipt: Path, *, name: str, folder: str, source: str | None, 
         _compare(row, home, file, files[file], lock)
     converted = {one.target: _convert(one, home, files, lock) for one in row.convert if one.source in files}
     if lock is None or lock.files != files or lock.converted != converted:
-        lock = _record(row, home, lock, files, converted, (origin, address, revision))
+        commit = commit or snapshot_commit(row.repo, home, files)
+        if row.revision and lock is None and commit != row.revision:
+            _doubt(row, home, commit, _pinned_by(name, revision))
+        lock = _record(row, home, lock, files, converted, (origin, address, commit))
     address = None if lock.origin == "folder" else lock.address
     write_json(receipt, lock.model_copy(update={"address": address}).model_dump(exclude={"time"}))
+
+
+def _pinned_by(name: str, revision: str | None) -> str:
+    return f"weights.revisions.{name}" if revision else "resources/weights.yaml"
+
+
+def _doubt(row: Entry, home: Path, commit: str | None, pinned_by: str) -> None:
+    """Files that did not come by a download are of another commit than the pinned one, which is an error, or of one
+    that nobody can know."""
+    if commit:
+        raise WeightsError(
+            f"asked for '{row.name}' at revision {row.revision}, which {pinned_by} pins; found files of {commit} in "
+            f"{home}, as the hub's cache names them; name a folder of the pinned one, or correct the pin"
+        )
+    logger.warning(
+        "%s pins revision %s, but nothing says of which commit the files in %s are: their checksums alone are recorded",
+        pinned_by, row.revision, home,
+    )  # fmt: skip
 
 
 def _compare(row: Entry, home: Path, file: str, fact: Fact, lock: Lock | None) -> None:
@@ -127,7 +158,12 @@ def _record(
             converted=converted,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        logger.info("recorded the checksums of %d files in %s", len(files), lock_path(home))
+        of = (
+            f"of commit {revision}"
+            if revision
+            else "of a commit that nobody can know; their checksums pin them"
+        )
+        logger.info("recorded the checksums of %d files in %s, %s", len(files), lock_path(home), of)
     else:
         old = {**lock.files, **lock.converted}
         new = [name for name, fact in {**files, **converted}.items() if old.get(name) != fact]

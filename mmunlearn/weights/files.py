@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from mmunlearn.files import read_text
 from mmunlearn.progress import progress
 from mmunlearn.weights.entries import Entry
 from mmunlearn.weights.errors import WeightsError
-from mmunlearn.weights.lock import Fact, listing
+from mmunlearn.weights.lock import SMALL, Fact, listing
 from mmunlearn.weights.tensors import read_header, refuse
 
 MEGABYTE = 10**6
@@ -143,6 +145,38 @@ def check_shards(folder: Path, stem: str, remedy: str) -> None:
         if indexed:
             here = {key for key, shard in listed.items() if shard == name}
             refuse(folder / name, {"missing": here - found.keys(), "unexpected": found.keys() - here}, remedy)
+
+
+def snapshot_commit(repo: str | None, folder: Path, files: Mapping[str, Fact]) -> str | None:
+    """The commit that files are of, where all are links into one snapshot of the repository in the hub's cache,
+    `models--<organisation>--<name>/snapshots/<commit>/`, and hold what its blobs are named by; None: nobody can know.
+
+    A blob is called by the SHA-256 of a large file, or by Git's digest of a small one.
+    """
+    commits = {_blob_commit(repo, folder / name, fact) for name, fact in files.items()} if repo else {None}
+    return commits.pop() if len(commits) == 1 else None
+
+
+def _blob_commit(repo: str, path: Path, fact: Fact) -> str | None:
+    snapshot, blob = _in_snapshot(repo, path), path.resolve()
+    if snapshot is None or blob.parent.name != "blobs":
+        return None
+    if len(blob.name) == 64:
+        return snapshot if blob.name == fact.sha256 else None
+    content = path.read_bytes() if fact.size < SMALL else b""
+    return snapshot if blob.name == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() else None
+
+
+def _in_snapshot(repo: str, path: Path) -> str | None:
+    """The commit of the snapshot that a file's links lead through."""
+    name = f"models--{repo.replace('/', '--')}"
+    while True:
+        path = path.parent.resolve() / path.name
+        if found := re.search(rf"/{re.escape(name)}/snapshots/([0-9a-f]{{40}})/", path.as_posix()):
+            return found[1]
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
 
 
 def read_json(path: Path, origin: str = "") -> Any:

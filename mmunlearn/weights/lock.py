@@ -35,7 +35,8 @@ class Lock(Record):
     Attributes:
         origin: `hub`, `url`, `folder` (the user named one) or `placed` (the files lay there already).
         address: repository, URL or folder, as `origin` is; for `placed` where they should come from.
-        revision: commit of the hub's repository, as resolved at the first fetch.
+        revision: commit of the hub's repository, as resolved at the first fetch, or of the snapshot in the hub's cache
+            that the files are links to; None where nothing says it.
         time: of the first fetch, UTC; None in a receipt.
     """
 

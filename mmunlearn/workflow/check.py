@@ -23,7 +23,7 @@ from mmunlearn.text import fold, model_token, nearest
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.light import check_method
 from mmunlearn.training.methods.options import LOOP_KEYS
-from mmunlearn.weights import known
+from mmunlearn.weights import entry, known
 from mmunlearn.workflow import lifelong_check, paths, schema
 from mmunlearn.workflow.errors import ConfigError
 from mmunlearn.workflow.params import OWN_LABELS, labels, relearn_problem
@@ -233,9 +233,12 @@ def _unknown_methods(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _unknown_names(config: Mapping[str, Any]) -> Iterable[str]:
-    for name in config["weights"]["sources"]:
-        if name not in known():
-            yield f"weights.sources.{name}: unknown weights; {nearest(name, known())}"
+    for key in ("sources", "revisions"):
+        for name in config["weights"][key]:
+            if name not in known():
+                yield f"weights.{key}.{name}: unknown weights; {nearest(name, known())}"
+            elif key == "revisions" and entry(name).repo is None:
+                yield f"weights.revisions.{name}: {entry(name).origin} is no repository, so it has no commits"
     methods = [("figures.concept_method", config["figures"]["concept_method"])]
     methods += [("robustness.methods", name) for name in config["robustness"]["methods"] or ()]
     for key, name in methods:

@@ -124,7 +124,13 @@ class Job:
         be fetched."""
         weights = self.config["weights"]
         source = weights["sources"].get(self.wildcards["weights"])
-        return {"folder": weights["folder"], "source": source, "download": weights["download"]}
+        revision = weights["revisions"].get(self.wildcards["weights"])
+        return {
+            "folder": weights["folder"],
+            "source": source,
+            "download": weights["download"],
+            "revision": revision,
+        }
 
     @property
     def batch(self) -> int:

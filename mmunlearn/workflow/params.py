@@ -180,7 +180,8 @@ class Params:
         """What decides whether weights are fetched and compared again: their row in resources/weights.yaml, and what
         lies in the user's own folder."""
         source = self._config["weights"]["sources"].get(wildcards.weights)
-        row = entry(wildcards.weights).model_dump(mode="json")
+        pinned = entry(wildcards.weights, self._config["weights"]["revisions"].get(wildcards.weights))
+        row = pinned.model_dump(mode="json", exclude={"gigabytes"})
         return [digest_of(row), source and self.contents.of(source)]
 
     @property

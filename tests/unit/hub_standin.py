@@ -41,10 +41,14 @@ class Fetch:
         self.folder, self.receipt = root / "weights", root / "receipt.json"
 
     def __call__(
-        self, name: str = "tiny", source: Path | None = None, download: bool = False
+        self,
+        name: str = "tiny",
+        source: Path | None = None,
+        download: bool = False,
+        revision: str | None = None,
     ) -> dict[str, Any]:
-        link = str(source) if source else None
-        fetch_weights(self.receipt, name=name, folder=str(self.folder), source=link, download=download)
+        places = {"folder": str(self.folder), "source": str(source) if source else None}
+        fetch_weights(self.receipt, name=name, **places, download=download, revision=revision)
         return json.loads(self.receipt.read_text(encoding="utf-8"))
 
     def lock(self, name: str = "tiny") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mmunlearn.ids import Run
 from mmunlearn.registry import Registry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
+from mmunlearn.weights import entries
 from mmunlearn.workflow.check import ConfigError, check, fault, prepare
 from mmunlearn.workflow.errors import NoPlan
 from mmunlearn.workflow.params import Params, labels
@@ -153,6 +154,17 @@ def test_splits_and_seeds_multiply():
         ("robustness.methods", ["ga", "npo"], "robustness.methods: 'npo' forgets none of dataset.targets"),
         ("curation.backend", "openai", "the pocket generator cannot draw what openai writes"),
         ("weights.sources", {"flux-deb": "/data"}, "did you mean 'flux-dev'"),
+        (
+            "weights.revisions",
+            {"flux-deb": "a" * 40},
+            "weights.revisions.flux-deb: unknown weights; did you mean 'flux-dev'",
+        ),
+        (
+            "weights.revisions",
+            {"flux-dev": "main"},
+            "a commit in 40 digits of 0-9 and a-f is asked for; found 'main'",
+        ),
+        ("weights.revisions", {"facenet-vggface2": "a" * 40}, "is no repository, so it has no commits"),
     ],
 )
 def test_mistakes_are_named_with_their_key(path, value, message):
@@ -465,3 +477,16 @@ def test_relearning_leaves_samples_to_ask(sizes, percent, samples, says):
         wildcards = Namespace(model="pocket-llava", split=f"{target}{percent:02d}")
         with pytest.raises(NoPlan, match="relearn") if wildcards.split in str(says) else nullcontext():
             Params(config).attacks(wildcards)
+
+
+def test_a_pin_of_one_s_own_fetches_anew_and_a_size_does_not(tmp_path, monkeypatch):
+    """What `doctor` prints decides nothing; a commit decides what is fetched."""
+    wildcards = Namespace(weights="llava-1.5-7b")
+    before = Params(CONFIG).weights(wildcards)
+    assert before == Params(changed("weights.revisions", {"flux-dev": "a" * 40})).weights(wildcards)
+    assert before != Params(changed("weights.revisions", {"llava-1.5-7b": "a" * 40})).weights(wildcards)
+    resource = tmp_path / "weights.yaml"
+    resource.write_text(entries.RESOURCE.read_text().replace("gigabytes: 14.1", "gigabytes: 99"))
+    monkeypatch.setattr(entries, "RESOURCE", resource)
+    assert entries.entry("llava-1.5-7b").gigabytes == 99
+    assert Params(CONFIG).weights(wildcards) == before

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from mmunlearn.weights import WeightsError, entries, fingerprint
 from mmunlearn.weights.lock import listing, lock_path
@@ -476,3 +476,68 @@ def test_what_the_user_has_set_keeps_the_client_offline(tmp_path, resource, hub)
     refused = subprocess.run(command, env=environment, capture_output=True)
     assert refused.returncode and b"unset HF_HUB_OFFLINE" in refused.stderr
     assert hub.requests == []
+
+
+def snapshot(cache: Path, repo: str = REPO, commit: str = COMMIT) -> Path:
+    """What the hub's client keeps of a download: links of a commit's names to blobs, which are called by content."""
+    home = cache / f"models--{repo.replace('/', '--')}"
+    for name, content in FILES.items():
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        blob = hashlib.sha256(content).hexdigest() if name.endswith(".safetensors") else git
+        place(home / "blobs", {blob: content})
+        link = home / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(home / "blobs" / blob)
+    return home / "snapshots" / commit
+
+
+def test_links_into_a_snapshot_tell_the_commit_and_nothing_else_does(
+    fetch: Fetch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    folder = snapshot(tmp_path / "cache")
+    assert (fetch(source=folder)["revision"], fetch.lock()["origin"]) == (COMMIT, "folder")
+    assert f"of commit {COMMIT}" in caplog.text
+    fetch.folder = tmp_path / "linked"
+    fetch.folder.mkdir()
+    (fetch.folder / "tiny").symlink_to(folder)
+    assert (fetch()["revision"], fetch.lock()["origin"]) == (COMMIT, "placed")
+    other = snapshot(tmp_path / "others", "someone/else")
+    named = snapshot(tmp_path / "named", commit="main")
+    mixed = snapshot(tmp_path / "mixed")
+    (mixed / "config.json").unlink()
+    place(mixed, {"config.json": FILES["config.json"]})
+    changed = snapshot(tmp_path / "changed")
+    (changed / "config.json").resolve().write_bytes(b'{"hidden_size": 61}')
+    grown = snapshot(tmp_path / "grown")
+    (grown / "part/model.safetensors").resolve().write_bytes(save({"layer": torch.ones(60)}))
+    for number, source in enumerate((other, named, mixed, changed, grown, place(tmp_path / "plain"))):
+        fetch.folder = tmp_path / f"weights{number}"
+        caplog.clear()
+        assert fetch(source=source)["revision"] is None, source
+        assert "of a commit that nobody can know; their checksums pin them" in caplog.text
+
+
+def test_the_users_own_pin_is_fetched_and_compared(
+    fetch: Fetch, hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`weights.revisions` goes before resources/weights.yaml; of files that no download brought it may say nothing."""
+    fetch(download=True, revision=COMMIT)
+    assert f"GET /api/models/{REPO}/revision/{COMMIT}" in hub.requests
+    wrong = "b" * 40
+    with pytest.raises(
+        WeightsError, match=rf"at revision {wrong}, which weights\.revisions\.tiny pins; found files of aaa"
+    ):
+        fetch(download=True, revision=wrong)
+    fetch.folder = tmp_path / "of a snapshot"
+    source = snapshot(tmp_path / "cache")
+    assert fetch(source=source, revision=COMMIT)["revision"] == COMMIT
+    lock_path(fetch.folder / "tiny").unlink()
+    with pytest.raises(
+        WeightsError, match=r"weights\.revisions\.tiny pins; found files of aaa.*as the hub's cache names"
+    ):
+        fetch(source=source, revision=wrong)
+    fetch.folder = tmp_path / "placed"
+    place(fetch.folder / "tiny")
+    assert fetch(revision=wrong)["revision"] is None
+    assert f"weights.revisions.tiny pins revision {wrong}, but nothing says of which commit" in caplog.text
