@@ -71,6 +71,7 @@ class TrainingRun:
         processes: one a GPU; more than one are started by `accelerate launch`.
         accelerate_config: a file of `accelerate config`, for FSDP, DeepSpeed or several machines. Passed through
             as it is; None: plain data parallel training.
+        workers: processes beside each of these that read and lay out the next steps, a step each; 0: none.
         checkpointing: recompute activations in the backward pass instead of keeping them.
         trackers: `tensorboard`, `wandb`, or both.
     """
@@ -88,6 +89,7 @@ class TrainingRun:
     precision: str = "none"
     processes: int = 1
     accelerate_config: str | None = None
+    workers: int = 0
     checkpointing: bool = False
     trackers: Sequence[str] = ()
 
@@ -130,7 +132,7 @@ class TrainingRun:
     @property
     def settings(self) -> dict[str, Any]:
         """All settings, for training.json."""
-        names = ("processes", "accelerate_config", "checkpointing", "precision", "trackers")
+        names = ("processes", "accelerate_config", "workers", "checkpointing", "precision", "trackers")
         return {
             **asdict(self.loop_settings),
             "save_steps": self.save_steps,

@@ -7,6 +7,7 @@ import math
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from mmunlearn.training.adapters import (
     save_adapter,
     write_last_good,
 )
+from mmunlearn.training.ahead import packed, start_worker, unpacked
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
@@ -95,8 +97,21 @@ class PlannedTrainer(Trainer):
         return self.state.global_step - self.discarded
 
     def get_train_dataloader(self) -> DataLoader:
-        """The steps of the plan in order, on every process, whose passes `_collate` deals out."""
-        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=self._collate)
+        """The steps of the plan in order, on every process, whose passes `_collate` deals out; with workers each has
+        one step ready, or in the making."""
+        order = {"batch_size": 1, "shuffle": False}
+        if not self.args.dataloader_num_workers:
+            return DataLoader(self.train_dataset, **order, collate_fn=self._collate)
+        return DataLoader(
+            self.train_dataset,
+            **order,
+            collate_fn=lambda steps: packed(self._collate(steps)),
+            num_workers=self.args.dataloader_num_workers,
+            prefetch_factor=1,
+            pin_memory=self.args.dataloader_pin_memory,
+            worker_init_fn=start_worker,
+            multiprocessing_context="fork",  # the model and the features' files are there, and nothing is copied
+        )
 
     def _collate(self, steps: Sequence[Step]) -> dict[str, Any]:
         """The one step of a loader batch as tensors: this process's passes, and their answer tokens and questions
@@ -136,6 +151,7 @@ class PlannedTrainer(Trainer):
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any) -> torch.Tensor:
         """Accumulate the gradient of one planned step; a loss that is not finite ends training instead."""
+        inputs = unpacked(inputs)
         model.train()
         policy = model if self.sharded else self.accelerator.unwrap_model(model)
         if self._last_good is None:
@@ -293,7 +309,7 @@ class PlannedTrainer(Trainer):
             self.stop_reason = f"{reason} before step 1: nothing is trained"
             return []
         with deferring() as self._request:
-            self.train(resume_from_checkpoint=checkpoint)
+            self._train(checkpoint)
         if self.interrupted:
             raise Stopped(self._request.number or signal.SIGTERM, self._progress())
         self.stop_reason = self.stop_reason or "all planned steps done"
@@ -303,6 +319,13 @@ class PlannedTrainer(Trainer):
             for row in self.state.log_history
             if "train_runtime" not in row
         ]
+
+    def _train(self, checkpoint: str | None) -> None:
+        try:
+            self.train(resume_from_checkpoint=checkpoint)
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # they hold the loader, without which its workers end
+            raise
 
     def _reason_at_start(self) -> str | None:
         """What the stopping rule says of the first steps of the plan, as many as its window, if none of them trains."""
@@ -341,7 +364,8 @@ def _arguments(run: TrainingRun, folder: Path) -> TrainingArguments:
         logging_strategy="no",
         report_to="none",
         remove_unused_columns=False,
-        dataloader_pin_memory=False,
+        dataloader_num_workers=run.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
         bf16=run.precision == "bf16",
         activation_checkpointing=run.checkpointing,
         ddp_find_unused_parameters=False,  # gradients are summed in _sum_gradients

@@ -162,7 +162,7 @@ class Job:
     @property
     def trainer(self) -> dict[str, Any]:
         """What leaves a training's result alone."""
-        keys = ("save_steps", "processes", "accelerate_config", "checkpointing", "trackers")
+        keys = ("save_steps", "processes", "accelerate_config", "workers", "checkpointing", "trackers")
         settings = {key: self.config["training"][key] for key in keys}
         place = {
             "version": self.version,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children, current_process
 
 import pytest
 from snakemake.api import SnakemakeApi
@@ -78,14 +79,15 @@ def test_a_script_says_one_line(tmp_path, caplog, monkeypatch):
     assert "stopped by SIGTERM" in line and "run the same command again" in line
 
 
-@pytest.mark.parametrize(("name", "step"), [("kl+bgd", 3), ("dpo", 6)])
+@pytest.mark.parametrize(("name", "step", "workers"), [("kl+bgd", 3, 2), ("dpo", 6, 0)])
 def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(
-    name, step, finetuned, tmp_path
+    name, step, workers, finetuned, tmp_path
 ):
-    """A checkpoint falls due after every second step; it is told so during the third, or the last."""
+    """A checkpoint falls due after every second step; it is told so during the third, or the last, and its workers
+    are, too."""
 
     def trainer(folder):
-        return unlearner(finetuned, name, tmp_path / folder, dropout=0.05)
+        return unlearner(finetuned, name, tmp_path / folder, dropout=0.05, workers=workers)
 
     unbroken = trainer("unbroken")
     expected = unbroken.run()
@@ -94,12 +96,16 @@ def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(
 
     def signalled(views):
         if told.state.global_step == step - 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            assert len(active_children()) == workers
+            for process in [*active_children(), current_process()]:
+                os.kill(process.pid, signal.SIGTERM)
+            time.sleep(0.2)
         return loss(views)
 
     told.method.loss = signalled
     with pytest.raises(Stopped, match=rf"after step {step} of 6 \S+checkpoint-{step} is kept: run the same"):
         told.run()
+    assert not active_children()
     resumed = trainer("told")
     assert resumed.run() == expected
     assert digest(resumed.model) == digest(unbroken.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import active_children
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -12,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainingArguments
 
 from mmunlearn.models.collate import IGNORED, forward
+from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import POLICY, load_adapter, trainable_parameters
 from mmunlearn.training import losses
 from mmunlearn.training.adapters import last_checkpoint, save_adapter
+from mmunlearn.training.ahead import packed, unpacked
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.reference import reference_logits
@@ -250,6 +253,46 @@ def test_a_killed_run_ends_with_the_weights_and_the_log_of_an_unbroken_one(name,
     assert resumed.run() == expected
     assert digest(resumed.model) == digest(unbroken.model)
     assert lines("killed") == lines("unbroken") and len(lines("killed")) == 6
+
+
+@pytest.mark.parametrize("name", ["kl+bgd", "dpo"])
+def test_workers_read_and_lay_out_the_same_steps(name, finetuned, tmp_path):
+    """In processes of their own, whose numbers in the log are no training's; a killed run goes on with others."""
+    alone = unlearner(finetuned, name, tmp_path / "alone", batch=2, accumulation=2, dropout=0.05)
+    expected, there = alone.run(), tmp_path / "there"
+    helped = unlearner(finetuned, name, there, batch=2, accumulation=2, dropout=0.05, workers=2)
+    laid_out, collate = [], helped.collator.__call__
+    helped.collator = lambda examples: laid_out.append(1) or collate(examples)
+    helped.collator.vocabulary = 320
+    kill(helped, at=4)
+    assert not laid_out and not active_children()
+    resumed = unlearner(finetuned, name, there, batch=2, accumulation=2, dropout=0.05, workers=1)
+    assert resumed.run() == expected
+    assert digest(resumed.model) == digest(alone.model) and not active_children()
+
+
+def test_what_a_worker_cannot_read_is_said_as_without_workers(finetuned, tmp_path):
+    features = FeatureTable(finetuned / "features.safetensors")
+    trainer = unlearner(finetuned, "ga", tmp_path, workers=2)
+    trainer.collator._features = {key: features[key] for key in features if key != "p001-e02"}
+    with pytest.raises(KeyError, match="p001-e02"):
+        trainer.run()
+    assert not active_children()
+
+
+def test_a_step_between_processes_is_one_piece_of_memory():
+    tensors = [torch.arange(3), torch.ones(2, 0), torch.tensor(1.5), torch.tensor([[True], [False]])]
+    step = {
+        "labels": tensors[0],
+        "passes": [{"rows": tensors[1:]}, {"family": "llava", "totals": {"forget": [3, 1]}}],
+    }
+    sent = packed(step)
+    assert sent["memory"].dtype == torch.uint8 and len(sent["memory"]) == 3 * 64
+    received = unpacked(sent)
+    assert received["passes"][1] == step["passes"][1] and "labels" not in sent
+    for one, other in zip([received["labels"], *received["passes"][0]["rows"]], tensors, strict=True):
+        assert torch.equal(one, other) and one.dtype == other.dtype and one.shape == other.shape
+    assert unpacked(step) is step
 
 
 def test_saved_loaded_and_merged_adapters_agree(finetuned, tmp_path):

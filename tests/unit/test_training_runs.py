@@ -83,7 +83,13 @@ def test_a_plan_draws_on_all_refusals_and_retained_pictures_for_as_many_epochs(f
 def test_what_shapes_the_result_decides_whether_a_checkpoint_is_taken_up(finetuned, tmp_path):
     run = unlearning(finetuned, tmp_path)
     same = replace(
-        run, processes=4, checkpointing=True, trackers=("wandb",), save_steps=1, work=tmp_path / "new"
+        run,
+        processes=4,
+        workers=2,
+        checkpointing=True,
+        trackers=("wandb",),
+        save_steps=1,
+        work=tmp_path / "new",
     )
     assert same.identity == run.identity
     others = [
