@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 SHOWN = 20  # problems in a message
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Ends of pictures' names, in lower case."""
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "UTF-32",

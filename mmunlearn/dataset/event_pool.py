@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mmunlearn.dataset.pictures import SUFFIXES, EncodedPicture
-from mmunlearn.files import RecordError, inside, read_text
+from mmunlearn.dataset.pictures import EncodedPicture
+from mmunlearn.files import PICTURES, RecordError, inside, read_text
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -74,7 +74,7 @@ def open_pool(path: Path) -> list[PoolPart]:
     filled = [table for table in tables if not _lists_files(table)]
     parts: list[PoolPart] = [ParquetPart(table, top) for table in filled]
     if len(filled) < len(tables) or not tables:
-        images = sorted(_below(images_in, SUFFIXES))
+        images = sorted(_below(images_in, PICTURES))
         if not images:
             packed = " (unpack its .tar files)" if any(images_in.rglob("*.tar")) else ""
             raise RecordError(

@@ -13,8 +13,6 @@ from PIL import Image
 from mmunlearn.pictures import open_picture
 from mmunlearn.records import RecordError, sha256_of
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-
 
 @dataclass(frozen=True)
 class EncodedPicture:

@@ -52,7 +52,8 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
             f"put COCO's val2014 images there, or set dataset.files.coco to their folder"
         )
     files = {subset: folder / pope_file(subset) for subset in POPE_SUBSETS}
-    questions = {subset: _read(path, pictures) for subset, path in files.items()}
+    there: set[str] = set()
+    questions = {subset: _read(path, pictures, there) for subset, path in files.items()}
     images = {one.image for rows in questions.values() for one in rows}
     for subset, rows in questions.items():
         counts = Counter(one.image for one in rows)
@@ -66,7 +67,8 @@ def read_pope(folder: Path, pictures: Path) -> dict[str, list[PopeQuestion]]:
     return questions
 
 
-def _read(path: Path, pictures: Path) -> list[PopeQuestion]:
+def _read(path: Path, pictures: Path, there: set[str]) -> list[PopeQuestion]:
+    """The questions of a file; `there` is filled with pictures that have been looked for."""
     try:
         text = read_text(path)
     except (OSError, RecordError) as error:
@@ -83,11 +85,12 @@ def _read(path: Path, pictures: Path) -> list[PopeQuestion]:
             raise RecordError(
                 f"{path}, line {number}: question_id {row.question_id} is there a second time: fetch the file again"
             )
-        if not inside(pictures, row.image, f"{path}, line {number}").is_file():
+        if row.image not in there and not inside(pictures, row.image, f"{path}, line {number}").is_file():
             raise RecordError(
                 f"{path}, line {number}: its picture {row.image} is not in {pictures}: put COCO's val2014 "
                 f"image there, or set dataset.files.coco to their folder"
             )
+        there.add(row.image)
         seen.add(row.question_id)
         rows.append(row)
     return rows

@@ -14,6 +14,8 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.dataset.local_sets import HOW
+from mmunlearn.dataset.local_sets import problems as problems_of_sets
 from mmunlearn.files import read_refusals, read_text
 from mmunlearn.lifelong.picture_folder import missing_pictures
 from mmunlearn.records import POPE_SUBSETS
@@ -56,7 +58,7 @@ GUIDES = {
     "build_reference_set": 'README, "Real and World sets"',
     "read_tasks": 'README, "Lifelong unlearning"; docs/lifelong_data.md',
 }
-"""Rule -> where it is said how its data is brought."""
+"""Rule -> where it is said how its data is brought. What `dataset.files` names is described by HOW besides."""
 SQLITE = b"SQLite format 3\0"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -101,7 +103,7 @@ def brought_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigEr
 
 
 def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
-    """Data that the shipped configuration only says the place of, pictures of released tasks, and weights that nothing
+    """Data that the shipped configuration only says the place of, what folders of data lack, and weights that nothing
     will fetch, where they are not there: a line each with its key -> the rule that needs it."""
     lines = {}
     for place in places(config):
@@ -109,14 +111,25 @@ def to_bring(config: Mapping[str, Any]) -> dict[str, str]:
         if not _in_use(place, config) or not (fault := _fault(place)):
             continue
         if place.path in TO_BRING:
-            how = f"bring it ({GUIDES[TO_BRING[place.path]]}), or name where it lies"
+            what = f": {HOW[place.key[-1]]}" if place.key[:2] == ("dataset", "files") else ""
+            how = f"bring it{what} ({GUIDES[TO_BRING[place.path]]}), or name where it lies"
             lines[f"{key}: {fault}; {how}"] = TO_BRING[place.path]
         elif _listed(place, config) and not _fetched(Path(place.path).name, config["weights"]):
             how = f"name a folder of yours by weights.sources: {{{Path(place.path).name}: ...}}, or put the files there"
             lines[f"{key}: {fault}; set weights.download: true, {how}"] = "fetch_weights"
+    lines |= dict.fromkeys(_of_reference_sets(config["dataset"]), "build_reference_set")
     if "read_tasks" not in lines.values():
         lines |= dict.fromkeys(_of_tasks(config["lifelong"]), "read_tasks")
     return lines
+
+
+def _of_reference_sets(dataset: Mapping[str, Any]) -> Iterator[str]:
+    """What the folders of the reference sets that are there lack, by names and lists alone."""
+    if dataset["reference_sets"] == "files":
+        files = dataset["files"]
+        for keys, problem in problems_of_sets(files, dataset["n_real"], dataset["n_world"]):
+            how = "; ".join(f"'{files[key]}' is to hold {HOW[key]}" for key in keys)
+            yield f"dataset.files.{keys[0]}: {problem.rstrip('.')}; {how} ({GUIDES['build_reference_set']})"
 
 
 def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:

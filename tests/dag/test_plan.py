@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from tests.copies import ROOT, copy_workflow
+from tests.unit.file_sets import write_collection
 
 COSTLY = (
     "draw_shard",
@@ -111,6 +113,25 @@ def test_the_paper_is_planned_on_a_machine_that_could_not_run_it(snakemake, tmp_
     done = snakemake("-n", "--configfile", "presets/paper.yaml", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "draw_shard               200" in done.stdout + done.stderr
+
+
+def test_data_that_lacks_something_warns_every_run_and_stops_one_that_needs_it(snakemake, workflow, tmp_path):
+    """A COCO picture is missing: texts are made, with a warning; a data set, which would draw first, is not begun."""
+    home = write_collection(tmp_path / "data")
+    next((home / "coco").iterdir()).unlink()
+    files = {key: str(home / key) for key in ("people", "events", "pope", "coco")}
+    dataset = {"reference_sets": "files", "files": files, "n_real": 4, "n_world": 4, "n_replay": 0}
+    overlay = tmp_path / "lacking.yaml"
+    overlay.write_text(json.dumps({"scale": "lacking", "dataset": dataset}))
+    told = "dataset.files.pope: " + str(home / "pope" / "coco_pope_random.json")
+    for options, code in ((["-n", "--", "draw"], 0), (["--", "dataset"], 1), (["--", "curate"], 0)):
+        done = snakemake("--configfile", str(overlay), *options)
+        text = done.stdout + done.stderr
+        assert done.returncode == code, text
+        assert f"Before a run that needs it: {told}" in text, options
+        assert "its picture COCO_val2014_" in text and "val2014" in text
+        assert (workflow / "results/lacking").exists() is (options == ["--", "curate"]), options
+    assert not (workflow / "results/lacking/images").exists()
 
 
 def test_the_slurm_profile_parses(snakemake):

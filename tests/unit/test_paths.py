@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import yaml
 
+from mmunlearn.dataset.local_sets import HOW
 from mmunlearn.workflow.check import ConfigError, check, prepare
 from mmunlearn.workflow.paths import TO_BRING, brought_error, to_bring
 from mmunlearn.workflow.schema import places
+from tests.unit.file_sets import write_collection, write_manifest
 from tests.unit.task_files import task_file, write_pictures, write_release
 from tests.unit.test_check import CONFIG, changed
 
@@ -116,6 +119,69 @@ def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, mon
     shipped = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
     files = [*shipped["dataset"]["files"].values(), *shipped["lifelong"]["files"].values()]
     assert {value for value in files if str(value).startswith("data/")} == set(TO_BRING)
+
+
+def collection(folder: Path):
+    """A configuration of local sets that are whole, and their folder."""
+    config, home = changed("dataset.reference_sets", "files"), write_collection(folder)
+    config["dataset"] |= {"n_real": 4, "n_world": 4}
+    config["dataset"]["files"] |= {key: str(home / key) for key in ("people", "events", "pope", "coco")}
+    config["weights"]["download"] = True
+    return config, home
+
+
+@pytest.mark.parametrize(
+    ("key", "damage", "says"),
+    [
+        ("people", lambda home: (home / "2.png").unlink(), "line 3: the picture '2.png' is not in"),
+        ("people", lambda home: (home / "manifest.csv").write_text("file,person\n"), "needs the columns file and name"),
+        ("people", lambda home: write_manifest(home, [("2.png", "Bo", "")]), "(dataset.n_real), the manifest of data"),
+        ("people", lambda home: (home / "manifest.csv").write_bytes(b"\xff\xfe"), "Found UTF-16"),
+        ("pope", lambda home: (home / "coco_pope_random.json").write_text("{"), "coco_pope_random.json, line 1 should"),
+        ("pope", lambda home: next((home.parent / "coco").iterdir()).unlink(), "its picture COCO_val2014_"),
+        ("pope", lambda home: (home / "coco_pope_random.json").write_text(""), "should ask 6 questions on each of 4"),
+        ("events", lambda home: [one.rename(one.with_suffix(".tar")) for one in home.rglob("*") if one.is_file()],
+         "only .tar files: unpack them"),
+        ("events", lambda home: rmtree(home) or home.mkdir(), "Found none in"),
+    ],
+)  # fmt: skip
+def test_what_a_folder_of_data_lacks_stops_the_run_that_needs_it(tmp_path, caplog, key, damage, says):
+    """By lists and names: key, folder, what is missing, where it comes from and under which licence."""
+    config, home = collection(tmp_path)
+    check(config)
+    assert brought_error(config, {"build_reference_set"}) is None and caplog.text == ""
+    damage(home / key)
+    check(config)
+    (line,) = to_bring(config)
+    assert says in line and f"Before a run that needs it: {line}" in caplog.text
+    assert line.startswith(f"dataset.files.{key}: ") and 'README, "Real and World sets"' in line
+    assert f"'{home / key}' is to hold {HOW[key]}" in line
+    assert (f"'{home / 'coco'}' is to hold {HOW['coco']}" in line) is (key == "pope")
+    assert brought_error(config, {"draw_shard"}) is None
+    assert line in str(brought_error(config, {"draw_shard", "build_reference_set"}))
+    caplog.clear()
+    check(config, places=False)
+    check(config | {"dataset": config["dataset"] | {"reference_sets": "pocket"}})
+    assert caplog.text == ""
+
+
+def test_a_folder_or_a_list_that_is_not_there_is_told_once(tmp_path, monkeypatch):
+    config, home = collection(tmp_path)
+    (home / "people" / "manifest.csv").unlink()
+    rmtree(home / "coco")
+    monkeypatch.setattr("mmunlearn.workflow.paths.TO_BRING", dict.fromkeys(
+        [str(home / "people"), str(home / "coco")], "build_reference_set"))  # fmt: skip
+    people, coco = to_bring(config)
+    assert "people' holds no manifest.csv; bring it: pictures of public figures with a manifest.csv" in people
+    assert "there is no folder" in coco and "val2014.zip, 6 GB (annotations CC BY 4.0;" in coco
+
+
+def test_pictures_are_looked_for_and_not_opened(tmp_path):
+    config, home = collection(tmp_path)
+    for picture in home.rglob("*"):
+        if picture.suffix in (".png", ".jpg"):
+            picture.write_bytes(b"")
+    assert to_bring(config) == {}
 
 
 def test_tasks_that_have_still_to_be_brought_stop_the_rule_that_reads_them(tmp_path, monkeypatch):
