@@ -20,6 +20,7 @@ from mmunlearn.lifelong.released import STRANGER_PICTURES, read_released
 from mmunlearn.tasks import RUBRICS, order_id, so_far
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
+from mmunlearn.workflow.storage import Storage
 
 UNTOUCHED, STRANGERS = ("", "untouched"), ("", "stranger")
 RATING_TOKENS = ("rating_prompt_tokens", "judge_reply_tokens")
@@ -33,9 +34,11 @@ class Job(Protocol):
     sizes: Any
     params: Mapping[str, Any]
     files: list[Path]
+    storage: Storage
 
     def assume(self, name: str) -> float: ...
     def unknown(self, reason: str) -> Counts: ...
+    def outputs(self, pattern: str) -> list[Path]: ...
     def judged(self, cases: float, distinct: float, tokens: Sequence[str]) -> Counts: ...
 
 
@@ -133,7 +136,9 @@ def counted(count: Callable[[Job, Sets], Counts]) -> Callable[[Job], Counts]:
 @counted
 def encoding(job: Job, sets: Sets) -> Counts:
     """Every picture once."""
-    return {"pictures encoded": sum(one.pictures for one in sets.values())}
+    pictures = sum(one.pictures for one in sets.values())
+    job.storage.keep_features(pictures, job.files)
+    return {"pictures encoded": pictures}
 
 
 @counted
@@ -141,6 +146,7 @@ def answering_before(job: Job, sets: Sets) -> Counts:
     """All questions, where those that the base answers are wanted."""
     own = job.sizes.config["lifelong"]
     held = own["known_only"] and own["test_share"] is not None
+    job.storage.show(sum(one.pictures if held else _pictures(job, sets, key) for key, one in sets.items()))
     return _answers(job, sum(one.asked + held * one.trained for one in sets.values()))
 
 
@@ -156,27 +162,37 @@ def training(job: Job, sets: Sets) -> Counts:
         of_task = min(params["max_steps"], epochs) * (job.assume("steps_share") if params["stop"] else 1)
         steps += of_task
         shown += of_task * min(batch, questions) * passes
+        job.storage.show(of_task * min(batch, questions) * int(passes))
+    job.storage.keep_adapters(len(job.files), steps, job.outputs("lifelong/*/adapter_model.safetensors"))
     return {"optimizer steps": steps, "pictures shown": shown}
 
 
 @counted
 def answering(job: Job, sets: Sets) -> Counts:
     """The questions of the tasks up to each stage, and the untouched ones."""
-    return _answers(job, sum(sum(_asked(job, sets, path.parent.name).values()) for path in job.files))
+    asked = [_asked(job, sets, path.parent.name) for path in job.files]
+    job.storage.show(sum(_pictures(job, sets, key) for keys in asked for key in keys))
+    return _answers(job, sum(sum(keys.values()) for keys in asked))
 
 
 @counted
 def asking_gate(job: Job, sets: Sets) -> Counts:
     """Two turns on every picture that models are asked about, or each question for a name; or its features."""
-    settings, share = job.params["settings"], job.sizes.config["lifelong"]["test_share"]
-    parted = {key: share for key in sets if share is not None and key not in (UNTOUCHED, STRANGERS)}
-    pictures = sum(ceil(one.pictures * parted.get(key, 1)) for key, one in sets.items())
+    settings = job.params["settings"]
+    pictures = sum(_pictures(job, sets, key) for key in sets)
     if "asks" not in settings:
         return {"pictures encoded": pictures if settings.get("encoder") else 0}
     turns = len(set(settings["name_questions"].values())) if settings["first"] == "name" else 2
     if settings["asks"] == "openai":
         return job.unknown(f"{turns * pictures:,} calls of the vision model's endpoint at most, by its price")
+    job.storage.show(turns * pictures)
     return _answers(job, turns * pictures)
+
+
+def _pictures(job: Job, sets: Sets, key: tuple[str, str]) -> int:
+    """Pictures of a set that models are asked about."""
+    share = 1 if key in (UNTOUCHED, STRANGERS) else job.sizes.config["lifelong"]["test_share"]
+    return ceil(sets[key].pictures * (1 if share is None else share))
 
 
 @counted
@@ -188,7 +204,9 @@ def measuring_drift(job: Job, sets: Sets) -> Counts:
         sampled[task] += _least(own["drift"]["questions"], one.asked)
     order, experts = _order(job), job.planned.wildcards["method"] in own["lumoe"]
     after = [tasks for stage, tasks in measured_after(order, experts) if stage]
-    return {"questions": sum(sampled[task] for tasks in (order, *after) for task in tasks)}
+    questions = sum(sampled[task] for tasks in (order, *after) for task in tasks)
+    job.storage.show(questions)  # at most: several may be on a picture
+    return {"questions": questions}
 
 
 @counted

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from typing import Any
 from mmunlearn.evaluation.judge.ledger import Spending
 from mmunlearn.evaluation.judge.store import StoreError, Usage
 from mmunlearn.evaluation.judge.usage import usage_of
-from mmunlearn.workflow.work import LENGTHS, PRICES, TOKENS, Config, Estimate, PlannedJob, Sizes
+from mmunlearn.workflow.sizes import PRICES, Config, Sizes
+from mmunlearn.workflow.storage import bytes_of
+from mmunlearn.workflow.work import DRAWING, LENGTHS, TOKENS, Estimate, PlannedJob
 
 SUMMARY = {
     "pictures drawn": ("acceptance", "pair_refusals"),
@@ -153,7 +156,8 @@ class RuleRow:
         self.jobs += 1
         self.to_run += job.planned.to_run
         self.gpus = max(self.gpus, job.planned.gpus or 0)
-        self.counts |= {unit: self.counts.get(unit, 0) + count for unit, count in job.counts.items()}
+        counts = job.counts | job.storage.gigabytes()
+        self.counts |= {unit: self.counts.get(unit, 0) + count for unit, count in counts.items()}
         self.rests = tuple(dict.fromkeys((*self.rests, *job.rests)))
         self.reason = self.reason or job.reason
         if job.seconds is not None:
@@ -225,9 +229,13 @@ def make_plan(config: Config, jobs: Sequence[PlannedJob], targets: Sequence[str]
     )
     usage, notes = judge_usage(sizes, estimates)
     counted = _totals(sizes, estimates, actual_counts(estimates) | usage)
-    totals = [_hours(rules, True), _hours(rules, False), *counted]
+    totals = [_hours(rules, True), _hours(rules, False), *counted, *_storage(estimates)]
     rests = {name for line in (*rules, *totals) for name in line.rests}
     used = {name: row for name, row in sizes.assumptions.items() if name in rests}
+    for name, row in used.items():
+        if isinstance(row["value"], Mapping):
+            keys = {key for job in estimates for key in job.rests.get(name, ())}
+            row["value"] = {key: value for key, value in row["value"].items() if key in keys}
     numbers = len(jobs), sum(job.to_run for job in jobs)
     return Plan(config["scale"], tuple(targets) or ("default",), *numbers, rules, totals, used, notes)
 
@@ -236,12 +244,15 @@ def _hours(rules: Iterable[RuleRow], gpu: bool) -> Total:
     rows = [row for row in rules if (row.gpus > 0) is gpu and not row.target]
     names = sorted({name for row in rows for name in row.rests if name.endswith("_seconds")})
     note = f"{', '.join(names)}: see the rules" if names else "no job asks for a GPU" if gpu else ""
+    drawing = sum(row.hours or 0 for row in rows if DRAWING in row.rests)
     unknown = ", ".join(sorted(row.rule for row in rows if row.reason))
     note = "; ".join(filter(None, [note, unknown and f"without {unknown}: no estimate"]))
     measured = [row.actual for row in rows if row.actual and row.hours is not None]
     values, expected = ([getattr(one, name) for one in measured] for name in ("value", "estimate"))
     actual = Actual(sum(values), sum(expected)) if measured else None
     name, total = "GPU-hours" if gpu else "CPU-hours", sum(row.hours or 0 for row in rows)
+    if gpu and 0 < drawing < total:
+        note = f"pictures {drawing:.1f}, all else {total - drawing:.1f}; {note}"
     return Total(name, total, "h", (), note, actual)
 
 
@@ -264,6 +275,33 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Ac
                 one for one in rests if one in assumed or "price" in one or (local and "judge" in one)
             )
             yield Total(name, counts[name], unit, own, notes[name], actual.get(name))
+
+
+def _storage(estimates: Sequence[Estimate]) -> Iterable[Total]:
+    """What all jobs read, and what they leave on disk, beside it what lies there of their outputs."""
+    read, disk, found = Counter[str](), Counter[str](), Actual()
+    lacking = dict.fromkeys(one for job in estimates for one in job.lacks if "_mb of " in one)
+    for job in estimates:
+        read.update(job.storage.read)
+        disk.update(job.storage.disk)
+        if size := bytes_of(job.storage.places):
+            found.add(size / 1e9, job.storage.disk.total() / 1e3, job.planned)
+    disk["checkpoints of a running training"] = max(
+        (job.storage.checkpoint for job in estimates), default=0.0
+    )
+    without = f"without plan.{', plan.'.join(lacking)}: no value" if lacking else ""
+    so_far = "so far: without pictures in work/" if found.jobs else ""
+    yield Total("read", read.total() / 1e3, "GB", (), "; ".join(filter(None, (_kinds(read), without))), None)
+    note = "; ".join(filter(None, (_kinds(disk), without, so_far)))
+    yield Total("disk", disk.total() / 1e3, "GB", (), note, found if found.jobs else None)
+
+
+def _kinds(amounts: Mapping[str, float]) -> str:
+    """`features 1,203, adapters 0.3`, in GB, the largest first."""
+    ordered = sorted(
+        ((kind, value / 1e3) for kind, value in amounts.items() if value), key=lambda one: -one[1]
+    )
+    return ", ".join(f"{kind} {f'{gb:,.0f}' if gb >= 100 else f'{gb:.2g}'}" for kind, gb in ordered)
 
 
 def _lines(path: Path) -> int:

@@ -10,23 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.dataset.splits import concepts_to_forget
-from mmunlearn.evaluation.sampling import Sample
-from mmunlearn.ids import FINETUNED, GOAL, Recipe, Run, parse_recipe, parse_split, split_id, split_parts
-from mmunlearn.records import POPE_SUBSETS
+from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split
 from mmunlearn.registry import Entry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
 from mmunlearn.workflow import lifelong_work
-from mmunlearn.workflow.targets import Targets
-
-Config = Mapping[str, Any]
-Counts = Mapping[str, float]
-"""Unit -> how many, e.g. `pictures drawn`."""
+from mmunlearn.workflow.sizes import Counts, Sizes
+from mmunlearn.workflow.storage import EMBEDDINGS, PICTURES, Storage
 
 LIGHT, DRAWING, MODEL = "light_job_seconds", "draw_job_seconds", "model_job_seconds"
 SECONDS = {
@@ -45,30 +39,9 @@ SECONDS = {
 }
 """Unit -> the assumptions that say the seconds of one, and last the one that says what such a job takes besides."""
 TOKENS = {what: (f"{what}_prompt_tokens", f"{what}_reply_tokens") for what in ("judge", "text")}
-PRICES = {
-    "judge": ("evaluation.openai.prompt_price", "evaluation.openai.completion_price"),
-    "text": ("text_price_prompt", "text_price_reply"),
-}
 LENGTHS = {"person": "person_tokens", "event": "event_tokens", "object": "object_tokens"}
-POPE_QUESTIONS = {"pocket": 2, "files": 6}
-"""By `dataset.reference_sets`: questions on a picture, in each of POPE's subsets."""
 PARAPHRASES = 5
 """Wordings of a question in the shipped files."""
-
-
-def assumptions(config: Config) -> dict[str, dict[str, Any]]:
-    """Name -> value (or one by model), unit and source: the table `plan`, without the rates of models that are not in
-    `models`, and the judge's prices, whose names have dots."""
-    table = {name: dict(row) for name, row in config["plan"].items()}
-    for row in table.values():
-        if isinstance(row["value"], Mapping):
-            row["value"] = {model: rate for model, rate in row["value"].items() if model in config["models"]}
-    judge = config["evaluation"]["openai"]
-    share, source = (0.5, "as configured, halved: batch_api") if judge["batch_api"] else (1, "as configured")
-    for name in PRICES["judge"]:
-        price = judge[name.rpartition(".")[2]] * share
-        table[name] = {"value": price, "unit": "a million tokens", "source": source}
-    return table
 
 
 @dataclass(frozen=True)
@@ -94,108 +67,43 @@ class PlannedJob:
     target: bool = False
 
 
-class Sizes:
-    """How many pictures and questions a configuration has, before any is made. Every picture is taken to be accepted
-    in the end, which is what `images.max_attempts` is for.
-
-    Attributes:
-        concepts: people and events.
-        cells: pictures of the data set: every person at every event.
-        at_once: unit -> how many are worked on side by side.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self.config, self.assumptions, self._runs = config, assumptions(config), Targets(config)
-        self.concepts = {"person": config["curation"]["n_people"], "event": config["curation"]["n_events"]}
-        self.cells = self.concepts["person"] * self.concepts["event"]
-        calls, processes = config["evaluation"]["openai"]["concurrency"], config["training"]["processes"]
-        self.at_once = {"judge calls": calls, "pictures shown": processes}
-
-    def pictures(self, name: str) -> int:
-        """Pictures of a suite, or those of a split's forget_train that robustness asks about."""
-        dataset = self.config["dataset"]
-        if name == "dataset":
-            return self.cells
-        if f"n_{name}" in dataset:
-            return dataset[f"n_{name}"] * (len(dataset["targets"]) if name == "real" else 1)
-        return _least(self.config["robustness"]["questions"], self.forgotten(name) // 2)
-
-    def forgotten(self, split: str) -> int:
-        """Pictures that a split forgets, for training and for testing; of `both` the union of its two parts."""
-        gone = self._concepts(split)
-        people, events = (count - gone.get(target, 0) for target, count in self.concepts.items())
-        return self.cells - people * events
-
-    def forget_questions(self, recipe: Recipe) -> int:
-        """Questions that an unlearning recipe forgets: one on the first half of each forgotten concept's pictures."""
-        half = {target: (self.cells // count + 1) // 2 for target, count in self.concepts.items()}
-        gone = self._concepts(recipe.split)
-        return sum(half[target] * (count if recipe.concept is None else 1) for target, count in gone.items())
-
-    def _concepts(self, split: str) -> dict[str, int]:
-        parts = map(parse_split, split_parts(split))
-        return {target: concepts_to_forget(self.concepts[target], percent) for target, percent in parts}
-
-    def questions(self, run: Run, suite: str) -> Counts:
-        """Questions of a suite that a run is asked, by what they ask for: a person, an event, an object.
-
-        Where `evaluation.retain_sample` is set, an upper bound: samples of several splits may share questions.
-        """
-        row, dataset = self._runs.row(run), self.config["dataset"]
-        sample = Sample(**row.sample or {"seed": 0})
-        if suite == "world":
-            each = len(POPE_SUBSETS) * POPE_QUESTIONS[dataset["reference_sets"]]
-            return {"object": _least(sample.world, dataset["n_world"] * each)}
-        if suite == "real":
-            return dict.fromkeys(dataset["targets"], _least(sample.real, dataset["n_real"]))
-        if sample.retain is None:
-            return dict.fromkeys(self.concepts, self.cells)
-        counts: Counter[str] = Counter()
-        largest = dict(map(parse_split, sorted(row.sample_splits)))
-        for target, percent in largest.items():  # a larger split holds the smaller ones of its target
-            forgotten = self.forgotten(split_id(target, percent))
-            counts.update(dict.fromkeys([target] if sample.one_kind else self.concepts, forgotten))
-            counts[target] += min(sample.retain, self.cells - forgotten)
-        return {kind: min(count, self.cells) for kind, count in counts.items()}
-
-    def cost(self, what: str, *tokens: float) -> float:
-        """What so many tokens of prompts and of replies cost, of `judge` or `text`."""
-        prices = (self.assumptions[name]["value"] for name in PRICES[what])
-        return sum(count * price / 1e6 for count, price in zip(tokens, prices, strict=True))
-
-
-def _least(limit: float | None, count: float) -> float:
-    return count if limit is None else min(limit, count)
-
-
 class Estimate:
     """One job: what it does and how long that is expected to take.
 
     Attributes:
         files: of its outputs, those that say what it does.
-        rests: names of the assumptions that it rests on.
+        rests: names of the assumptions that it rests on -> of those by model (or by name of weights), which.
+        lacks: those that name no value for its model.
+        storage: what it reads, and what it leaves on disk.
         seconds: None where nobody can tell them, `reason` says why; and of a target, which only collects files.
         judge_cost: what its verdicts cost, or would cost if the local judge did not give them.
     """
 
     def __init__(self, planned: PlannedJob, sizes: Sizes) -> None:
         self.planned, self.params, self.sizes = planned, planned.params, sizes
-        self.rests: dict[str, None] = {}
+        self.rests: dict[str, set[str]] = {}
+        self.lacks: dict[str, None] = {}
+        self.storage = Storage(self)
         self.files: list[Path] = []
         self.judge_cost = 0.0
         self.reason: str | None = None
         self.counts = {} if planned.target else self._work()
+        self.storage.load(base=self._besides == MODEL, networks=self._besides == DRAWING)
         seconds = None if planned.target or self.reason else self._seconds()
         self.seconds = None if self.reason else seconds
 
-    def assume(self, name: str) -> float:
-        """The value of an assumption, which the estimate then rests on; 0 where it names none for the job's model."""
-        self.rests[name] = None
-        value, model = self.sizes.assumptions[name]["value"], self.planned.wildcards.get("model")
+    def assume(self, name: str, key: str | None = None) -> float:
+        """The value of an assumption, which the estimate then rests on; 0 where it names none for the job's model, or
+        for another key."""
+        keys, value = self.rests.setdefault(name, set()), self.sizes.assumptions[name]["value"]
+        key = key or self.planned.wildcards.get("model")
         if isinstance(value, Mapping):
-            if model not in value:
-                self.reason = self.reason or f"plan.{name} names no value for {model}"
-            return value.get(model, 0.0)
+            if key not in value:
+                self.reason = self.reason or f"plan.{name} names no value for {key}"
+                self.lacks[f"{name} of {key}"] = None
+                return 0.0
+            keys.add(key)
+            return value[key]
         return value
 
     def unknown(self, reason: str) -> Counts:
@@ -239,13 +147,20 @@ class Estimate:
             return self.unknown(f"nobody has said how long {self.planned.outputs[0].parts[2]}/ takes")
         return {}
 
+    @property
+    def _besides(self) -> str:
+        """The assumption on what the job takes besides."""
+        return next((SECONDS[unit][-1] for unit in self.counts if unit in SECONDS), LIGHT)
+
     def _seconds(self) -> float:
-        total, besides = 0.0, LIGHT
+        total = 0.0
         for unit, count in self.counts.items():
             if unit in SECONDS:
-                *names, besides = SECONDS[unit]
-                total += count / self.sizes.at_once.get(unit, 1) * sum(map(self.assume, names))
-        return total + self.assume(besides)
+                total += count / self.sizes.at_once.get(unit, 1) * sum(map(self.assume, SECONDS[unit][:-1]))
+        training = "pictures shown" in self.counts
+        at_once = self.sizes.at_once["pictures shown"] if training else 1
+        overlap = training and self.sizes.config["training"]["workers"] > 0
+        return self.storage.seconds(total, overlap=overlap, at_once=at_once) + self.assume(self._besides)
 
 
 def _writing(job: Estimate) -> Counts:
@@ -264,7 +179,13 @@ def _calls(job: Estimate, what: str, cases: float, names: Sequence[str]) -> Coun
 def _shards(job: Estimate) -> Counts:
     size, concepts = job.params["people_per_shard"], job.sizes.concepts
     people = sum(min(size, concepts["person"] - int(path.stem) * size) for path in job.files)
-    return {"pictures drawn": people * concepts["event"] * _attempts(job)}
+    job.storage.keep(EMBEDDINGS, people * concepts["event"])
+    return _drawn(job, "pictures drawn", people * concepts["event"] * _attempts(job))
+
+
+def _drawn(job: Estimate, unit: str, pictures: float) -> Counts:
+    job.storage.keep(PICTURES, pictures)
+    return {unit: pictures}
 
 
 def _attempts(job: Estimate) -> float:
@@ -279,13 +200,32 @@ def _attempts(job: Estimate) -> float:
 
 def _settling(job: Estimate) -> Counts:
     pictures = job.sizes.cells * job.assume("pair_refusals") * job.params["candidates"]
-    return {"pictures drawn": pictures} if pictures else {}  # then it loads no network
+    return _drawn(job, "pictures drawn", pictures) if pictures else {}  # then it loads no network
+
+
+def _publishing(job: Estimate) -> Counts:
+    """Accepted pictures are copied beside the manifest."""
+    job.storage.keep(PICTURES, job.sizes.cells, [job.files[0].parent / "*.png"])
+    return {}
+
+
+def _encoding(job: Estimate) -> Counts:
+    """Pictures of one suite or split; of none, no model is loaded."""
+    if not job.pictures:
+        return {}
+    job.storage.keep_features(job.pictures, job.files)
+    return {"pictures encoded": job.pictures}
+
+
+def _fetching(job: Estimate) -> Counts:
+    job.storage.keep_weights(job.files[0].stem)
+    return job.unknown("depends on your connection")
 
 
 def _reference_sets(job: Estimate) -> Counts:
     if job.params["source"] != "pocket":
         return job.unknown("depends on the size of your collections")
-    return {"set pictures": job.pictures}
+    return _drawn(job, "set pictures", job.pictures)
 
 
 def _training(job: Estimate) -> Counts:
@@ -296,21 +236,31 @@ def _training(job: Estimate) -> Counts:
     if recipe.method in (FINETUNED, GOAL):
         forgotten = sizes.forgotten(recipe.split) if recipe.method == GOAL else 0
         pictures = sizes.cells - forgotten + sizes.pictures("replay")
-        return {"optimizer steps": epochs * -(-pictures // batch), "pictures shown": epochs * pictures}
+        steps = epochs * -(-pictures // batch)
+        job.storage.show(epochs * pictures)
+        job.storage.keep_adapters(1, steps, job.files)
+        return {"optimizer steps": steps, "pictures shown": epochs * pictures}
     questions, steps = sizes.forget_questions(recipe), params["max_steps"]
     steps = min(steps, steps_of(epochs, questions, batch) if epochs else inf) * job.assume("steps_share")
     steps = min(steps, max(inf if recipe.step is None else recipe.step for recipe in recipes))
-    passes = METHODS.get(recipe.method, Entry("")).passes + (
-        params.get("options", {}).get("reference") == "refusals"
-    )
-    shown = steps * min(batch, questions) * passes
-    return {"optimizer steps": steps, "pictures shown": shown}
+    refusing = params.get("options", {}).get("reference") == "refusals"  # a reference that is trained first
+    passes = METHODS.get(recipe.method, Entry("")).passes + refusing
+    shown = steps * min(batch, questions)
+    job.storage.show(shown * int(passes))  # a reference's pass has what the policy's was shown
+    if refusing:
+        job.storage.load(base=True)
+    kept = {
+        recipe.step and min(recipe.step, ceil(steps)) for recipe in recipes
+    }  # later steps are links to the last
+    job.storage.keep_adapters(len(kept) + (refusing and recipe.step is None), steps, job.files)
+    return {"optimizer steps": steps, "pictures shown": shown * passes}
 
 
 def _answering(job: Estimate) -> Counts:
     counts: Counter[str] = Counter()
     for path in job.files:
         counts.update(job.sizes.questions(Run.of(path), path.stem))
+        job.storage.show(job.sizes.asked(Run.of(path), path.stem))
     tokens = sum(counts[kind] * job.assume(length) for kind, length in LENGTHS.items() if kind in counts)
     return {"questions": counts.total(), "answer tokens": tokens}
 
@@ -327,28 +277,31 @@ def _attacking(job: Estimate) -> Counts:
     pictures, relearning = 2 * job.sizes.pictures(split), attacks["relearning"]
     times = len(relearning["steps"]) + 1 + PARAPHRASES
     times += 1 + len(attacks["quantisation"]["bits"])  # forget_train and, about as many, retain
+    relearned = max(relearning["steps"]) * relearning["batch"]
+    job.storage.show(pictures * (times + 1) + relearned)
     return {
         "questions": pictures * times,
         "answer tokens": pictures * times * job.assume(LENGTHS[parse_split(split)[0]]),
         "answers weighed": pictures,
-        "pictures relearned": max(relearning["steps"]) * relearning["batch"],
+        "pictures relearned": relearned,
     }
 
 
 MAKES: Mapping[str, Callable[[Estimate], Counts]] = {
-    "weights/*": lambda job: job.unknown("depends on your connection"),
+    "weights/*": _fetching,
     "curation/drafts/*": _writing,
-    "images/references.npz": lambda job: {
-        "reference pictures": job.params["references_per_event"] * job.sizes.concepts["event"]
-    },
+    "images/references.npz": lambda job: _drawn(
+        job, "reference pictures", job.params["references_per_event"] * job.sizes.concepts["event"]
+    ),
     "images/shards/*.parquet": _shards,
     "images/settled.parquet": _settling,
-    "robustness/unseen/*.parquet": lambda job: {"unseen pictures": job.pictures * _attempts(job)},
+    "images/manifest.parquet": _publishing,
+    "robustness/unseen/*.parquet": lambda job: _drawn(job, "unseen pictures", job.pictures * _attempts(job)),
     "dataset/real.jsonl": _reference_sets,
     "dataset/world.jsonl": _reference_sets,
     "dataset/replay.jsonl": _reference_sets,
-    "features/*": lambda job: {"pictures encoded": job.pictures},
-    "robustness/unseen/*.safetensors": lambda job: {"pictures encoded": job.pictures},
+    "features/*": _encoding,
+    "robustness/unseen/*.safetensors": _encoding,
     "models/*/adapter_model.safetensors": _training,
     "answers/*": _answering,
     "judgements/*": _judging,

@@ -44,6 +44,13 @@ PRESETS = {
         "trace_unlearned": 2 * 2 * 5,
         "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5 + 2),  # two events that Figure 9 unlearns alone
     },
+    ("presets/paper-first.yaml",): {
+        "draw_shard": 200,
+        "train_finetuned": 1,
+        "train_goal": 3,
+        "train_unlearned": 10,
+        "judge_answers": 8,
+    },
     # five methods and five rows of experts, each judged by two rubrics
     ("presets/mlubench.yaml",): {"unlearn_tasks": 3 * 5, "train_experts": 3, "judge_stages": 3 * 10 * 2},
     ("presets/lifelong-20.yaml",): {"unlearn_tasks": 5, "train_experts": 1, "judge_stages": 10 * 2},

@@ -14,10 +14,12 @@ import yaml
 from mmunlearn.cli import main
 from mmunlearn.workflow.plan import Plan, make_plan, plan_jobs
 from mmunlearn.workflow.show import WIDTH, show_plan
+from mmunlearn.workflow.work import PlannedJob
 from tests.copies import ROOT, copy_workflow
 from tests.unit.judge_fixtures import store_verdicts, texts
 
 HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
+DRAWN_AND_TRAINED = ("draw_shard", "train_finetuned", "train_goal", "train_unlearned")
 TARGETS = ("all", "table4", "figures", "robustness", "review", "export", "pocket_models")
 
 
@@ -36,6 +38,13 @@ def plan_of(*arguments: str) -> Plan:
     return make_plan(*planned)
 
 
+def planned_jobs(preset: str) -> list[PlannedJob]:
+    arguments = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", f"presets/{preset}.yaml"]
+    planned = plan_jobs(["--dry-run", *arguments])
+    assert planned is not None
+    return planned[1]
+
+
 def unknown(plan: Plan) -> set[str]:
     return {row.rule for row in plan.rules if row.hours is None and not row.target}
 
@@ -52,6 +61,9 @@ def test_the_paper_is_counted_by_what_its_rules_say(folder):
     """By hand: 200 people at 40 events, two models (of which one has batches half as large), three percents."""
     plan = plan_of("--configfile", "presets/paper.yaml", "--", *TARGETS[:-1])
     rows, totals = {row.rule: row for row in plan.rules}, {line.name: line.value for line in plan.totals}
+    assert totals["disk"] == pytest.approx(
+        sum(row.counts.get("GB on disk", 0) for row in plan.rules) + 10.07, abs=0.01
+    )
     drawn = 8000 * 5 * sum(1 / 32**k for k in range(5))  # five a cell, and five more where all are refused
     assert totals["pictures drawn"] == pytest.approx(drawn + 8000 * 0.01 * 5)
     table3 = (
@@ -69,6 +81,35 @@ def test_the_paper_is_counted_by_what_its_rules_say(folder):
     assert rows["answer_concepts"].counts["questions"] == 2 * (10 + 2) * 2 * 400
     assert unknown(plan) == {"fetch_weights", "build_reference_set"}
     assert max(map(len, show_plan(plan).splitlines())) <= WIDTH
+
+
+def test_the_first_part_of_the_paper_is_what_a_day_of_one_gpu_makes_beside_the_pictures(folder):
+    """LLaVA alone at 5%: finetuned, three goal models, ten unlearned ones. An hour is 3,600 s."""
+    plan = plan_of("--configfile", "presets/paper-first.yaml")
+    rows = {row.rule: row for row in plan.rules}
+    load = 14.13 + 40
+    shown = {"train_finetuned": 40_000, "train_goal": 3 * 38_000}
+    for rule, pictures in shown.items():
+        assert rows[rule].counts["pictures shown"] == pictures
+        assert rows[rule].hours == pytest.approx((pictures * 0.11 + rows[rule].jobs * load) / 3600)
+    # 400 pictures of a split with both questions and 1,000 of its retain set, of finetuned both splits' together
+    asked = 2 * (400 + 400) + 2 * 1000 + 13 * (2 * 400 + 1000) + 14 * (2 * 200 + 18 * 500)
+    assert rows["answer_questions"].counts["questions"] == asked
+    drawing = ("draw_shard", "settle_pictures", "draw_references")
+    beside = sum(row.hours or 0 for row in plan.rules if row.gpus and row.rule not in drawing)
+    assert 8 < beside < 10
+    note = next(line.note for line in plan.totals if line.name == "GPU-hours")
+    assert f"all else {beside:.1f}; " in note
+
+
+def test_what_the_first_part_has_made_the_whole_takes_over(folder):
+    """Pictures and adapters are the same jobs in both: nothing that reruns a job differs."""
+    first, whole = (
+        {job.outputs: (job.params, job.inputs) for job in planned_jobs(name) if job.rule in DRAWN_AND_TRAINED}
+        for name in ("paper-first", "paper")
+    )
+    assert len(first) == 200 + 1 + 3 + 10
+    assert {outputs: whole.get(outputs) for outputs in first} == first
 
 
 def test_a_corrected_assumption_changes_the_estimate(folder):

@@ -90,7 +90,8 @@ def test_a_preset_is_valid_over_the_config_file(preset: Path) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_has_results_of_its_own(preset: Path) -> None:
-    assert load(preset)["scale"] == preset.stem
+    """All but one that is the first part of another's run."""
+    assert load(preset)["scale"] == {"paper-first": "paper"}.get(preset.stem, preset.stem)
 
 
 def test_a_model_s_row_needs_family_and_source_alone() -> None:

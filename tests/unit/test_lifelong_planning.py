@@ -11,7 +11,8 @@ from mmunlearn.lifelong.judging import judge_stages
 from mmunlearn.records import write_json
 from mmunlearn.tasks import TaskSequence
 from mmunlearn.workflow.plan import make_plan
-from mmunlearn.workflow.work import Estimate, Sizes
+from mmunlearn.workflow.sizes import Sizes
+from mmunlearn.workflow.work import Estimate
 from tests.loopback import ChatServer
 from tests.unit.judge_fixtures import options
 from tests.unit.lifelong_fixtures import MODEL, TASKS, drawn, write_answers, write_questions
