@@ -61,7 +61,7 @@ pocket-models: .venv/.ready  ## rebuild the shipped weights of the pocket world 
 	@$(SNAKEMAKE) $(ARGS) pocket_models
 
 clean:  ## remove all that runs have made: results, logs, benchmark figures, and work/ with every picture and reply
-	@rm -rf results logs work benchmarks/*/
+	@rm -rf results logs work $(filter-out benchmarks/gpu/,$(wildcard benchmarks/*/))
 	@echo "Removed results, logs, work and the benchmark figures."
 
 distclean: clean  ## also remove .venv, caches and Snakemake's own records

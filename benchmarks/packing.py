@@ -15,24 +15,19 @@ to packed: above 1, packing saves.
 from __future__ import annotations
 
 import argparse
-import csv
-import ctypes
-import os
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import torch
+from measuring import measured, moved, random_llava, write_row
 from PIL import Image
 
 from mmunlearn.models.base import Base
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
-from mmunlearn.models.families import FAMILIES
 from mmunlearn.models.loading import ModelSpec, accelerator, load_base, new_adapter
-from mmunlearn.pocket.architecture import Sizes, build_model, build_processor, build_tokenizer
+from mmunlearn.pocket.architecture import Sizes
 
 SIZES = {
     "tiny": Sizes(
@@ -86,7 +81,7 @@ def main() -> None:
     peaks: dict[bool, list[float]] = {packed: [] for packed in LAYOUTS}
     for _ in range(args.rounds):
         for packed, step in steps.items():
-            took, peak = _measured(step, device)
+            took, peak = measured(step, device)
             seconds[packed].append(took)
             peaks[packed].append(peak / 2**20)
     row = _row(args, base.family, device, seconds, peaks)
@@ -97,7 +92,7 @@ def main() -> None:
     print(
         f"packed is {row['speed_ratio']} times as fast; a question a row takes {row['memory_ratio']} times the memory"
     )
-    _write(row)
+    write_row(TABLE, row, KEY)
 
 
 def _row(
@@ -127,36 +122,18 @@ def _row(
     return row
 
 
-def _write(row: dict[str, str]) -> None:
-    """Put a row into the table, in place of the one with the same key."""
-    rows: list[dict[str, str]] = []
-    if TABLE.exists():
-        with TABLE.open(newline="") as file:
-            rows = [one for one in csv.DictReader(file) if any(one[key] != row[key] for key in KEY)]
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        writer.writeheader()
-        writer.writerows(sorted([*rows, row], key=lambda one: [one[key] for key in KEY]))
-
-
 def _base(args: argparse.Namespace, device: str) -> Base:
     dtype = "bfloat16" if device.startswith("cuda") else "float32"
     if args.model:
         return load_base(ModelSpec(*args.model, dtype), device=device)
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer([QUESTION, ANSWER] * 5, SIZES[args.size].vocabulary)
-    torch.set_default_dtype(getattr(torch, dtype))
-    with torch.device(device):
-        model = build_model(tokenizer, SIZES[args.size]).eval()
-    torch.set_default_dtype(torch.float32)
-    return FAMILIES.load("llava")(model, build_processor(tokenizer, SIZES[args.size]))
+    return random_llava(SIZES[args.size], [QUESTION, ANSWER] * 5, dtype, device)
 
 
 def _step(
     model: torch.nn.Module, collator: Collator, examples: list[Example], device: str
 ) -> Callable[[], None]:
     """A forward and backward pass over the batch, without the update."""
-    batch = _moved(collator(examples), device)
+    batch = moved(collator(examples), device)
 
     def step() -> None:
         logits, labels = forward(model, batch)
@@ -166,46 +143,6 @@ def _step(
         model.zero_grad()
 
     return step
-
-
-def _moved(value: object, device: str) -> object:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: _moved(one, device) for key, one in value.items()}
-    return [_moved(one, device) for one in value] if isinstance(value, list) else value
-
-
-def _measured(step: Callable[[], None], device: str) -> tuple[float, float]:
-    """Seconds and peak bytes of one step."""
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        step()
-        torch.cuda.synchronize()
-        return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
-    ctypes.CDLL(None).malloc_trim(0)  # what an earlier step has freed would hide what this one takes
-    done, peak, before = threading.Event(), [0], _resident()
-
-    def watch() -> None:
-        while not done.wait(0.001):
-            peak[0] = max(peak[0], _resident() - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    step()
-    took = time.perf_counter() - start
-    done.set()
-    watcher.join()
-    return took, peak[0]
-
-
-def _resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":
