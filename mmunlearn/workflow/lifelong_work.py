@@ -153,7 +153,7 @@ def answering_before(job: Job, sets: Sets) -> Counts:
 @counted
 def training(job: Job, sets: Sets) -> Counts:
     """Steps of every stage or expert."""
-    params, steps, shown = job.params, 0.0, 0.0
+    params, steps, shown, longest = job.params, 0.0, 0.0, 0.0
     batch = params["loop"]["batch"] * params["loop"]["accumulation"]
     passes = METHODS[params.get("method_name", "po")].passes
     for path in job.files:
@@ -161,9 +161,10 @@ def training(job: Job, sets: Sets) -> Counts:
         epochs = steps_of(params["epochs"], questions, batch) if params["epochs"] else inf
         of_task = min(params["max_steps"], epochs) * (job.assume("steps_share") if params["stop"] else 1)
         steps += of_task
+        longest = max(longest, of_task)
         shown += of_task * min(batch, questions) * passes
         job.storage.show(of_task * min(batch, questions) * int(passes))
-    job.storage.keep_adapters(len(job.files), steps, job.outputs("lifelong/*/adapter_model.safetensors"))
+    job.storage.keep_adapters(len(job.files), longest, job.outputs("lifelong/*/adapter_model.safetensors"))
     return {"optimizer steps": steps, "pictures shown": shown}
 
 

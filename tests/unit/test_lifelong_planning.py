@@ -16,9 +16,10 @@ from mmunlearn.workflow.work import Estimate
 from tests.loopback import ChatServer
 from tests.unit.judge_fixtures import options
 from tests.unit.lifelong_fixtures import MODEL, TASKS, drawn, write_answers, write_questions
+from tests.unit.plan_fixtures import job, lines
 from tests.unit.task_files import MLUBENCH, write_release, write_strangers
 from tests.unit.test_config_schema import ROOT, load, merged
-from tests.unit.test_planning import job, judged_by, lines, pairs, run  # noqa: F401
+from tests.unit.test_planning import judged_by, pairs
 
 FIRST = {"A": (40, 20), "B": (30, 10), "C": (20, 6), "D": (10, 4)}
 """Task -> questions asked to forget and to retain; as many are trained on."""
@@ -55,7 +56,7 @@ def lifelong(
 
 
 @pytest.fixture
-def planned(run):  # noqa: F811
+def planned(run):
     """A configuration whose data are read already."""
     write_statistics(run / "results/pocket/lifelong/statistics.json")
     return judged_by(merged({}), "openai", prompt_price=1.0, completion_price=2.0)
@@ -91,7 +92,7 @@ def test_what_no_task_changes_is_asked_for_once(planned, method, times):
     assert [one["judge calls"] / 1.02 for one in (rejection, correctness)] == pytest.approx(asked)
 
 
-def test_batches_halve_the_price_and_the_models_own_questions_count(planned, run):  # noqa: F811
+def test_batches_halve_the_price_and_the_models_own_questions_count(planned, run):
     one = lifelong(planned, "rejection.jsonl").counts["judge cost"]
     write_statistics(run / "results/pocket/lifelong" / MODEL / "selection.json", times=3)
     batches = judged_by(planned, "openai", batch_api=True)
@@ -126,7 +127,7 @@ def test_drift_is_measured_before_and_after_every_task(planned, method, of_sets)
         assert counts == {"questions": sum(n * times for n, times in zip(asked, of_sets, strict=True))}
 
 
-def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
+def test_pocket_tasks_are_counted_from_their_options(run):
     """4 pictures of 10 are asked about, 6 questions each: 8 entities to forget, 4 to retain, of D 8; 12 untouched."""
     config = judged_by(merged({}), "local")
     asked = 4 * 6
@@ -149,7 +150,7 @@ def test_pocket_tasks_are_counted_from_their_options(run):  # noqa: F811
         ("own", {"threshold": 85}, {"pictures encoded": 0}),
     ],
 )  # fmt: skip
-def test_gates_are_asked_about_pictures_that_models_are_asked_about(run, gate, changed, counts):  # noqa: F811
+def test_gates_are_asked_about_pictures_that_models_are_asked_about(run, gate, changed, counts):
     """4 of 10 pictures of 52 entities of tasks, 10 of 12 untouched ones, 2 of 12 strangers."""
     config = merged({})
     settings = config["lifelong"]["gates"].get(gate, {}) | changed
@@ -158,7 +159,7 @@ def test_gates_are_asked_about_pictures_that_models_are_asked_about(run, gate, c
     assert Estimate(planned, Sizes(config)).counts == counts
 
 
-def test_calls_of_a_gate_s_endpoint_are_named(run):  # noqa: F811
+def test_calls_of_a_gate_s_endpoint_are_named(run):
     config = merged({})
     settings = config["lifelong"]["gates"]["vlm"] | {"asks": "openai"}
     planned = job(f"lifelong/{MODEL}/gates/vlm.jsonl", scale="pocket", wildcards={"model": MODEL},
@@ -167,7 +168,7 @@ def test_calls_of_a_gate_s_endpoint_are_named(run):  # noqa: F811
     assert estimate.seconds is None and "704 calls" in estimate.reason
 
 
-def test_strangers_are_encoded_and_never_rated(run):  # noqa: F811
+def test_strangers_are_encoded_and_never_rated(run):
     """64 entities of 10 pictures, 12 strangers of 2."""
     config = merged({})
     planned = job(
@@ -207,7 +208,23 @@ def test_questions_and_steps_of_the_phase(planned):
     assert epochs["optimizer steps"] == 4 + 3 + 2 + 1
 
 
-def test_released_files_are_counted_before_anything_runs(run):  # noqa: F811
+def test_what_the_phase_reads_and_leaves(run):
+    """Entities so far: 12, 24, 36 and 52, four pictures of each asked about; 12 untouched ones, all 10."""
+    config = judged_by(merged({}), "local")
+    answered = lifelong(config, "answers.jsonl").storage
+    pictures = (12 + 24 + 36 + 52) * 4 + 4 * 12 * 10
+    assert answered.read == {"features": pytest.approx(pictures * 0.019), "weights": 4.3}
+    params = {"loop": {"batch": 10, "accumulation": 1}, "epochs": None, "stop": None, "lora": {"rank": 32}}
+    stages = [
+        lifelong(config, "training.json", **params, max_steps=n, method_name="gd").storage for n in (30, 101)
+    ]
+    assert stages[0].read["features"] == pytest.approx(4 * 30 * 10 * 2 * 0.019)
+    assert stages[0].disk == {"adapters": pytest.approx(4 * 32 * 0.031)}
+    checkpoints = [one.checkpoint for one in stages]  # of each stage alone, after every 100 steps
+    assert checkpoints == [0, pytest.approx(2 * 3 * 32 * 0.031)]
+
+
+def test_released_files_are_counted_before_anything_runs(run):
     """Two questions on five pictures of an entity: A forgets 2 entities and retains 2, B one each, one is untouched."""
     write_release(run / "release")
     own = {"data": "files", "files": {"tasks": str(run / "release")}, "tasks": ["A", "B"], "test_share": None}
@@ -220,7 +237,7 @@ def test_released_files_are_counted_before_anything_runs(run):  # noqa: F811
 
 
 @pytest.mark.skipif(not MLUBENCH.exists(), reason="the released tasks are not here")
-def test_the_papers_scale_asks_for_some_900_000_verdicts(run):  # noqa: F811
+def test_the_papers_scale_asks_for_some_900_000_verdicts(run):
     """Five methods in sequence and the last expert after each of four tasks; the base and three mixtures once."""
     config = merged(load(ROOT / "presets" / "mlubench.yaml"))
     own = config["lifelong"] | {"files": {"tasks": str(MLUBENCH)}}
@@ -238,7 +255,7 @@ def test_the_papers_scale_asks_for_some_900_000_verdicts(run):  # noqa: F811
     assert 400 < cost < 500
 
 
-def test_what_ratings_have_used_is_read_from_the_store(run, monkeypatch):  # noqa: F811
+def test_what_ratings_have_used_is_read_from_the_store(run, monkeypatch):
     """A judging job reads several files of answers."""
     monkeypatch.setenv("TEST_KEY", "sk-test")
     results = run / "results" / "pocket"
