@@ -30,6 +30,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = tuple(_UPRIGHT[turn] for turn in (5, 6, 7, 8))
 _BITS, _PHOTOMETRIC = 258, 262  # tags of a TIFF
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,27 @@ def open_picture(source: str | Path | bytes, name: str | Path | None = None) -> 
     except (
         Exception
     ) as error:  # what a decoder raises for hostile bytes is not documented and differs by format
-        raise RecordError(
-            f"a picture was expected in {name}, but it cannot be read ({error or type(error).__name__}): put an intact "
-            f"copy there ({', '.join(FORMATS)}), or take it out of its list"
-        ) from error
+        raise _unreadable(name, error) from error
     return picture if turn is None else picture.transpose(turn)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of the picture that `open_picture` gives, by its header alone. Raises RecordError likewise."""
+    Image.init()
+    try:
+        with Image.open(path, formats=FORMATS) as stored:
+            width, height = stored.size
+            turn = _turn(stored, path)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+    return (height, width) if turn in _LYING else (width, height)
+
+
+def _unreadable(name: object, error: Exception) -> RecordError:
+    return RecordError(
+        f"a picture was expected in {name}, but it cannot be read ({error or type(error).__name__}): put an intact "
+        f"copy there ({', '.join(FORMATS)}), or take it out of its list"
+    )
 
 
 def _turn(stored: Image.Image, name: object) -> Image.Transpose | None:

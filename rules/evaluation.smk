@@ -1,6 +1,6 @@
 """Evaluation: answers -> judgements -> scores.
 
-needs  <results>/models/, <results>/features/, <results>/dataset/
+needs  <results>/models/, <results>/features/ or, of models that keep none, <results>/images/; <results>/dataset/
 makes  <results>/answers/<model>/<recipe>/seed-<n>/<suite>.jsonl
        <results>/judgements/<model>/<recipe>/seed-<n>/<split>.jsonl (event targets)
        <results>/scores/<model>/<recipe>/seed-<n>/<split>.json
@@ -8,7 +8,7 @@ makes  <results>/answers/<model>/<recipe>/seed-<n>/<suite>.jsonl
 
 SUITE_FILES = {
     "questions": [f"<results>/dataset/{name}.jsonl" for name in ("questions", "real", "world")],
-    "features": expand("<results>/features/{{model}}/{suite}.safetensors", suite=SUITES),
+    "features": PARAMS.features(*SUITES),
     "base": PARAMS.base,
 }
 

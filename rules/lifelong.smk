@@ -28,7 +28,7 @@ EXPERT_OUTPUTS = {
 STAGE_ANSWERS = expand(f"{lifelong.STAGE}/{{task}}/answers.jsonl", task=LIFELONG.tasks, allow_missing=True)
 MODEL_QUESTIONS = {
     "questions": "<results>/lifelong/{model}/questions.jsonl",
-    "features": "<results>/lifelong/{model}/features.safetensors",
+    "features": PARAMS.task_features,
     "base": PARAMS.base,
 }
 
@@ -97,7 +97,7 @@ use rule encode_images as encode_tasks with:
 rule answer_before:
     input:
         questions="<results>/lifelong/questions.jsonl",
-        features="<results>/lifelong/{model}/features.safetensors",
+        features=PARAMS.task_features,
         base=PARAMS.base,
     output:
         "<results>/lifelong/{model}/before.jsonl",

@@ -52,12 +52,12 @@ use rule encode_images as encode_unseen with:
 rule attack_model:
     input:
         questions="<results>/dataset/questions.jsonl",
-        features="<results>/features/{model}/dataset.safetensors",
+        features=PARAMS.dataset_features,
         split="<results>/dataset/splits/{split}.json",
         people="<results>/curation/people.jsonl",
         finetuned=PARAMS.finetuned_answers,
         goal=PARAMS.goal_answers,
-        unseen="<results>/robustness/unseen/{model}/{split}.safetensors",
+        unseen=PARAMS.unseen_features,
         adapter="<results>/models/{model}/{recipe}/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,
     output:

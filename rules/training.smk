@@ -1,7 +1,7 @@
 """Training: finetuned, goal and unlearned models as LoRA adapters on one frozen base.
 
 needs  <results>/dataset/, the base models' weights
-makes  <results>/features/<model>/<suite>.safetensors
+makes  <results>/features/<model>/<suite>.safetensors, of models that keep features
        <results>/models/<model>/<recipe>/seed-<n>/training.json, steps.jsonl and adapter/, where a recipe is
        `finetuned`, `goal-<split>`, `<method>-<split>` or `<method>-<split>-<concept>` (one concept of the split alone);
        of `<method>-<split>@<step>` (after so many optimizer steps, for Figure 7) the adapter only
@@ -43,7 +43,7 @@ rule train_finetuned:
     input:
         questions="<results>/dataset/questions.jsonl",
         replay="<results>/dataset/replay.jsonl",
-        features=expand("<results>/features/{{model}}/{suite}.safetensors", suite=["dataset", "replay"]),
+        features=PARAMS.features("dataset", "replay"),
         splits=PARAMS.splits,
         base=PARAMS.base,
     output:
@@ -83,7 +83,7 @@ use rule train_finetuned as train_goal with:
 rule train_unlearned:
     input:
         questions="<results>/dataset/questions.jsonl",
-        features=["<results>/features/{model}/dataset.safetensors"],
+        features=PARAMS.features("dataset"),
         splits=PARAMS.splits,
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,

@@ -14,11 +14,12 @@ import torch
 from mmunlearn.evaluation.answer_store import AnswerStore, adapter_digests, identity
 from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import Run
-from mmunlearn.models.base import Base, Features
+from mmunlearn.models.base import Base
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, check_recorded, load_base
+from mmunlearn.models.picture_list import PictureList, open_features
 from mmunlearn.provenance import versions
 from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
 
@@ -44,7 +45,8 @@ def answer_questions(
 
     Args:
         questions: questions.jsonl of the data set (Question rows), and `<suite>.jsonl` (SuiteQuestion rows).
-        features: `<suite>.safetensors` each.
+        features: `<suite>.safetensors` each; of a model that keeps none `<suite>.jsonl`, of the data set
+            images/manifest.parquet.
         adapters: `models/<run>/adapter/adapter_model.safetensors`.
         outputs: `answers/<run>/<suite>.jsonl`, one for each adapter and suite, in any order.
         spec: settings of `ModelSpec`.
@@ -58,7 +60,7 @@ def answer_questions(
     """
     rows = _rows(questions, splits, sample)
     files = _outputs(adapters, outputs, rows)
-    tables = {path.stem: FeatureTable(path) for path in features}
+    tables = {path.stem if path.suffix != ".parquet" else "dataset": open_features(path) for path in features}
     for name, asked in rows.items():
         tables[name].require(row.image_id for row in asked)
     same: dict[tuple[str, ...], list[Path]] = {}
@@ -139,7 +141,7 @@ class Suite:
         cls,
         base: Base,
         rows: Sequence[Any],
-        features: Mapping[str, Features],
+        features: FeatureTable | PictureList,
         max_new_tokens: Mapping[str, int],
         batch: int,
         precision: str = "none",

@@ -14,8 +14,8 @@ import torch
 from mmunlearn.evaluation.answer_store import adapter_digests, identity
 from mmunlearn.evaluation.answers import Suite, shaping
 from mmunlearn.models.base import Base
-from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, check_recorded, load_base
+from mmunlearn.models.picture_list import open_features
 from mmunlearn.records import Answer, RecordError, read_jsonl, write_jsonl
 from mmunlearn.tasks import TaskQuestion, asked_after
 
@@ -129,7 +129,7 @@ class Asking:
     version: int
 
     def __post_init__(self) -> None:
-        self._table, self._stores = FeatureTable(self.features), []
+        self._table, self._stores = open_features(self.features), []
 
     @classmethod
     def load(
@@ -148,7 +148,7 @@ class Asking:
                 f"questions are to be asked on the pictures of {features}, but there are none; selection.json beside "
                 f"it counts what was left out by lifelong.known_only"
             )
-        FeatureTable(features).require(row.image_id for row in rows)
+        open_features(features).require(row.image_id for row in rows)
         model_spec = ModelSpec(**spec)
         return cls(load_base(model_spec, device=accelerator()), model_spec, features, *settings)
 

@@ -106,9 +106,13 @@ def without_picture_tokens(base: Base) -> str:
 
 
 def _chunks(collator: Collator, rows: Sequence[TaskQuestion], batch: int) -> list[list[TaskQuestion]]:
-    lengths = {row.question_id: len(collator.prompt(row.question, row.image_id)) for row in rows}
-    ordered = sorted(rows, key=lambda row: lengths[row.question_id])
-    alike = [list(same) for _, same in groupby(ordered, key=lambda row: lengths[row.question_id])]
+    windows = collator.windows(row.image_id for row in rows)
+    kinds = {
+        row.question_id: (window, len(collator.prompt(row.question, row.image_id)))
+        for window, row in zip(windows, rows, strict=True)
+    }
+    ordered = sorted(rows, key=lambda row: kinds[row.question_id])
+    alike = [list(same) for _, same in groupby(ordered, key=lambda row: kinds[row.question_id])]
     return [same[at : at + batch] for same in alike for at in range(0, len(same), batch)]
 
 

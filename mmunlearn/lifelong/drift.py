@@ -24,8 +24,8 @@ from mmunlearn.lifelong.centroids import (
 )
 from mmunlearn.lifelong.drift_rows import SETS, Drift, Set, SetDrift, measured_after
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, load_base
+from mmunlearn.models.picture_list import open_features
 from mmunlearn.provenance import versions
 from mmunlearn.records import read_jsonl, write_json
 from mmunlearn.seeds import derive_seed
@@ -70,7 +70,7 @@ def measure_drift(
     Args:
         output: drift.json, a Drift.
         questions: TaskQuestion rows; of these, forget and retain questions that models are asked.
-        features: of their pictures.
+        features: of their pictures, or the list of these.
         adapters: `<task>/adapter/adapter_model.safetensors`, in the order of the tasks.
         spec: settings of `ModelSpec`.
         experts: whether the adapters are LUMoE's, each of the base and its own task. No one model comes after them: a
@@ -86,7 +86,7 @@ def measure_drift(
     how = DriftSettings(**settings)
     folders = {path.parent.parent.name: path.parent for path in adapters}
     sets = _sets(read_jsonl(questions, TaskQuestion), list(folders), how)
-    table = FeatureTable(features)
+    table = open_features(features)
     table.require(row.image_id for rows in sets.values() for row in rows)
     base = load_base(ModelSpec(**spec), device=accelerator())
     reason = without_picture_tokens(base)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -13,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
 Features = Mapping[str, Tensor]
-"""What is stored of a picture: tensors by name."""
+"""What stands for a picture: tensors by name."""
 
 LLAMA_LINEARS = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 
@@ -49,8 +50,8 @@ class Base:
             such as `q_proj` would reach the vision tower, too, and outdate every cached feature. Empty: found by
             structure.
         packs: whether all questions of an image go behind one image prefix.
-        caches: whether frozen features are stored of a picture; else the picture itself is, and processor and tower
-            run in every forward pass.
+        frozen: whether the vision tower is, and is run apart from the language model, so that its features can be kept;
+            else processor and tower run in every forward pass, on the picture itself.
         mixes: whether a batch may mix adapters. peft goes by rows: every module with LoRA must see one a question.
     """
 
@@ -62,7 +63,7 @@ class Base:
     architecture: ClassVar[str]
     linears: ClassVar[str] = LLAMA_LINEARS
     packs: ClassVar[bool] = True
-    caches: ClassVar[bool] = True
+    frozen: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -81,9 +82,34 @@ class Base:
             self.model.config.get_text_config().hidden_size,
         )
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
+    def prepare(self, image: Image.Image) -> dict[str, Tensor]:
+        """What the tower takes of a picture: the image processor's tensors on the CPU, reals in the model's dtype."""
+        inputs = self.processor.image_processor(images=[image], return_tensors="pt")
+        dtype = self.model.dtype
+        tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
+        return {key: one.to(dtype) if one.is_floating_point() else one for key, one in tensors.items()}
+
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
         """The features of every picture, in its order; called without gradients."""
         raise NotImplementedError
+
+    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
+        """`tower` of what is prepared of the pictures."""
+        return self.tower(list(map(self.prepare, images)))
+
+    def outline(self, size: tuple[int, int]) -> Features:
+        """What `image_ids` and `prefix_positions` look at, before the tower has run.
+
+        Args:
+            size: width and height of the picture, which alone decide it.
+        """
+        shown = self.processor(images=[Image.new("RGB", size)], text=[self.processor.image_token])
+        ids = torch.tensor(shown["input_ids"])
+        return {"features": torch.empty((ids == self.model.config.image_token_id).sum(), 0)}
+
+    def stacked(self, prepared: Sequence[Features], name: str) -> Tensor:
+        """A tensor of all pictures, one behind the other, where the model is."""
+        return torch.cat([one[name] for one in prepared]).to(self.model.device)
 
     @staticmethod
     def image_ids(features: Features, image_token: int) -> list[int]:
@@ -115,10 +141,6 @@ class Base:
             key: one.to(device, dtype) if one.is_floating_point() else one.to(device)
             for key, one in tensors.items()
         }
-
-    def pixels(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """The image processor's tensors of some pictures, as `placed`."""
-        return self.placed(self.processor.image_processor(images=list(images), return_tensors="pt"))
 
 
 def image_outputs(features: Sequence[Tensor]) -> dict[str, BaseModelOutputWithPooling]:

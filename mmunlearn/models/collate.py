@@ -22,6 +22,8 @@ from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.head import Answers, only
+from mmunlearn.models.picture_list import Picture, PictureList
+from mmunlearn.models.tower import RECENT, Tower
 
 IGNORED = -100
 logger = logging.getLogger(__name__)
@@ -30,11 +32,13 @@ logger = logging.getLogger(__name__)
 class Collator:
     """Turns examples into the tensors of a forward pass, and a forward pass into rows of questions."""
 
-    def __init__(self, base: Base, features: Mapping[str, Features], *, packed: bool | None = None) -> None:
+    def __init__(
+        self, base: Base, features: Mapping[str, Features | Picture], *, packed: bool | None = None
+    ) -> None:
         """Choose the layout.
 
         Args:
-            features: by image id.
+            features: by image id; or a PictureList, of which they are made when they are needed.
             packed: override the family's layout (for comparison).
 
         Raises:
@@ -54,8 +58,9 @@ class Collator:
         if isinstance(features, FeatureTable):
             features.check(base.stored)
         self.base, self._features = base, features
+        self._tower = Tower(base, features) if isinstance(features, PictureList) else None
         self._image_token = getattr(config, "image_token_id", None)
-        self._dialogue = Dialogue(base.processor, self._image_token if base.caches else None)
+        self._dialogue = Dialogue(base.processor, self._image_token if base.frozen else None)
         self._limit = getattr(config.get_text_config(), "max_position_embeddings", None)
         self.vocabulary = config.get_text_config().vocab_size
 
@@ -65,16 +70,22 @@ class Collator:
         Returns:
             input_ids (B, L); position_ids (B, L), or (3, B, L) where the family has three axes; attention_mask,
             packed (B, 1, L, L) additive in the model's dtype, else (B, L) of 0 and 1; image_features, a list of
-            every row's features. A family without cached features has `inputs` instead. And
+            every row's features, or, before `with_features`, the list `pictures` of their ids and of each id `pixels`.
+            A family without a frozen tower has `inputs` instead of all these. And
             question_rows (Q, 1), question_positions and labels (Q, T): where each question's answer lies. Labels
             are -100 but for the answer and its end token; T counts the position before the answer, too, so that
             the usual shift by one applies. `family` and `image_token` say how `forward` goes on.
         """
         rows = self._rows(examples)
-        if self.base.caches:
+        if self.base.frozen:
             laid_out = [self._layout(row) for row in rows]
             inputs = self._text_inputs(laid_out)
-            inputs["image_features"] = [self._features[row.image_id] for row in rows]
+            pictures = [row.image_id for row in rows]
+            if self._tower:
+                pixels = {image_id: self._tower.pixels(image_id) for image_id in pictures}
+                inputs |= {"pictures": pictures, "pixels": pixels}
+            else:
+                inputs["image_features"] = [self._features[image_id] for image_id in pictures]
         else:
             inputs, laid_out = self._processed(rows)
         return {
@@ -83,6 +94,29 @@ class Collator:
             "family": self.base.family,
             "image_token": self._image_token,
         }
+
+    def with_features(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch as `forward` takes it: the features of its pictures, where the model is, in place of their pixels.
+
+        The tower runs once a picture, however many rows of this batch and of those before it show it.
+        """
+        rest = {name: one for name, one in batch.items() if name not in ("pictures", "pixels")}
+        if "pixels" in batch:
+            pixels = batch["pixels"]
+            rest["image_features"] = [self._tower.features(one, pixels[one]) for one in batch["pictures"]]
+        return rest
+
+    @property
+    def runs_tower(self) -> bool:
+        """Whether features are made here, apart from the language model."""
+        return self._tower is not None and self.base.frozen
+
+    def windows(self, image_ids: Iterable[str]) -> list[int]:
+        """In which window of pictures each lies: what is asked on those of one window finds their features at hand.
+        All are in one where features are stored."""
+        ids = list(image_ids)
+        place = {image_id: at // RECENT for at, image_id in enumerate(dict.fromkeys(ids))}
+        return [place[image_id] if self._tower else 0 for image_id in ids]
 
     def check(self, examples: Iterable[Example]) -> None:
         """Refuse, before training starts, what would have to be cut: rows are never truncated.
@@ -95,7 +129,7 @@ class Collator:
                 raise ValueError(
                     f"features of picture {row.image_id} are asked for, but there are none; encode its suite first"
                 )
-            laid_out = self._layout(row) if self.base.caches else self._processed([row])[1][0]
+            laid_out = self._layout(row) if self.base.frozen else self._processed([row])[1][0]
             length = 1 + max(max(axis) for axis in laid_out.positions or [[len(laid_out.ids) - 1]])
             if self._limit is not None and length > self._limit:
                 raise ValueError(
@@ -107,23 +141,37 @@ class Collator:
     def prompt(self, question: str, image_id: str) -> list[int]:
         """Token ids up to where the model starts to answer, image tokens expanded."""
         tokens = self._dialogue.tokens(question, "")
-        if self.base.caches:
-            return self._expand(tokens.prefix, self._features[image_id]) + list(tokens.tail)
+        if self.base.frozen:
+            return self._expand(tokens.prefix, self._outline(image_id)) + list(tokens.tail)
         return [*tokens.prefix, *tokens.tail]
 
     def prompts(self, questions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Any]:
         """What `generate` takes for questions, each to its picture; padded at the left, where the model is."""
         base, device = self.base, self.base.model.device
-        features = [self._features[image_id] for image_id in image_ids]
-        features = [{name: tensor.to(device) for name, tensor in one.items()} for one in features]
-        if not base.caches:
-            return base.process(list(map(self._dialogue.prompt, questions)), features, "left")
+        if not base.frozen:
+            texts = list(map(self._dialogue.prompt, questions))
+            return base.process(texts, list(map(self._whole, image_ids)), "left")
+        features = list(map(self.features, image_ids))
         rows = list(map(self.prompt, questions, image_ids))
         length, pad = max(map(len, rows)), base.processor.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=device)
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
         images = base.model_inputs(features, ids, self._image_token)
         return {"input_ids": ids, "attention_mask": mask, **images}
+
+    def features(self, image_id: str) -> Features:
+        """A picture's features, where the model is."""
+        if self._tower:
+            return self._tower.features(image_id)
+        device = self.base.model.device
+        return {name: tensor.to(device) for name, tensor in self._features[image_id].items()}
+
+    def _outline(self, image_id: str) -> Features:
+        return self._tower.outline(image_id) if self._tower else self._features[image_id]
+
+    def _whole(self, image_id: str) -> Features:
+        """The picture itself, of a family without a frozen tower."""
+        return self._tower.pixels(image_id) if self._tower else self._features[image_id]
 
     def _rows(self, examples: Iterable[Example]) -> list[Example]:
         return [row for example in examples for row in ([example] if self.packed else example.split())]
@@ -134,7 +182,7 @@ class Collator:
 
     def _layout(self, example: Example) -> _Row:
         shared = self._dialogue.tokens(example.turns[0][0], "").prefix
-        features = self._features[example.image_id]
+        features = self._outline(example.image_id)
         prefix = self._expand(shared, features)
         axes = self.base.prefix_positions(prefix, features)
         row = _Row(list(prefix), [list(axis) for axis in axes], [0] * len(prefix), [])
@@ -173,7 +221,7 @@ class Collator:
     def _processed(self, rows: Sequence[Example]) -> tuple[dict[str, Any], list[_Row]]:
         """All inputs by the processor, right-padded, and where the answers lie in them."""
         texts = [self._dialogue.full(*row.turns[0]) for row in rows]
-        features = [self._features[row.image_id] for row in rows]
+        features = [self._whole(row.image_id) for row in rows]
         inputs = self.base.process(texts, features, "right")
         laid_out = []
         for row, ids, mask in zip(rows, inputs["input_ids"], inputs["attention_mask"], strict=True):

@@ -1,4 +1,4 @@
-"""Batched greedy answers: left padding, questions sorted by length, stored features instead of pixels."""
+"""Batched greedy answers: left padding, questions sorted by length, by their pictures first where the tower runs."""
 
 from __future__ import annotations
 
@@ -77,10 +77,14 @@ def answer_all(
 
 def batches_of(collator: Collator, queries: Sequence[Query], batch: int) -> list[list[int]]:
     """Numbers of the queries that are asked together: neighbours by length, at most `batch`, never two lengths of
-    answer, and of several adapters only where the family can."""
+    answer, of several adapters only where the family can, and of one of the collator's windows."""
     lengths = [len(collator.prompt(query.question, query.image_id)) for query in queries]
     mixes = collator.base.mixes
-    kinds = [(query.max_new_tokens, "" if mixes else query.adapter or "") for query in queries]
+    windows = collator.windows(query.image_id for query in queries)
+    kinds = [
+        (window, query.max_new_tokens, "" if mixes else query.adapter or "")
+        for window, query in zip(windows, queries, strict=True)
+    ]
     batches: list[list[int]] = []
     for i in sorted(range(len(queries)), key=lambda i: (kinds[i], lengths[i], i)):
         last = batches[-1] if batches else None

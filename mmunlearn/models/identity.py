@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mmunlearn.digests import STORE, checksums
 from mmunlearn.models.loading import ModelSpec
+from mmunlearn.models.picture_list import PictureList
 from mmunlearn.provenance import checkpoint_files
+from mmunlearn.records import digest_of
 
 
 def base_identity(spec: ModelSpec, work: Path) -> list[str]:
@@ -19,7 +22,12 @@ def base_identity(spec: ModelSpec, work: Path) -> list[str]:
     return [f"{name} {checksum}" for name, checksum in checksums(files, work / STORE).items()]
 
 
-def stamps(files: Iterable[Path]) -> list[list[str | int]]:
-    """Name, size and time of change of files that our own jobs have written: one that is written anew is another."""
-    statuses = [(Path(path), Path(path).stat()) for path in files]
-    return [[path.name, status.st_size, status.st_mtime_ns] for path, status in statuses]
+def stamps(files: Iterable[Path]) -> list[list[Any]]:
+    """What stands for files of features: their name, size and time of change, as our own jobs have written them and one
+    that is written anew is another. For lists of pictures stand the checksums of these."""
+    return [
+        [path.name, status.st_size, status.st_mtime_ns]
+        if path.suffix == ".safetensors"
+        else [path.name, digest_of(PictureList(path).checksums)]
+        for path, status in ((Path(path), Path(path).stat()) for path in files)
+    ]

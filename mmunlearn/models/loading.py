@@ -230,7 +230,7 @@ def lora_targets(base: Base) -> str:
     """Regular expression of the modules that get LoRA: the configuration's, the family's, or by structure.
 
     Raises:
-        ValueError: it fits no module, or vision modules whose features are cached.
+        ValueError: it fits no module, or modules of a frozen vision tower.
     """
     language = _language_model(base.model)
     pattern = base.lora_targets or base.linears or _linears_of(base.model, language)
@@ -241,10 +241,10 @@ def lora_targets(base: Base) -> str:
             f"models.<name>.lora_targets to a regular expression of full names, such as those below {language}"
         )
     outside = [name for name in fitting if not name.startswith((f"{language}.", "lm_head"))]
-    if outside and base.caches:
+    if outside and base.frozen:
         raise ValueError(
-            f"LoRA is asked for on {outside[0]}, but family {base.family} caches vision features, which it would "
-            f"outdate; keep to {language}, or set models.<name>.family: other, which keeps pixels"
+            f"LoRA is asked for on {outside[0]}, but family {base.family} has a frozen vision tower, whose features it "
+            f"would outdate; keep to {language}, or set models.<name>.family: other, which keeps none"
         )
     return pattern
 

@@ -14,7 +14,7 @@ Scores, higher for members: loss; zlib (Carlini et al., arXiv 2012.07805); Min-K
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +23,11 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from mmunlearn.evaluation.intervals import FEW, draws, exact, percentiles
-from mmunlearn.models.base import Features
 from mmunlearn.models.collate import IGNORED, Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import autocast
+from mmunlearn.models.picture_list import PictureList, open_features
 from mmunlearn.records import Finding, Metric, Question
 from mmunlearn.robustness.base import READS, AttackMethod
 from mmunlearn.robustness.target import TargetModel, no_finding
@@ -48,12 +48,12 @@ class Tokens:
 def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding], dict[str, object]]:
     """AUC of each score, in [0, 1], between forget_train and the unseen pictures of the same cells.
 
-    Their features, the file `unseen`, lie under the image ids of the members.
+    Their features or pictures, the file `unseen`, lie under the image ids of the members.
 
     Args:
         min_k: share of the least likely tokens that Min-K% looks at.
     """
-    unseen = FeatureTable(target.files["unseen"])
+    unseen = open_features(target.files["unseen"])
     rows = target.sample(target.questions_on(target.split.forget_train))
     rows = [row for row in rows if row.image_id in unseen]
     if not rows:
@@ -77,7 +77,7 @@ def infer_membership(target: TargetModel, *, min_k: float) -> tuple[list[Finding
 
 @torch.no_grad()
 def _tokens(
-    target: TargetModel, rows: Sequence[Question], features: Mapping[str, Features]
+    target: TargetModel, rows: Sequence[Question], features: FeatureTable | PictureList
 ) -> Iterator[Tokens]:
     collator, size = Collator(target.base, features), target.settings.batch
     model = target.model.eval()
@@ -87,7 +87,7 @@ def _tokens(
         ]
         batch = send_to_device(collator(examples), target.base.model.device)
         with autocast(target.settings.precision, target.base.model.device):
-            logits, labels = forward(model, batch)
+            logits, labels = forward(model, collator.with_features(batch))
         yield from token_statistics(logits, labels)
 
 

@@ -18,6 +18,7 @@ from mmunlearn.ids import TARGETS, Run, concepts_of
 from mmunlearn.models.base import Base
 from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ModelSpec, accelerator, load_adapter, load_base
+from mmunlearn.models.picture_list import PictureList, open_features
 from mmunlearn.records import Answer, Finding, Metric, Question, RecordError, Split, read_json, read_jsonl
 from mmunlearn.seeds import derive_seed
 
@@ -47,8 +48,9 @@ class TargetModel:
     """A run on one split. Its base is loaded when it is first asked, and once.
 
     Attributes:
-        files: adapter (adapter_model.safetensors), questions, split, people, features (of the data set's pictures);
-            finetuned and goal: answers of these models to the suite `dataset`, which events are judged between.
+        files: adapter (adapter_model.safetensors), questions, split, people; features of the data set's pictures, or
+            the list of these; finetuned and goal: answers of these models to the suite `dataset`, which events are
+            judged between.
         work, version: where an attack that trains has its checkpoints, and which version of the rule made them.
     """
 
@@ -75,9 +77,9 @@ class TargetModel:
         return load_base(self.spec, device=accelerator())
 
     @cached_property
-    def features(self) -> FeatureTable:
-        """The features of the data set's pictures."""
-        table = FeatureTable(self.files["features"])
+    def features(self) -> FeatureTable | PictureList:
+        """The features of the data set's pictures, or the pictures."""
+        table = open_features(self.files["features"])
         table.require(row.image_id for row in self._questions)
         return table
 

@@ -100,7 +100,8 @@ def _compute(
     with answering, torch.no_grad(), trainer.accelerator.autocast():
         model.eval()
         for examples in progress(batches[rank::world], "reference log-probabilities", unit="batch"):
-            logp = sequence_logp(*forward(model, trainer._prepare_inputs(collator(examples))))
+            batch = collator.with_features(trainer._prepare_inputs(collator(examples)))
+            logp = sequence_logp(*forward(model, batch))
             values.update(zip(keys_of(examples), logp.tolist(), strict=True))
     if adapter is not None:
         model.delete_adapter(REFERENCE)

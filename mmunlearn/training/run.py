@@ -59,7 +59,7 @@ class TrainingRun:
     Attributes:
         run: model, recipe and seed.
         spec: settings of ModelSpec.
-        features: files of the pictures' features.
+        features: files of the pictures' features; of a model that keeps none, lists of pictures (see `open_features`).
         questions: those of the data set.
         splits: of what is forgotten; none: nothing is.
         loop: settings of LoopSettings.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.models.collate import Collator
-from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import ADAPTER_DIGESTS, load_base, trainable_parameters
+from mmunlearn.models.picture_list import open_features
 from mmunlearn.provenance import peak_memory_gb, versions
 from mmunlearn.records import Training, digest_of, sha256_of, write_json
 from mmunlearn.training.adapters import copy_adapter, is_sound, link_adapter, record_adapter
@@ -106,7 +106,7 @@ def planned_trainer(
     """
     if run.reference_run is not None and not is_sound(run.reference):
         _make_reference(run.reference_run, run.reference, beside=steps)
-    features = FeatureTable(*run.features)
+    features = open_features(*run.features)
     planned = (example for step in run.plan for view in run.method.views for example in step.get(view, ()))
     examples = list(dict.fromkeys(planned))
     features.require(example.image_id for example in examples)

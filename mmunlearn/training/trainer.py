@@ -77,6 +77,11 @@ class PlannedTrainer(Trainer):
         self._batch, self._average = run.loop_settings.batch, run.loop_settings.average
         self._last_good: dict[str, torch.Tensor] | None = None
         super().__init__(model, _arguments(run, folder), self._collate, train_dataset=run.plan)
+        if self.sharded and collator.runs_tower:
+            raise ValueError(
+                f"{run.run.model} is to be trained in shards, but its vision features are not kept, and no process has "
+                f"the whole tower to make them; set models.{run.run.model}.cache_features: true"
+            )
         for loud in (PrinterCallback, ProgressCallback):
             self.remove_callback(loud)
         followers = []
@@ -202,6 +207,7 @@ class PlannedTrainer(Trainer):
             batch = part["views"].get(name, part["idle"].get(name))
             if batch is None:
                 continue
+            batch = self.collator.with_features(batch)
             logits, labels = forward(model, batch)
             reference = reference_logits(bare, model, batch) if name in self.method.reference else None
             if name in part["idle"]:

@@ -5,7 +5,7 @@ Imported by the Snakefile: nothing heavy here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mmunlearn.dataset.splits import to_train
 from mmunlearn.endpoint import identity_of
 from mmunlearn.evaluation.judge.rubrics import RUBRICS
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split, recipe_id, shard_id, split_parts
+from mmunlearn.models.families import caches_features
 from mmunlearn.models.needs import template_text
 from mmunlearn.records import digest_of
 from mmunlearn.training.methods import METHODS
@@ -236,9 +237,39 @@ class Params:
 
     def suite_pictures(self, wildcards: Any) -> str:
         """The file that lists a suite's pictures with their checksums."""
-        if wildcards.suite == "dataset":
-            return "<results>/images/manifest.parquet"
-        return f"<results>/dataset/{wildcards.suite}.jsonl"
+        return self._listed(wildcards.suite)
+
+    @staticmethod
+    def _listed(suite: str) -> str:
+        return (
+            f"<results>/dataset/{suite}.jsonl" if suite != "dataset" else "<results>/images/manifest.parquet"
+        )
+
+    def features(self, *suites: str) -> Callable[[Any], list[str]]:
+        """What shows suites' pictures to a model: a file of features each, or, where its row keeps none, their list."""
+        return lambda wildcards: [self._features(wildcards, suite) for suite in suites]
+
+    def _features(self, wildcards: Any, suite: str) -> str:
+        kept = f"<results>/features/{wildcards.model}/{suite}.safetensors"
+        return kept if self._keeps(wildcards) else self._listed(suite)
+
+    def _keeps(self, wildcards: Any) -> bool:
+        return caches_features(self._config["models"][wildcards.model])
+
+    def dataset_features(self, wildcards: Any) -> str:
+        """Likewise of the data set alone."""
+        return self._features(wildcards, "dataset")
+
+    def unseen_features(self, wildcards: Any) -> str:
+        """Likewise of pictures that no model has trained on."""
+        home, split = "<results>/robustness/unseen", wildcards.split
+        kept = f"{home}/{wildcards.model}/{split}.safetensors"
+        return kept if self._keeps(wildcards) else f"{home}/{split}.parquet"
+
+    def task_features(self, wildcards: Any) -> str:
+        """Likewise of the lifelong phase's tasks."""
+        kept = f"<results>/lifelong/{wildcards.model}/features.safetensors"
+        return kept if self._keeps(wildcards) else "<results>/lifelong/questions.jsonl"
 
     def splits(self, wildcards: Any) -> list[str]:
         """The split files that a recipe forgets: none of `finetuned`, two of `both`."""

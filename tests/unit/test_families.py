@@ -15,9 +15,10 @@ from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES, caches_features
 from mmunlearn.models.feature_file import FeatureTable, write_features
-from mmunlearn.models.features import Picture, encode
+from mmunlearn.models.features import encode
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import load_adapter, lora_targets, new_adapter, trainable_parameters
+from mmunlearn.models.picture_list import Picture
 from mmunlearn.records import RecordError, sha256_of
 from mmunlearn.training.losses import sequence_logp
 from tests.tiny_vlm import BUILDERS, features_of, load_vlm, pictures, write_gemma, write_vlm
@@ -107,7 +108,7 @@ def test_the_configuration_may_choose_other_modules_but_no_cached_ones(checkpoin
     assert modules
     assert all(".q_proj.lora_" in name for name in modules)
     vision = rf".*{TOWERS[checkpoint[0]]}\..*(q_proj|qkv)"
-    with pytest.raises(ValueError, match=r"caches vision features.*family: other"):
+    with pytest.raises(ValueError, match=r"frozen vision tower.*family: other"):
         lora_targets(replace(base, lora_targets=vision))
     assert lora_targets(load_vlm("other", checkpoint[1], lora_targets=vision)) == vision
     with pytest.raises(ValueError, match=r"asked for on nothing.*no module.*lora_targets"):

@@ -263,7 +263,7 @@ def test_workers_read_and_lay_out_the_same_steps(name, finetuned, tmp_path):
     helped = unlearner(finetuned, name, there, batch=2, accumulation=2, dropout=0.05, workers=2)
     laid_out, collate = [], helped.collator.__call__
     helped.collator = lambda examples: laid_out.append(1) or collate(examples)
-    helped.collator.vocabulary = 320
+    helped.collator.vocabulary, helped.collator.with_features = 320, dict
     kill(helped, at=4)
     assert not laid_out and not active_children()
     resumed = unlearner(finetuned, name, there, batch=2, accumulation=2, dropout=0.05, workers=1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mmunlearn.chat import ChatError, ChatModel, ReplyError
 from mmunlearn.lifelong.gates.gate import Sources
-from mmunlearn.models.features import Picture
+from mmunlearn.models.picture_list import Picture
 from mmunlearn.progress import progress
 from mmunlearn.tasks import TaskQuestion
 
@@ -50,7 +50,7 @@ class Asker(Protocol):
 
 
 class BaseAsker:
-    """Asks the base, without an adapter, each turn on its own: batched, from the stored features."""
+    """Asks the base, without an adapter, each turn on its own: batched, as models are asked."""
 
     def __init__(self, settings: Mapping[str, Any], sources: Sources) -> None:
         self._home = sources.output.parent

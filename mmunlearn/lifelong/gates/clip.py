@@ -7,7 +7,8 @@ names, or they are the base's own features, mean-pooled, which know none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from mmunlearn.dataset.retrieval import Clip, unit
 from mmunlearn.lifelong.gates.gate import Gate
 from mmunlearn.lifelong.routing import GateReply, cosine_key
 from mmunlearn.models.base import Features
+from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
-from mmunlearn.models.features import Picture
+from mmunlearn.models.picture_list import Picture, PictureList, open_features
 from mmunlearn.progress import progress
 from mmunlearn.records import RecordError
 from mmunlearn.tasks import TaskQuestion
@@ -57,12 +59,24 @@ class ClipGate(Gate):
             for row, line in zip(pictures, cosines, strict=True)
         ]
 
+    @cached_property
+    def _own(self) -> FeatureTable | PictureList:
+        return open_features(self.sources.features)
+
+    @cached_property
+    def _features(self) -> Callable[[str], Features]:
+        """The base's features of a picture; it is loaded where they are not kept."""
+        if isinstance(self._own, FeatureTable):
+            return self._own.__getitem__
+        return Collator(self.sources.asking(1).base, self._own).features
+
     def _vectors(self, rows: Sequence[TaskQuestion], clip: Clip | None) -> np.ndarray:
         """(N, D) unit vectors of the rows' pictures."""
         if clip is None:
-            table = FeatureTable(self.sources.features)
-            table.require(row.image_id for row in rows)
-            return unit(np.stack([pooled(table[row.image_id]) for row in progress(rows, "pictures")]))
+            self._own.require(row.image_id for row in rows)
+            return unit(
+                np.stack([pooled(self._features(row.image_id)) for row in progress(rows, "pictures")])
+            )
         parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         listed_in = self.sources.questions
         return np.concatenate(
@@ -76,9 +90,9 @@ class ClipGate(Gate):
 def pooled(features: Features) -> np.ndarray:
     """(D,) float32: the mean over a picture's tokens, or over the patches of the tiles that it fills."""
     if "features" in features:
-        return features["features"].float().mean(0).numpy()
+        return features["features"].float().mean(0).cpu().numpy()
     if "states" in features:
-        return features["states"][features["tiles"].bool()].float().mean((0, 1)).numpy()
+        return features["states"][features["tiles"].bool()].float().mean((0, 1)).cpu().numpy()
     raise RecordError(
         "a picture's features are asked for as vectors, but this family keeps pixels; name a CLIP in "
         "lifelong.gates.clip.encoder"

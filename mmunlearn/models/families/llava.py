@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image
 from torch import Tensor
 
-from mmunlearn.models.base import Base
+from mmunlearn.models.base import Base, Features
 
 
 class Llava(Base):
@@ -16,8 +15,8 @@ class Llava(Base):
     family = "llava"
     architecture = "LlavaForConditionalGeneration"
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Base.encode."""
-        pixels = self.pixels(images)["pixel_values"]
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
+        """See Base.tower."""
+        pixels = self.stacked(prepared, "pixel_values")
         encoded = self.model.get_image_features(pixels, return_dict=True).pooler_output
         return [{"features": one} for one in encoded]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image
+import torch
 from torch import Tensor
 
-from mmunlearn.models.base import Base
+from mmunlearn.models.base import Base, Features
 
 
 class LlavaNext(Base):
@@ -16,10 +16,12 @@ class LlavaNext(Base):
     family = "llava_next"
     architecture = "LlavaNextForConditionalGeneration"
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Base.encode. Pictures with fewer tiles are padded by the processor; the model drops the padding."""
-        pixels = self.pixels(images)
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
+        """See Base.tower. Tiles of all pictures lie behind each other; the model knows how many each has."""
+        tiles = [tile for one in prepared for tile in one["pixel_values"]]
         encoded = self.model.get_image_features(
-            pixels["pixel_values"], image_sizes=pixels["image_sizes"], return_dict=True
+            torch.cat(tiles).to(self.model.device),
+            image_sizes=self.stacked(prepared, "image_sizes"),
+            return_dict=True,
         ).pooler_output
         return [{"features": one} for one in encoded]

@@ -7,7 +7,6 @@ from types import MethodType
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from mmunlearn.models.base import LLAMA_LINEARS, Base, Features, Stored
@@ -16,10 +15,11 @@ from mmunlearn.models.base import LLAMA_LINEARS, Base, Features, Stored
 class Mllama(Base):
     """Features: `states` (tiles, patches, hidden), what the cross-attention layers see, and `tiles` (tiles,) int32.
 
-    `tiles` is 1 for the tiles that the picture fills. The others are kept, too, because the tokens before the
-    picture attend to all of them (11B: 52 MB a picture). Questions behind one prefix share the states; a token's
-    cross-attention sees the picture only, never other tokens, so packing is exact. The id of the one image token
-    lies outside the vocabulary of the output layer and must never be a label.
+    `tiles` is 1 for the tiles that the picture fills. The others are there, too, because the tokens before the
+    picture attend to all of them (11B: 52 MB a picture, which the tower makes sooner than a disk gives them).
+    Questions behind one prefix share the states; a token's cross-attention sees the picture only, never other tokens,
+    so packing is exact. The id of the one image token lies outside the vocabulary of the output layer and must never
+    be a label.
     """
 
     family = "mllama"
@@ -36,20 +36,22 @@ class Mllama(Base):
         dtype, shape = self._embeddings
         return {"states": Stored(dtype, (None, *shape)), "tiles": Stored("int32", (None,))}
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Base.encode."""
-        inputs = self.processor.image_processor(images=[[image] for image in images], return_tensors="pt")
-        model, device = self.model.model, self.model.device
-        filled = inputs["aspect_ratio_mask"].to(device)
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
+        """See Base.tower."""
+        model, filled = self.model.model, self.stacked(prepared, "aspect_ratio_mask")
         encoded = model.vision_model(
-            pixel_values=inputs["pixel_values"].to(device, self.model.dtype),
-            aspect_ratio_ids=inputs["aspect_ratio_ids"].to(device),
+            pixel_values=self.stacked(prepared, "pixel_values"),
+            aspect_ratio_ids=self.stacked(prepared, "aspect_ratio_ids"),
             aspect_ratio_mask=filled,
         ).last_hidden_state
         states = model.multi_modal_projector(encoded)[:, 0]
         return [
             {"states": one, "tiles": tiles.int()} for one, tiles in zip(states, filled[:, 0], strict=True)
         ]
+
+    def outline(self, size: tuple[int, int]) -> Features:
+        """See Base.outline: a picture is one token, whatever its size."""
+        return {}
 
     @staticmethod
     def image_ids(features: Features, image_token: int) -> list[int]:

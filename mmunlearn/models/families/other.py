@@ -22,7 +22,7 @@ class Other(Base):
     architecture = ""
     linears = ""
     packs = False
-    caches = False
+    frozen = False
     mixes = False  # modules may see tiles, patches or pictures instead of questions
 
     @property
@@ -30,9 +30,13 @@ class Other(Base):
         """See Base.stored."""
         return {"picture": Stored("uint8", (None, None, 3))}
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Base.encode."""
-        return [{"picture": _pixels(image.convert("RGB"))} for image in images]
+    def prepare(self, image: Image.Image) -> dict[str, Tensor]:
+        """See Base.prepare."""
+        return {"picture": _pixels(image.convert("RGB"))}
+
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
+        """See Base.tower: `process` runs it."""
+        return list(map(dict, prepared))
 
     def process(self, texts: Sequence[str], rows: Sequence[Features], side: str) -> dict[str, Tensor]:
         """The model's inputs for one text and picture a row, padded at `side`; reals in the model's dtype.

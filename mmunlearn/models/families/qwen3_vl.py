@@ -30,11 +30,12 @@ class Qwen3VL(Base):
         deep = {f"deepstack.{level}": Stored(*self._embeddings) for level in levels}
         return {**super().stored, **deep, "grid": Stored("int32", (3,))}
 
-    def encode(self, images: Sequence[Image.Image]) -> list[dict[str, Tensor]]:
-        """See Base.encode. Patches of all pictures lie behind each other, never stacked."""
-        pixels = self.pixels(images)
-        grids = pixels["image_grid_thw"]
-        encoded = self.model.get_image_features(pixels["pixel_values"], grids, return_dict=True)
+    def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
+        """See Base.tower. Patches of all pictures lie behind each other, never stacked."""
+        grids = self.stacked(prepared, "image_grid_thw")
+        encoded = self.model.get_image_features(
+            self.stacked(prepared, "pixel_values"), grids, return_dict=True
+        )
         deep = {f"deepstack.{level}": each for level, each in enumerate(encoded.deepstack_features)}
         return [
             {
@@ -42,8 +43,13 @@ class Qwen3VL(Base):
                 "grid": grids[i].int(),
                 **{name: each[i] for name, each in deep.items()},
             }
-            for i in range(len(images))
+            for i in range(len(prepared))
         ]
+
+    def outline(self, size: tuple[int, int]) -> Features:
+        """See Base.outline."""
+        (grid,) = self.prepare(Image.new("RGB", size))["image_grid_thw"]
+        return {**super().outline(size), "grid": grid.int()}
 
     def prefix_positions(self, ids: Sequence[int], features: Features) -> list[list[int]]:
         """See Base.prefix_positions: the library's own three axes."""
