@@ -1,7 +1,8 @@
 """Images: every person at every event, drawn until valid.
 
 needs  <results>/curation/prompts.jsonl, the generator's and the scorers' weights, the reviewers' verdicts if any
-makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filters.json (the check)
+makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filters.json (the check);
+       target `pilot`, which prints it: pilot.json, pilot.md (what the first shard says of all)
 
 Candidates and their features lie in work/, which a retry or a changed threshold reads again.
 """
@@ -52,6 +53,41 @@ rule draw_shard:
         version=2,
     script:
         "../workflow_scripts/draw_shard.py"
+
+
+rule write_pilot:
+    input:
+        shard=f"<results>/images/shards/{PARAMS.shards[0]}.parquet",
+    output:
+        numbers="<results>/images/pilot.json",
+        page="<results>/images/pilot.md",
+    log:
+        "<logs>/write_pilot.log",
+    benchmark:
+        "<benchmarks>/write_pilot/all.tsv"
+    conda:
+        "../envs/images.yaml"
+    params:
+        batch=PARAMS.sampler["batch"],
+        thresholds=PARAMS.sampler["thresholds"],
+        decided=PARAMS.pilot,
+        code=code_digest("write_pilot", "workflow/pilot.py"),
+    script:
+        "../workflow_scripts/write_pilot.py"
+
+
+rule pilot:
+    input:
+        "<results>/images/pilot.md",
+    log:
+        "<logs>/pilot.log",
+    localrule: True
+    conda:
+        "../envs/images.yaml"
+    params:
+        code=code_digest("pilot"),
+    script:
+        "../workflow_scripts/pilot.py"
 
 
 rule settle_pictures:

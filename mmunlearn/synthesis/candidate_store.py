@@ -1,15 +1,18 @@
 """Draws and measures pictures, keeping both on disk, so that no restart draws or scores anything twice.
 
 Both lie outside the declared outputs (Snakemake deletes those before a job starts), are named by a digest of all that
-shaped them, and are written atomically: a unit of pictures is there as a whole or not at all.
+shaped them, and are written atomically: a unit of pictures is there as a whole or not at all. What drawing and scoring
+took lies beside them, so that a shard that finds its pictures here does not pass for a fast one (see `drawing_cost`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -21,10 +24,11 @@ from mmunlearn.backends import GENERATORS, SCORERS
 from mmunlearn.ids import candidate_id
 from mmunlearn.pictures import open_picture
 from mmunlearn.records import Prompt, atomic_path, digest_of, sha256_of
+from mmunlearn.scorers.device import device_name
 from mmunlearn.scorers.protocol import Measurements
 from mmunlearn.synthesis.generate import DrawRequest
 
-SUMS = "sha256.json"
+SUMS, TOOK, SECONDS = "sha256.json", "took.json", "seconds"
 logger = logging.getLogger(__name__)
 
 
@@ -75,6 +79,10 @@ class CandidateStore:
         self._draws = work / "draws" / digest_of(identity)
         self._features = work / "features" / digest_of([identity, self._scorers.version])
 
+    @cached_property
+    def _device(self) -> str:
+        return device_name(self._settings.device)
+
     def get(self, prompt: Prompt, attempts: range) -> list[StoredPicture]:
         """The pictures of a unit of attempts at a prompt, drawn and measured now unless they are stored."""
         unit = [self._request(prompt, attempt) for attempt in attempts]
@@ -100,24 +108,34 @@ class CandidateStore:
             self._generator.prepare(self._planned)
             self._planned = []
         with atomic_folder(folder) as unfinished:
+            start = time.perf_counter()
             for request, image in zip(unit, self._generator.draw(unit), strict=True):
                 image.save(unfinished / _file(request), format="PNG")
+            seconds = time.perf_counter() - start
             sums = {path.name: sha256_of(path) for path in sorted(unfinished.iterdir())}
             (unfinished / SUMS).write_text(json.dumps(sums), encoding="utf-8")
+            took = {SECONDS: seconds / len(unit), "device": self._device}
+            (unfinished / TOOK).write_text(json.dumps(took), encoding="utf-8")
         return sums
 
     def _measure(self, request: DrawRequest, picture: Path, sha256: str) -> StoredPicture:
-        cached = self._features / f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
+        cached = self._features / features_file(picture, sha256)
         measurements = _read_measurements(cached)
         if measurements is None:
+            start = time.perf_counter()
             measurements = self._scorers.measure(open_picture(picture))
             with atomic_path(cached) as temporary:
-                np.savez(temporary, **vars(measurements))
+                np.savez(temporary, **vars(measurements), **{SECONDS: time.perf_counter() - start})
         return StoredPicture(request, picture, sha256, measurements)
 
 
 def _file(request: DrawRequest) -> str:
     return f"a{request.attempt:02d}.png"
+
+
+def features_file(picture: Path, sha256: str) -> str:
+    """Name of what is measured in a stored picture."""
+    return f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
 
 
 def _checksums(folder: Path) -> dict[str, str] | None:
@@ -143,8 +161,8 @@ def _read_measurements(path: Path) -> Measurements | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             scalars = {"faces": int, "distortion": float, "aesthetic": float}
-            values = {name: scalars.get(name, np.asarray)(file[name]) for name in file.files}
-            return Measurements(**values)
+            names = [name for name in file.files if name != SECONDS]
+            return Measurements(**{name: scalars.get(name, np.asarray)(file[name]) for name in names})
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         logger.warning("%s is damaged (%s): it is measured again", path, error)
         return None

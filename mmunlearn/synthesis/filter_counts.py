@@ -62,9 +62,15 @@ def _count(
 
 
 def filter_table(counts: Mapping[str, FilterCount]) -> list[list[str]]:
-    """The counts as rows of text, their header first."""
+    """The counts as rows of text, their header first, the cells of a column of one width."""
     header = ["filter", "refuses", "alone", "no score", "threshold", "nearest refused", "5%, median, 95%"]
-    return [header, *([name, *_cells(name, one)] for name, one in counts.items())]
+    return aligned([header, *([name, *_cells(name, one)] for name, one in counts.items())])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows with the cells of a column filled to one width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
 
 
 def _cells(name: str, one: FilterCount) -> list[str]:
@@ -93,9 +99,7 @@ def check_first_cells(
     if not stop_below or len(cells) > first or (first - without) / first >= stop_below["share"]:
         return
     rows = [draw.candidate for draws in cells for draw in draws]
-    table = filter_table(filter_counts(rows, limits))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    lines = map("  ".join, filter_table(filter_counts(rows, limits)))
     raise AcceptanceError(
         f"Asked for a valid picture in at least {stop_below['share']:.0%} of the shard's first {first} cells "
         f"(images.stop_below). Found none in {without} of the {len(cells)} drawn, after {len(rows):,} candidates:\n"

@@ -97,6 +97,14 @@ def until_accepted(draw: Callable[[range], list[Draw]], *, batch: int, max_attem
     return candidates
 
 
+def expected_draws(acceptance: float, batch: int, max_attempts: int) -> float:
+    """Candidates that `until_accepted` is expected to draw where each passes with the same probability.
+
+    Batch k + 1 is drawn when k batches had no valid candidate: batch * sum over k of (1 - acceptance)^(batch k).
+    """
+    return batch * sum((1 - acceptance) ** (batch * k) for k in range(max_attempts // batch))
+
+
 def best(draws: Sequence[Draw]) -> Draw:
     """The candidate that a cell retains; it is accepted when nothing refuses it."""
     return min(draws, key=lambda draw: rank(draw.candidate, draw.failed))

@@ -166,6 +166,23 @@ class Params:
         return list(map(shard_id, range(blocks)))
 
     @property
+    def pilot(self) -> list[Any]:
+        """What a pilot takes from the configuration besides: how much there is to draw, and what the plan assumes."""
+        images, curation = self._config["images"], self._config["curation"]
+        sizes = (
+            "people_per_shard",
+            "max_attempts",
+            "candidates",
+            "references_per_event",
+            "min_accepted_share",
+            "job",
+        )
+        bootstrap = self._config["evaluation"]["bootstrap"]
+        return [
+            *(images[key] for key in sizes), curation["n_people"], curation["n_events"], bootstrap, self._config["plan"]
+        ]  # fmt: skip
+
+    @property
     def planted_truth(self) -> str | list[str]:
         """Which pictures have planted defects, where the generator plants any."""
         return "<results>/images/truth.jsonl" if self._config["images"]["generator"] == "pocket" else []

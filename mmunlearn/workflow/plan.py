@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import sys
@@ -12,12 +11,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from re import fullmatch
 from typing import Any
 
 from mmunlearn.evaluation.judge.ledger import Spending
 from mmunlearn.evaluation.judge.store import StoreError, Usage
 from mmunlearn.evaluation.judge.usage import usage_of
+from mmunlearn.workflow.benchmark import read_benchmark
 from mmunlearn.workflow.sizes import PRICES, Config, Sizes
 from mmunlearn.workflow.storage import bytes_of
 from mmunlearn.workflow.work import DRAWING, LENGTHS, TOKENS, Estimate, PlannedJob
@@ -165,21 +164,6 @@ class RuleRow:
         if benchmark := read_benchmark(job.planned.benchmark):
             self.actual = self.actual or Actual()
             self.actual.add(job.hours(benchmark[0]), job.hours(job.seconds), job.planned, benchmark[1])
-
-
-def read_benchmark(path: Path | None) -> tuple[float, float] | None:
-    """Wall seconds and resident megabytes of a benchmark file (tab separated; columns `s`, `max_rss`), the mean and the
-    largest of its rows where a job was repeated; None where there is no file, or none that says the seconds."""
-    try:
-        with open(path or "", encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle, delimiter="\t"))
-    except OSError:
-        return None
-    seconds, memory = (
-        [float(row[key]) for row in rows if fullmatch(r"[0-9.]+", row.get(key) or "")]
-        for key in ("s", "max_rss")
-    )  # `-` and `NA`: not taken
-    return (sum(seconds) / len(seconds), max(memory, default=0.0)) if seconds else None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mmunlearn.workflow.numbers import amount, duration
 from mmunlearn.workflow.plan import Actual, Plan, RuleRow, Total
 
 WIDTH = 118
@@ -78,21 +79,6 @@ def _about(plan: Plan) -> str:
 
 def _value(value: Any) -> str:
     return " or ".join(f"{one:g}" for one in (value.values() if isinstance(value, Mapping) else [value]))
-
-
-def duration(hours: float) -> str:
-    """Hours for people: `2.5 s`, `4.7 min`, `84.7 h`."""
-    for factor, unit in ((1, "h"), (60, "min")):
-        if hours * factor >= 1:
-            return f"{amount(hours * factor)} {unit}"
-    return f"{hours * 3600:.1f} s"
-
-
-def amount(value: float) -> str:
-    """A number for people: `41,290`, `73.2`, `0.013`, `0`."""
-    if value == int(value) or value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def _table(rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from mmunlearn.ids import FINETUNED, GOAL, Run, parse_recipe, parse_split
 from mmunlearn.registry import Entry
+from mmunlearn.synthesis.policy import expected_draws
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.schedule import steps_of
 from mmunlearn.workflow import lifelong_work
@@ -141,6 +142,8 @@ class Estimate:
             if files := self.outputs(pattern):
                 self.files = files
                 return count(self)
+        if not self.planned.outputs:
+            return {}  # it prints
         if not self.outputs("*"):
             return self.unknown("its card in resources/pocket says how long it took")
         if self.planned.gpus is not None:  # light rules leave it open how many
@@ -189,13 +192,7 @@ def _drawn(job: Estimate, unit: str, pictures: float) -> Counts:
 
 
 def _attempts(job: Estimate) -> float:
-    """Pictures that are expected to be drawn for a valid one.
-
-    Draws are made in units of `batch` pictures, until one is valid or `max_attempts` are reached. Unit k + 1 is drawn
-    when k units had no valid picture, so a cell takes unit * sum over k of (1 - acceptance)^(unit k).
-    """
-    refused, unit = 1 - job.assume("acceptance"), job.params["batch"]
-    return unit * sum(refused ** (unit * k) for k in range(job.params["max_attempts"] // unit))
+    return expected_draws(job.assume("acceptance"), job.params["batch"], job.params["max_attempts"])
 
 
 def _settling(job: Estimate) -> Counts:

@@ -76,7 +76,7 @@ def test_every_preset_is_pinned():
 
 @pytest.mark.parametrize(
     ("target", "last"),
-    [("curate", "write_prompts"), ("draw", "check_images"), ("dataset", "split_concepts"),
+    [("curate", "write_prompts"), ("draw", "check_images"), ("pilot", "write_pilot"), ("dataset", "split_concepts"),
      ("train", "train_unlearned"), ("evaluate", "score_answers"), ("pocket_models", "calibrate_scorers"),
      ("review", "review_page"), ("export", "export_dataset"), ("table4", "make_table4"),
      ("figures", "trace_unlearned"), ("robustness", "attack_model"),

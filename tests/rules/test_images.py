@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from mmunlearn.records import Candidate, RecordError, read_manifest, sha256_of
 from mmunlearn.reporting.filter_statistics import AcceptanceError
+from mmunlearn.synthesis.drawing_cost import drawing_cost
 from tests.rules.histograms import HistogramScorers
 from tests.rules.mini import curate, draw, draw_shards, mini_config
 from tests.rules.standin import World
@@ -301,3 +303,32 @@ def test_null_goes_on_and_no_setting_of_the_stop_is_a_param(drawn, tmp_path):
         for rule in ("draw_shard", "settle_pictures", "draw_references")
     ]
     assert "stop_below" not in repr(given)
+
+
+def test_a_pilot_is_the_run_s_own_first_shard_and_nothing_is_drawn_twice(curated, drawn, tmp_path, brush):
+    world = curated.copy(tmp_path / "world")
+    assert world.bring("images/pilot.md") == ["draw_references", "draw_shard", "write_pilot"]
+    page = (world.results / "images" / "pilot.md").read_text(encoding="utf-8")
+    numbers = json.loads((world.results / "images" / "pilot.json").read_text(encoding="utf-8"))
+    rows = read_manifest(shard(world))
+    assert (numbers["candidates"], numbers["cells"]) == (len(rows), 8)
+    assert numbers["measured"]["draw_seconds"] > 0 and numbers["cost"]["timed"] == len(rows)
+    assert len(brush.drawn) == len(rows) + 8, "and two references of four events"
+    assert numbers["all"]["pilot"]["pictures"] > len(brush.drawn) and "## Correct the plan by" in page
+    rest = world.bring("images/manifest.parquet")
+    assert rest == ["draw_shard", "settle_pictures", "merge_manifest"]
+    assert len(set(brush.drawn)) == len(brush.drawn)
+    for name in ("shards/000.parquet", "manifest.parquet"):
+        assert sha256_of(world.results / "images" / name) == sha256_of(drawn.results / "images" / name)
+
+
+def test_what_a_picture_took_stands_beside_it_and_outlives_a_job_that_finds_it(drawn, tmp_path):
+    world = drawn.copy(tmp_path / "world")
+    rows = read_manifest(shard(world))
+    with chdir(world.root):
+        before = drawing_cost(rows, Path("work"))
+    assert before.timed == len(rows) and before.seconds >= before.draw_seconds * len(rows) / 2 > 0
+    assert before.devices and before.candidate_bytes > before.picture_bytes > 1000
+    world.run("draw_shard", shard="000")
+    with chdir(world.root):
+        assert drawing_cost(rows, Path("work")) == before

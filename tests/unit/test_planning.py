@@ -18,7 +18,8 @@ from mmunlearn.evaluation.sampling import Sample, pick
 from mmunlearn.ids import TARGETS, Run, parse_recipe
 from mmunlearn.records import Question, SuiteQuestion, write_json
 from mmunlearn.training.methods import METHODS
-from mmunlearn.workflow.plan import Plan, make_plan, read_benchmark
+from mmunlearn.workflow.benchmark import read_benchmark
+from mmunlearn.workflow.plan import Plan, make_plan
 from mmunlearn.workflow.show import WIDTH, amount, duration, show_plan
 from mmunlearn.workflow.sizes import Sizes
 from mmunlearn.workflow.targets import Targets
