@@ -70,6 +70,7 @@ rule write_pilot:
     params:
         batch=PARAMS.sampler["batch"],
         thresholds=PARAMS.sampler["thresholds"],
+        networks=PARAMS.networks,
         decided=PARAMS.pilot,
         code=code_digest("write_pilot", "workflow/pilot.py"),
     script:

@@ -166,6 +166,11 @@ class Params:
         return list(map(shard_id, range(blocks)))
 
     @property
+    def networks(self) -> list[str]:
+        """Names of the weights of `picture_weights`."""
+        return [Path(receipt).stem for receipt in self.picture_weights]
+
+    @property
     def pilot(self) -> list[Any]:
         """What a pilot takes from the configuration besides: how much there is to draw, and what the plan assumes."""
         images, curation = self._config["images"], self._config["curation"]

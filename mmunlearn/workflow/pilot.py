@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mmunlearn.workflow.pilot_page import pilot_page
 
 Config = Mapping[str, Any]
 Cells = Mapping[str, Sequence[Candidate]]
-GB = 1e9
+MB = 1e6
 
 
 def write_pilot(
@@ -26,38 +27,44 @@ def write_pilot(
     page: Path,
     *,
     shard: Path,
-    batch: int,
     thresholds: Mapping[str, float],
     config: Config,
     work: Path,
+    **drawn: Any,
 ) -> None:
     """Write what a shard says of all, as JSON and as Markdown.
 
     Args:
         shard: Parquet, rows of `Candidate`.
-        batch: pictures that are drawn together.
         thresholds: settings of `Thresholds`.
         config: merged and checked.
         work: folder of the candidates' store.
+        drawn: further fields of `Drawing`.
     """
-    rows = read_manifest(shard)
-    images = config["images"]
+    rows, drawing = read_manifest(shard), Drawing(config, **drawn)
     cells: dict[str, list[Candidate]] = {}
     for row in rows:
         cells.setdefault(row.image_id, []).append(row)
-    rates = Rates(cells, (batch, images["max_attempts"]), config["seed"], config["evaluation"]["bootstrap"])
+    rates = Rates(cells, drawing.attempts, config["seed"], config["evaluation"]["bootstrap"])
     cost = drawing_cost(rows, work)
     benchmark = read_benchmark(Path("benchmarks", config["scale"], "draw_shard", f"{shard.stem}.tsv"))
-    measured = measured_assumptions(rates, cost, len(rows), benchmark and benchmark[0])
-    embedding = mean_size(work, "prompt_embeddings/*/*.safetensors")
+    job_seconds = benchmark and benchmark[0]
+    values = {
+        "acceptance": min(rates.acceptance()["value"], drawing.acceptance(rates.drawn(rates.over)["value"])),
+        **drawing.seconds(cost, len(rows), job_seconds),
+        "picture_mb": cost.picture_bytes / MB,
+    }
+    if embedding := mean_size(work, "prompt_embeddings/*/*.safetensors"):
+        values["embedding_mb"] = embedding / MB
+    measured = {name: float(f"{value:.3g}") for name, value in values.items()}
     pilot = {
         "shard": shard.stem,
         "people": len({row.person_id for row in rows}),
         "cells": len(cells),
         "valid": sum(any(row.accepted for row in of_cell) for of_cell in cells.values()),
-        "asked_share": images["min_accepted_share"],
+        "asked_share": config["images"]["min_accepted_share"],
         "candidates": len(rows),
-        "max_attempts": images["max_attempts"],
+        "max_attempts": drawing.attempts[1],
         "no_face": sum(row.faces == 0 for row in rows),
         "several_faces": sum(row.faces > 1 for row in rows),
         "filters": {name: asdict(one) for name, one in filter_counts(rows, Thresholds(**thresholds)).items()},
@@ -65,10 +72,10 @@ def write_pilot(
         "acceptance": rates.acceptance(),
         "drawn_a_cell": rates.drawn(rates.over),
         "drawn_a_valid_picture": {over: rates.drawn_for_valid(over) for over in ("cell", "person")},
-        "cost": asdict(cost) | {"embedding_bytes": embedding, "job_seconds": benchmark and benchmark[0]},
-        "plan": {name: config["plan"][name]["value"] for name in measured},
+        "cost": asdict(cost) | {"job_seconds": job_seconds},
         "measured": measured,
-        "all": all_drawing(config, batch, measured, rates, cost, embedding),
+        "plan": {name: config["plan"][name]["value"] for name in measured},
+        "all": drawing.cases(measured, rates.drawn(rates.over), cost.candidate_bytes - cost.picture_bytes),
     }
     write_json(numbers, pilot)
     write_text(page, pilot_page(pilot))
@@ -120,66 +127,87 @@ class Rates:
         return {"value": mean({"": clusters}), "low": low, "high": high}
 
 
-def measured_assumptions(
-    rates: Rates, cost: DrawingCost, candidates: int, job_seconds: float | None
-) -> dict[str, float]:
-    """Names of the plan's assumptions -> what the shard shows, to three digits.
+@dataclass(frozen=True)
+class Drawing:
+    """All that a configuration draws: references, shards, and what is drawn again for pairs of scenes; counted as the
+    plan counts it, which takes all cells for alike.
 
-    `acceptance` is the one at which the plan, which takes all cells for alike, counts as many pictures as were drawn
-    here, where the share of candidates that pass would have it count fewer: some cells are harder than others. What a
-    job takes besides drawing and scoring is known where one job has drawn the whole shard.
+    Attributes:
+        config: merged and checked.
+        batch: pictures that are drawn together.
+        networks: names of the fetched weights that a job reads.
     """
-    drawn = rates.drawn(rates.over)["value"]
-    values = {"acceptance": min(rates.acceptance()["value"], acceptance_of(drawn, rates.attempts))}
-    if cost.draw_seconds is not None and cost.score_seconds is not None:
-        values |= {"draw_seconds": cost.draw_seconds, "score_seconds": cost.score_seconds}
+
+    config: Config
+    batch: int
+    networks: Sequence[str]
+
+    @property
+    def attempts(self) -> tuple[int, int]:
+        """Least and most pictures of a cell."""
+        return self.batch, self.config["images"]["max_attempts"]
+
+    @cached_property
+    def _assumed(self) -> dict[str, Any]:
+        return {name: row["value"] for name, row in self.config["plan"].items()}
+
+    @property
+    def _reading(self) -> float:
+        """Seconds in which a job reads its networks."""
+        sizes = self._assumed["weights_mb"]
+        return sum(sizes.get(name, 0.0) for name in self.networks) / self._assumed["read_mb_second"]
+
+    def acceptance(self, drawn: float) -> float:
+        """The acceptance at which so many pictures a cell are expected, by halving. It is less than the share of
+        candidates that pass where some cells are harder than others."""
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            more = expected_draws(middle, *self.attempts) > drawn
+            low, high = (middle, high) if more else (low, middle)
+        return high
+
+    def seconds(self, cost: DrawingCost, candidates: int, job_seconds: float | None) -> dict[str, float]:
+        """The assumptions on time, as far as a shard tells them. What a job takes besides drawing and scoring is known
+        where one job has drawn the whole shard: it took longer then than its pictures."""
+        if cost.draw_seconds is None or cost.score_seconds is None:
+            return {}
+        values = {"draw_seconds": cost.draw_seconds, "score_seconds": cost.score_seconds}
         if job_seconds is not None and cost.timed == candidates and job_seconds >= cost.seconds:
             inside = candidates * (cost.draw_seconds + cost.score_seconds)
-            values["draw_job_seconds"] = max(0.0, job_seconds - inside)
-    return {name: float(f"{value:.3g}") for name, value in values.items()}
+            values["draw_job_seconds"] = max(0.0, job_seconds - inside - self._reading)
+        return values
 
+    def cases(
+        self, measured: Mapping[str, float], drawn: Mapping[str, float], features: float
+    ) -> dict[str, dict[str, float]]:
+        """Totals by the `plan`, by the `pilot`, and at the ends of its interval, `low` and `high`.
 
-def acceptance_of(drawn: float, ends: tuple[int, int]) -> float:
-    """The acceptance at which `expected_draws` gives so many pictures a cell, by halving."""
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if expected_draws(middle, *ends) > drawn else (low, middle)
-    return high
+        Args:
+            drawn: pictures of a cell with the ends of their interval.
+            features: bytes of what is measured in a picture, which the plan leaves out.
+        """
+        ends = {end: {**measured, "acceptance": self.acceptance(drawn[end])} for end in ("low", "high")}
+        cases = {"pilot": measured, **ends}
+        found = {"plan": self.totals({})} | {name: self.totals(values) for name, values in cases.items()}
+        for name in cases:
+            found[name]["disk"] += found[name]["pictures"] * features / MB / 1000
+        return found
 
-
-def all_drawing(
-    config: Config,
-    batch: int,
-    measured: Mapping[str, float],
-    rates: Rates,
-    cost: DrawingCost,
-    embedding: float,
-) -> dict[str, dict[str, float]]:
-    """Pictures, hours and disk of all drawing: by the `plan`, by the `pilot`, and at the ends of its interval."""
-    drawn = rates.drawn(rates.over)
-    ends = {name: acceptance_of(drawn[name], rates.attempts) for name in ("low", "high")}
-    cases = {"plan": {}, "pilot": measured, **{name: {**measured, "acceptance": ends[name]} for name in ends}}
-    cells = config["curation"]["n_people"] * config["curation"]["n_events"]
-    found = {name: drawing(config, batch, values) for name, values in cases.items()}
-    for name in ("pilot", *ends):
-        bytes_of_all = found[name]["pictures"] * cost.candidate_bytes + cells * (
-            cost.picture_bytes + embedding
-        )
-        found[name]["disk_gb"] = bytes_of_all / GB
-    return found
-
-
-def drawing(config: Config, batch: int, values: Mapping[str, float]) -> dict[str, float]:
-    """Pictures and hours of references, shards and what is drawn again for pairs of scenes, as the plan counts them by
-    its assumptions; `values` replace some of these."""
-    images, curation = config["images"], config["curation"]
-    assumed = {name: row["value"] for name, row in config["plan"].items()} | values
-    cells = curation["n_people"] * curation["n_events"]
-    again = cells * assumed["pair_refusals"] * images["candidates"]
-    of_cells = cells * expected_draws(assumed["acceptance"], batch, images["max_attempts"])
-    pictures = images["references_per_event"] * curation["n_events"] + of_cells + again
-    jobs = 1 + -(-curation["n_people"] // images["people_per_shard"]) + (again > 0)
-    each = assumed["draw_seconds"] + assumed["score_seconds"]
-    hours = (pictures * each + jobs * assumed["draw_job_seconds"]) / 3600
-    return {"pictures": pictures, "hours": hours, "gpu_hours": hours * images["job"]["gpu"]}
+    def totals(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Pictures, hours and GB; `values` replace assumptions of the plan."""
+        images, curation, assumed = self.config["images"], self.config["curation"], self._assumed | values
+        cells = curation["n_people"] * curation["n_events"]
+        again = cells * assumed["pair_refusals"] * images["candidates"]
+        references = images["references_per_event"] * curation["n_events"]
+        pictures = references + cells * expected_draws(assumed["acceptance"], *self.attempts) + again
+        jobs = 1 + -(-curation["n_people"] // images["people_per_shard"]) + (again > 0)
+        each = assumed["draw_seconds"] + assumed["score_seconds"]
+        hours = (pictures * each + jobs * (assumed["draw_job_seconds"] + self._reading)) / 3600
+        disk = (pictures + cells) * assumed["picture_mb"] + cells * assumed["embedding_mb"]
+        return {
+            "pictures": pictures,
+            "hours": hours,
+            "gpu_hours": hours * images["job"]["gpu"],
+            "disk": disk / 1000,
+        }

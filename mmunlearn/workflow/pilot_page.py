@@ -18,7 +18,7 @@ ALL = {
     "pictures": "pictures drawn, references included",
     "hours": "time, one job after another",
     "gpu_hours": "GPU-hours",
-    "disk_gb": "disk, GB",
+    "disk": "disk, GB",
 }
 
 
@@ -115,10 +115,11 @@ def _about_cost(pilot: Pilot) -> str:
     cost, measured, plan = pilot["cost"], pilot["measured"], pilot["plan"]
     beside = ", ".join(f"{name} {value:g} (plan: {plan[name]:g})" for name, value in measured.items())
     where = f"on {', '.join(cost['devices'])}" if cost["devices"] else "on an unknown device"
+    features = (cost["candidate_bytes"] - cost["picture_bytes"]) / 1000
     return (
-        f"Measured {where}: {beside}. A candidate takes {cost['candidate_bytes'] / 1e6:.3g} MB, its published copy "
-        f"{cost['picture_bytes'] / 1e6:.3g}, a prompt's embedding {cost['embedding_bytes'] / 1e6:.3g}. Intervals are "
-        f"over {_clusters(pilot)}; what is drawn again for pairs of scenes (pair_refusals) is the plan's."
+        f"Measured {where}: {beside}. Disk is candidates, their published copies, embeddings of prompts and, which the "
+        f"plan leaves out, {features:.3g} kB of features a candidate. Intervals are over {_clusters(pilot)}; what is "
+        "drawn again for pairs of scenes (pair_refusals) is the plan's."
     )
 
 
