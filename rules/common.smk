@@ -4,9 +4,10 @@ from mmunlearn import ids, tasks
 from mmunlearn.workflow import check, lifelong, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
-from mmunlearn.workflow.job import require_library
+from mmunlearn.workflow.job import deal_cards, require_library
 
 require_library(workflow.basedir)
+deal_cards(workflow)
 check.prepare(config)
 if error := check.fault(config, places=workflow.is_main_process):
     raise error

@@ -25,6 +25,7 @@ import torch
 import yaml
 from pydantic import TypeAdapter
 
+from mmunlearn.cards import locks
 from mmunlearn.interrupts import Stopped, deferring, stopping
 from mmunlearn.records import digest_of, write_text
 from mmunlearn.training.run import TrainingRun
@@ -88,9 +89,10 @@ def _command(run: TrainingRun, folder: Path) -> list[str]:
             f"training.accelerate_config asks for {config}, which does not exist; write it by "
             f"`accelerate config --config_file {config}`, or set the key to null for plain data parallel training"
         )
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)  # what Snakemake gives the job
     return [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config),
-        "--num_processes", str(run.processes),
+        "--num_processes", str(run.processes), "--num_cpu_threads_per_process", str(max(1, threads // run.processes)),
     ]  # fmt: skip
 
 
@@ -113,6 +115,7 @@ def _run(command: list[str]) -> tuple[int, str, int | None]:
         errors="replace",
         env=environment,
         start_new_session=True,
+        pass_fds=locks(),  # their GPUs are taken as long as they run, should this process be killed
     )
     try:
         with deferring(lambda: _tell(started.pid, signal.SIGTERM)) as request:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from mmunlearn.cards import own_cards
 from mmunlearn.ids import Run
 from mmunlearn.interrupts import Stopped, stopping
 from mmunlearn.tasks import TaskSequence
@@ -174,7 +175,7 @@ class Job:
 
 @contextmanager
 def job(snakemake: Snakemake) -> Iterator[Job]:
-    """Run a script's body with its log file.
+    """Run a script's body with its log file, on GPUs of its own where it asks for any and `deal_cards` says so.
 
     Yields the job's inputs and outputs as paths, its params and the configuration.
 
@@ -196,7 +197,7 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        with stopping():
+        with stopping(), own_cards(snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0):
             yield _job(snakemake)
     except Stopped as stopped:
         logger.error("%s", stopped)
@@ -235,6 +236,18 @@ def _job(snakemake: Snakemake) -> Job:
         log=Path(snakemake.log[0]) if snakemake.log else None,
         threads=snakemake.threads,
     )
+
+
+DEALING = "MMUNLEARN_DEALS_CARDS"
+
+
+def deal_cards(workflow: Any) -> None:
+    """Have the jobs that this process starts take GPUs of their own. A process that a scheduler has started for one job
+    leaves the GPUs to it; the one that plans all jobs deals them out, inside an allocation, too."""
+    if workflow.is_main_process:
+        os.environ[DEALING] = "1"
+    elif workflow.remote_exec:
+        os.environ.pop(DEALING, None)  # schedulers hand on the environment
 
 
 def require_library(folder: str | Path) -> None:
