@@ -36,5 +36,7 @@ onstart:
         raise error
     if error := check.build_error(config, targets.trained(workflow.dag.needrun_jobs())):
         raise error
+    if error := check.gpus_error(workflow.dag.needrun_jobs(), workflow.global_resources.get("gpu")):
+        raise error
     PARAMS.contents.settle()
     forward_interrupts()

@@ -58,6 +58,7 @@ rule build_reference_set:
         "<benchmarks>/build_reference_set/{set}.tsv"
     conda:
         "../envs/dataset.yaml"
+    threads: PARAMS.drawing_threads
     resources:
         **IMAGES["job"],
     params:

@@ -28,6 +28,7 @@ rule answer_questions:
         recipe=ids.WHOLE,
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:

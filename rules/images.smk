@@ -20,6 +20,7 @@ rule draw_references:
         "<benchmarks>/draw_references/all.tsv"
     conda:
         "../envs/images.yaml"
+    threads: PARAMS.drawing_threads
     resources:
         **IMAGES["job"],
     params:
@@ -44,6 +45,7 @@ rule draw_shard:
         "<benchmarks>/draw_shard/{shard}.tsv"
     conda:
         "../envs/images.yaml"
+    threads: PARAMS.drawing_threads
     resources:
         **IMAGES["job"],
     params:
@@ -106,6 +108,7 @@ rule settle_pictures:
         "<benchmarks>/settle_pictures/all.tsv"
     conda:
         "../envs/images.yaml"
+    threads: PARAMS.drawing_threads
     resources:
         **IMAGES["job"],
     params:

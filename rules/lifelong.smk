@@ -107,6 +107,7 @@ rule answer_before:
         "<benchmarks>/answer_before/{model}.tsv"
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:
@@ -154,6 +155,7 @@ rule unlearn_tasks:
         method=LIFELONG.named(LIFELONG.trained),
     conda:
         "../envs/training.yaml"
+    threads: PARAMS.training_threads
     resources:
         **TRAINING["job"],
     params:
@@ -188,6 +190,7 @@ rule train_experts:
         "<benchmarks>/train_experts/{model}/seed-{seed}.tsv"
     conda:
         "../envs/training.yaml"
+    threads: PARAMS.training_threads
     resources:
         **TRAINING["job"],
     params:
@@ -222,6 +225,7 @@ rule answer_stages:
         method=LIFELONG.named(LIFELONG.trained),
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:
@@ -249,6 +253,7 @@ rule ask_gate:
         gate="|".join(lifelong.ASKING),
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:
@@ -280,6 +285,7 @@ rule answer_experts:
         method=LIFELONG.named(LIFELONG.mixtures),
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:
@@ -366,6 +372,7 @@ rule measure_drift:
         "<benchmarks>/measure_drift/{model}/{method}/{order}/seed-{seed}.tsv"
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:

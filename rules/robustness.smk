@@ -25,6 +25,7 @@ rule draw_unseen:
         "<benchmarks>/draw_unseen/{split}.tsv"
     conda:
         "../envs/images.yaml"
+    threads: PARAMS.drawing_threads
     resources:
         **IMAGES["job"],
     params:
@@ -71,8 +72,9 @@ rule attack_model:
         "<benchmarks>/attack_model/{model}/{recipe}/seed-{seed}/{split}.tsv"
     conda:
         "../envs/evaluation.yaml"
+    threads: PARAMS.answering_threads
     resources:
-        **TRAINING["job"],
+        **PARAMS.answering_job,
     params:
         spec=PARAMS.model,
         label=PARAMS.label,

@@ -30,6 +30,7 @@ rule encode_images:
         "<benchmarks>/encode_images/{model}/{suite}.tsv"
     conda:
         "../envs/training.yaml"
+    threads: PARAMS.answering_threads
     resources:
         **PARAMS.answering_job,
     params:
@@ -56,6 +57,7 @@ rule train_finetuned:
         recipe=ids.FINETUNED,
     conda:
         "../envs/training.yaml"
+    threads: PARAMS.training_threads
     resources:
         **TRAINING["job"],
     params:
@@ -97,6 +99,7 @@ rule train_unlearned:
         recipe=ids.UNLEARNED,
     conda:
         "../envs/training.yaml"
+    threads: PARAMS.training_threads
     resources:
         **TRAINING["job"],
     params:

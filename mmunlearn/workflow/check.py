@@ -173,6 +173,20 @@ def build_error(config: Mapping[str, Any], recipes: Iterable[str]) -> ConfigErro
     return ConfigError(problems) if problems else None
 
 
+def gpus_error(jobs: Iterable[Any], most: Any) -> ConfigError | None:
+    """What is wrong, if anything, with the GPUs that Snakemake's jobs ask for: `--resources` cuts each job's to `most`
+    (None: no bound), while a training starts as many processes as its configuration says."""
+    limit = getattr(most, "value", most)
+    asked = {job.rule.name: job.rule.resources["gpu"].value for job in jobs if "gpu" in job.rule.resources}
+    problems = [
+        f"{rule} asks for {number} GPUs; Snakemake would cut it to {limit}, which all jobs may have at once; start it "
+        f"with --resources gpu={number} judge=1 or more, or lower the `gpu` of its `job`"
+        for rule, number in asked.items()
+        if limit is not None and number > limit
+    ]
+    return ConfigError(problems) if problems else None
+
+
 def _label_conflicts(spelled: Mapping[str, str]) -> Iterable[str]:
     """Methods that tables could not tell apart, from each other or from the rows that tables have of their own."""
     reserved = {_spelling(label): name for name, label in OWN_LABELS.items()}

@@ -358,6 +358,24 @@ class Params:
         job = self._config["training"]["job"]
         return {**job, "gpu": min(1, job["gpu"])}
 
+    # `threads` of jobs: what torch takes on the CPU, too, as Snakemake sets OMP_NUM_THREADS to it
+
+    @property
+    def training_threads(self) -> int:
+        """Of a training: its processes, and those that read for each."""
+        training = self._config["training"]
+        return training["processes"] * (1 + training["workers"])
+
+    @property
+    def answering_threads(self) -> int:
+        """Of an answering or encoding job: what feeds a GPU has a thread beside it, to read and lay out."""
+        return 1 + self.answering_job["gpu"]
+
+    @property
+    def drawing_threads(self) -> int:
+        """Likewise of a job that draws or retrieves pictures."""
+        return 1 + min(1, self._config["images"]["job"]["gpu"])
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """Method -> how tables and figures spell it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 from snakemake.iocontainers import InputFiles
 
-from tests.rules.standin import ROOT, SCRIPTS, named, run_script
+from mmunlearn.workflow.job import DEALING
+from tests.rules.standin import ROOT, SCRIPTS, World, named, run_script
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 GIVEN = {
@@ -38,6 +41,22 @@ def test_scripts_are_wiring():
     assert not [name for name, text in texts.items() if len(text.splitlines()) > 15]
     decides = re.compile(r"^\s*(if|for|while|def|lambda)\b| for .* in | if .* else ", re.MULTILINE)
     assert not [name for name, text in texts.items() if decides.search(text)]
+
+
+def test_rules_on_a_gpu_have_the_threads_that_their_jobs_use(curated, tmp_path):
+    config = copy.deepcopy(curated.config)
+    config["training"] |= {"workers": 2, "job": config["training"]["job"] | {"gpu": 1}}
+    config["images"]["job"] = config["images"]["job"] | {"gpu": 1}
+    rules = World.make(tmp_path / "world", config).rules
+    threads = {name: getattr(rule.resources["_cores"], "value", 1) for name, rule in rules.items()}
+    gpus = {name for name, rule in rules.items() if "gpu" in rule.resources}
+    trainings = {name for name in gpus if re.match("train|trace|unlearn", name)}
+    assert {"trace_unlearned", "unlearn_tasks"} <= trainings and {threads[name] for name in trainings} == {3}
+    assert {"answer_questions", "encode_unseen", "draw_shard"} <= gpus and {
+        threads[name] for name in gpus - trainings
+    } == {2}
+    assert {name for name in threads if threads[name] > 1} - gpus == {"pretrain_model"}
+    assert os.environ[DEALING] == "1", "jobs that run here have GPUs of their own"
 
 
 def test_the_standin_names_files_as_snakemake_does(curated, monkeypatch):

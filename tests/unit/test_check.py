@@ -21,7 +21,7 @@ from mmunlearn.registry import Registry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
 from mmunlearn.weights import entries
-from mmunlearn.workflow.check import ConfigError, check, fault, prepare
+from mmunlearn.workflow.check import ConfigError, check, fault, gpus_error, prepare
 from mmunlearn.workflow.errors import NoPlan
 from mmunlearn.workflow.params import Params, labels
 from mmunlearn.workflow.targets import Targets
@@ -490,3 +490,23 @@ def test_a_pin_of_one_s_own_fetches_anew_and_a_size_does_not(tmp_path, monkeypat
     monkeypatch.setattr(entries, "RESOURCE", resource)
     assert entries.entry("llava-1.5-7b").gigabytes == 99
     assert Params(CONFIG).weights(wildcards) == before
+
+
+def test_threads_are_what_a_job_uses():
+    def threads(config):
+        return [getattr(Params(config), f"{name}_threads") for name in ("training", "answering", "drawing")]
+
+    assert threads(CONFIG) == [1, 1, 1], "two jobs of the pocket scale run on two cores"
+    paper = changed("training", CONFIG["training"] | {"processes": 2, "workers": 4, "job": {"gpu": 2}})
+    assert threads(paper) == [10, 2, 1]
+    assert threads(changed("images.job.gpu", 1)) == [1, 1, 2]
+
+
+def test_gpus_that_snakemake_would_cut_stop_a_run():
+    jobs = [Namespace(rule=Namespace(name="train_goal", resources={"gpu": Namespace(value=2)}))]
+    jobs.append(Namespace(rule=Namespace(name="make_table3", resources={})))
+    assert str(gpus_error(jobs, 1)) == (
+        "the configuration cannot be run:\n  train_goal asks for 2 GPUs; Snakemake would cut it to 1, which all jobs "
+        "may have at once; start it with --resources gpu=2 judge=1 or more, or lower the `gpu` of its `job`"
+    )
+    assert gpus_error(jobs, Namespace(value=2)) is gpus_error(jobs, None) is gpus_error(jobs[1:], 0) is None
