@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.copies import ROOT, copy_workflow
+from tests.rules.standin import Rules
 from tests.unit.file_sets import write_collection
 
 COSTLY = (
@@ -66,6 +67,31 @@ PRESETS = {
 def test_a_preset_plans_its_trainings_drawings_and_judgings(planned, preset):
     jobs = planned(overlays=preset)
     assert {rule: jobs[rule] for rule in COSTLY if jobs[rule]} == PRESETS[preset]
+
+
+def test_a_model_that_keeps_no_features_is_given_lists_of_pictures(tmp_path):
+    for name in ("config.yaml", "resources"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "none.yaml").write_text("models: {pocket-llava: {cache_features: false}}")
+    jobs = Rules.needed(tmp_path, ("all", "table4", "figures", "lifelong", "robustness"), ["none.yaml"])
+    assert not [rule for rule, _ in jobs if rule.startswith("encode_")]
+    given = {rule: job["input"]["features"] for rule, job in jobs if "features" in job["input"]}
+    dataset, real, world, replay, tasks = (
+        f"results/pocket/{name}"
+        for name in (
+            "images/manifest.parquet",
+            *(f"dataset/{suite}.jsonl" for suite in ("real", "world", "replay")),
+            "lifelong/questions.jsonl",
+        )
+    )
+    training = {"train_finetuned": [dataset, replay], "train_goal": [dataset, replay]}
+    unlearning = {key: [dataset] for key in ("train_unlearned", "trace_unlearned")}
+    names = ("answer_questions", "answer_steps", "answer_concepts")
+    asking = {key: [dataset, real, world] for key in names} | {"attack_model": dataset}
+    names = ("unlearn_tasks", "train_experts", "answer_before", "answer_stages", "answer_experts", "ask_gate")
+    assert given == training | unlearning | asking | dict.fromkeys((*names, "measure_drift"), tasks)
+    unseen = {job["input"]["unseen"] for rule, job in jobs if rule == "attack_model"}
+    assert unseen == {f"results/pocket/robustness/unseen/{split}05.parquet" for split in ("person", "event")}
 
 
 def test_every_preset_is_pinned():
