@@ -73,17 +73,12 @@ def retrieve(
         raise RecordError(
             "events are to be retrieved, but the curated events are none: raise curation.n_events"
         )
-    embedded = embed_pool(pool, clip, cache)
-    if len(embedded.places) < n:
-        raise RecordError(
-            f"{n} pictures of events are asked for (dataset.n_real), {', '.join(part.name for part in pool)} "
-            f"holds {len(embedded.places)} different readable ones: put more there, or lower dataset.n_real"
-        )
     events = sorted(events, key=lambda event: event.event_id)
-    texts = unit(clip.embed_texts([event.description for event in events]))
+    texts = _finite(unit(clip.embed_texts([event.description for event in events])))
+    _check_size(pool, n, sum(map(len, pool)), "listed")
+    embedded = embed_pool(pool, clip, cache)
+    _check_size(pool, n, len(embedded.places), "different readable")
     cosines = np.round(texts @ embedded.features.T, 6)
-    if not np.isfinite(cosines).all():
-        raise RecordError("CLIP gave features that are not finite: check the weights in dataset.files.clip")
     extra = set(random.Random(seed).sample(range(len(events)), n % len(events)))
     columns = choose(cosines, [n // len(events) + (row in extra) for row in range(len(events))])
     pictures = _fetch(pool, {int(embedded.places[column]) for picks in columns for column in picks})
@@ -92,6 +87,14 @@ def retrieve(
         for row, event in enumerate(events)
         for column in columns[row]
     ]
+
+
+def _check_size(pool: Sequence[PoolPart], n: int, found: int, what: str) -> None:
+    if found < n:
+        raise RecordError(
+            f"{n} pictures of events are asked for (dataset.n_real), {', '.join(part.name for part in pool)} "
+            f"holds {found} {what} ones: put more there, or lower dataset.n_real"
+        )
 
 
 def _match(event: Event, cosine: float, picture: PoolPicture) -> Retrieved:
@@ -172,7 +175,7 @@ def _embed(pictures: Sequence[PoolPicture], first: int, clip: Clip) -> Embedded:
             except RecordError as error:
                 logger.warning("left out: %s", error)
         if opened:
-            features.append(unit(clip.embed_images(opened)))
+            features.append(_finite(unit(clip.embed_images(opened))))
     return Embedded(
         np.array(places, np.int64),
         np.array(digests, "S64"),
@@ -184,6 +187,12 @@ def unit(features: np.ndarray) -> np.ndarray:
     """Rows (N, D) scaled to length 1, float32."""
     rows = np.asarray(features, np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _finite(features: np.ndarray) -> np.ndarray:
+    if not np.isfinite(features).all():
+        raise RecordError("CLIP gave features that are not finite: check the weights in dataset.files.clip")
+    return features
 
 
 def _distinct(blocks: Sequence[Embedded], total: int) -> Embedded:

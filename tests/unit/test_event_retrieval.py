@@ -120,6 +120,29 @@ def test_an_interrupted_embedding_goes_on_where_it_was(collection, monkeypatch):
     assert interrupted == retrieve(collection, 3, cache="other")
 
 
+def test_what_cannot_end_well_ends_before_the_pool_is_embedded(collection, monkeypatch):
+    """Too few pictures, by their list; texts without features; and pictures without any at the first batch."""
+
+    class Undefined(ColourClip):
+        def embed_images(self, images):
+            return super().embed_images(images) * np.nan
+
+    class Speechless(ColourClip):
+        def embed_texts(self, texts):
+            return super().embed_texts(texts) * np.nan
+
+    monkeypatch.setattr(ColourClip, "embedded", 0)
+    with pytest.raises(RecordError, match=r"10 pictures of events .* holds 9 listed ones: put more"):
+        retrieve(collection, 10)
+    with pytest.raises(RecordError, match="not finite: check the weights"):
+        retrieve(collection, 3, Speechless())
+    assert ColourClip.embedded == 0
+    monkeypatch.setattr(retrieval, "BATCH", 2)
+    with pytest.raises(RecordError, match="not finite"):
+        retrieve(collection, 3, Undefined())
+    assert Undefined.embedded == 2
+
+
 def test_damaged_pictures_of_the_pool_are_left_out_and_named(collection, caplog):
     store(collection / "events" / "0-red.png", encoded((1, 2, 3))[:40])
     assert "0-red.png" not in {one.source for one in retrieve(collection, 8)}

@@ -116,14 +116,39 @@ BAD = ["0.5", "[0.5]", {"score": "0.5"}, {"score": None}, {"score": True}, {}, '
 
 def test_a_reply_that_is_no_score_is_asked_again_once_and_then_missing(tmp_path):
     n = len(BAD)
-    with ChatServer(lambda body: BAD[number_of(body)] if number_of(body) < n else scored(body)) as server:
-        rows = judge_at(server, tmp_path).judge(cases(n + 1))
-        assert len(server.requests) == 2 * n + 1
-        assert all(row.score is None and row.reason.startswith("the reply ") for row in rows[:n])
-        assert all(", 2 times: " in row.reason for row in rows[:n]) and rows[n].score == score_of(n)
+
+    def answer(body):
+        number = number_of(body)
+        return scored(body) if number % 2 else BAD[number // 2]
+
+    with ChatServer(answer) as server:
+        rows = judge_at(server, tmp_path).judge(cases(2 * n))
+        assert len(server.requests) == 3 * n
+        assert all(row.score is None and row.reason.startswith("the reply ") for row in rows[::2])
+        assert all(", 2 times: " in row.reason for row in rows[::2])
+        assert scores(rows[1::2]) == [score_of(i) for i in range(1, 2 * n, 2)]
         server.answer = scored
-        assert scores(judge_at(server, tmp_path).judge(cases(n + 1))) == [score_of(i) for i in range(n + 1)]
-    assert len(server.requests) == 3 * n + 1, "what is missing is asked for, and nothing else"
+        assert scores(judge_at(server, tmp_path).judge(cases(2 * n))) == [score_of(i) for i in range(2 * n)]
+    assert len(server.requests) == 4 * n, "what is missing is asked for, and nothing else"
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_model_that_gives_no_scores_is_found_by_a_plain_case_and_not_by_all(tmp_path, before):
+    """Such as one that thinks before it replies, and is cut off."""
+    cut = RawReply("<think>Let", "length")
+    with ChatServer(
+        lambda body: cut if PLAIN in str(body) or number_of(body) >= before else scored(body)
+    ) as server:
+        with pytest.raises(JudgeError, match=r"Found 10 cases in a row without one.*cut off.*max_tokens"):
+            judge_at(server, tmp_path, concurrency=1).judge(cases(500))
+        assert len(server.requests) == before + 2 * 10 + 1
+
+
+def test_cases_without_a_score_are_missing_where_a_plain_one_has_its_score(tmp_path):
+    """A collapsed model's answers may be beyond a judge: that is a matter of the answers."""
+    with ChatServer(lambda body: {"score": 1.0} if PLAIN in str(body) else "none") as server:
+        rows = judge_at(server, tmp_path, concurrency=1).judge(cases(25))
+        assert [row.score for row in rows] == [None] * 25 and len(server.requests) == 2 * 25 + 2
 
 
 @pytest.mark.parametrize("count", [{"n": 1}, 10**30, 2**53, -1, 1.5, True, "9", None], ids=str)

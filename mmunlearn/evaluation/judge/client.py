@@ -5,7 +5,8 @@ whatever folder, calls nothing. What could not be had is a missing value with it
 again by the next job. Equal texts are asked for once.
 
 A case that the endpoint refuses (400, 403, 422: a prompt that a provider does not take) is missing, and the job goes
-on; where none has been taken so far, or many in a row are refused, a plain case shows whether all are.
+on; where none has been taken so far, or many in a row are refused, a plain case shows whether all are. Likewise where
+the replies to many in a row hold no score.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class Asking:
         self._failures, self._answered = 0, False
         self._taken = False
         self._refusals: list[ChatError] = []
+        self._unusable = 0
         self._unanswered: ChatError | None = None
         self._problem: BaseException | None = None
 
@@ -147,7 +149,7 @@ class Asking:
                     break
                 for key, texts, outcome in transport.results():
                     self._take(key, texts, outcome, transport)
-                if len(self._refusals) >= transport.outage:
+                if max(len(self._refusals), self._unusable) >= transport.outage:
                     self._try_plain()
                 bar.update(len(self.cases.keys() & (self.scores.keys() | self.missing.keys())) - bar.n)
         doubtful = len(self._refusals) >= OUTAGE or any(one.concerns == "unclear" for one in self._refusals)
@@ -180,20 +182,28 @@ class Asking:
         return admitted
 
     def _try_plain(self) -> None:
-        """Ask of a plain case whether all are refused: then the job's problem is that."""
+        """Ask of a plain case whether all are refused, or get no score: then the job's problem is that."""
         if self._problem is not None:
             return
         body = self._judge.body(dict.fromkeys(self._judge.rubric.texts, PLAIN))
-        bound = self._ledger.bound(body)
+        bound, doubtful = self._ledger.bound(body), max(len(self._refusals), self._unusable)
         try:
             self._ledger.reserve(body)
-            self._chat.reply(
+            reply = self._chat.reply(
                 body, partial(self._ledger.reserve, body), partial(self._ledger.bill, body, bound)
             )
+            self._judge.rubric.score(reply, f"{self._chat.model} for a verdict")
             logger.warning(
-                "%d cases are refused and a plain one is not: they are missing", len(self._refusals)
+                "%d cases are refused or without a score, and a plain one is not: they are missing",
+                doubtful,
             )
-            self._refusals, self._taken = [], True
+            self._refusals, self._taken, self._unusable = [], True, 0
+        except ReplyError as error:
+            self._problem = JudgeError(
+                f"Asked {self._chat.model} for a score. Found {doubtful} cases in a row without one, and none of a "
+                f"plain case: the reply {error.problem}: {error.reply[:100]!r}. Raise "
+                "evaluation.openai.max_tokens if the model thinks before it replies, or take one that keeps to a form."
+            )
         except ChatError as error:
             self._problem = of_all(error)
         except Unaffordable as error:
@@ -207,6 +217,7 @@ class Asking:
             self._failures, self._refusals, self._answered, self._taken = 0, [], True, True
             try:
                 self.scores[key] = self._judge.rubric.score(outcome, f"{self._chat.model} for a verdict")
+                self._unusable = 0
                 self._ledger.add(key, texts, self.scores[key], outcome)
             except ReplyError as error:
                 self._asks[key] += 1
@@ -215,6 +226,7 @@ class Asking:
                 else:
                     times = f", {transport.asks} times" if transport.asks > 1 else ""
                     self.missing[key] = f"the reply {error.problem}{times}: {error.reply[:100]!r}"
+                    self._unusable += 1
         elif isinstance(outcome, Unaffordable):
             self._queue.appendleft(key)
         elif isinstance(outcome, ChatError) and outcome.concerns == "moment":
