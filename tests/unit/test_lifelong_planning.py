@@ -174,7 +174,9 @@ def test_strangers_are_encoded_and_never_rated(run):
     planned = job(
         f"lifelong/{MODEL}/features.safetensors", scale="pocket", wildcards={"model": MODEL}, params={}
     )
-    assert Estimate(planned, Sizes(config)).counts == {"pictures encoded": 640 + 24}
+    estimate = Estimate(planned, Sizes(config))
+    assert estimate.counts == {"pictures encoded": 640 + 24}
+    assert estimate.storage.disk == {"features": pytest.approx(664 * 0.019)}
     sizes = [size("", "untouched", 3, 0), size("", "stranger", 0) | {"pictures": 5}]
     sets = [*(size(task, role, 2) for task in "ABCD" for role in ("forget", "retain")), *sizes]
     write_json(run / "results/pocket/lifelong/statistics.json", {"sets": sets})

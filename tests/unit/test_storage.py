@@ -137,6 +137,11 @@ def test_what_is_read_and_kept_is_added_up_and_what_lies_there_stands_beside_it(
     assert lines(make_plan(POCKET, jobs))["disk"].actual.value == pytest.approx(540_000 / 1e9)
 
 
+def test_a_base_that_is_fetched_under_another_name_is_looked_up_by_it():
+    mlubench, model = merged(load(ROOT / "presets" / "mlubench.yaml")), "qwen3-vl-4b-instruct"
+    assert storage_of(mlubench, f"features/{model}/real.safetensors", model=model).read["weights"] == 8_880
+
+
 def test_checkpoints_are_those_of_one_training():
     jobs = [job(f"models/llava-1.5-7b/{recipe}/seed-1/{ADAPTER}", scale="paper", model="llava-1.5-7b",
                 params=FINETUNING) for recipe in ("finetuned", "goal-event05")]  # fmt: skip
