@@ -28,7 +28,7 @@ $(shell rm -rf .venv)
 endif
 endif
 
-.PHONY: run plan test lint review export paper pocket-models clean distclean help
+.PHONY: run plan doctor test lint review export paper pocket-models clean distclean help
 .NOTPARALLEL:
 
 run: .venv/.ready  ## run the pocket benchmark (CORES=2, ARGS="any Snakemake options or targets")
@@ -37,6 +37,9 @@ run: .venv/.ready  ## run the pocket benchmark (CORES=2, ARGS="any Snakemake opt
 
 plan: .venv/.ready  ## print what a run would cost, and beside it what it has cost (ARGS="--configfile FILE -- TARGETS")
 	@$(BIN)/python -m mmunlearn plan $(ARGS)
+
+doctor: .venv/.ready  ## print what this machine lacks for a run (ARGS="--configfile FILE -- TARGETS")
+	@$(BIN)/python -m mmunlearn doctor $(ARGS)
 
 test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options"); they look at this folder's default run
 	@[ -e results/pocket/report.html ] || echo "The tests make the default run first (some ten minutes on two cores)."

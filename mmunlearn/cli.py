@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmunlearn.workflow.work import PlannedJob
 
 EXAMPLES = """examples:
   mmunlearn plan                                              the default run
@@ -38,24 +43,66 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    plan.add_argument(
+    plan.set_defaults(run=run_plan)
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this machine lacks for a run, and what to do about it",
+        description="Look at packages, GPUs and their memory by arithmetic, weights, gates, keys, data and disks, a "
+        "line each. Exit code 1 where something that the run needs is missing.",
+    )
+    doctor.add_argument(
+        "--network", action="store_true", help="try whether endpoints and the hub take a connection"
+    )
+    doctor.set_defaults(run=run_doctor)
+    for one in (plan, doctor):
+        add_request(one)
+    return command
+
+
+def add_request(command: argparse.ArgumentParser) -> None:
+    """The options that say which run is meant, and how to print."""
+    command.add_argument(
         "targets", nargs="*", metavar="TARGET", help="rules or files, as for snakemake; put -- before"
     )
-    plan.add_argument(
+    command.add_argument(
         "--configfile", nargs="+", default=[], metavar="FILE", help="as for snakemake, e.g. a preset"
     )
-    plan.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake")
-    plan.add_argument("--workflow-profile", metavar="FOLDER", help="as for snakemake")
-    plan.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    plan.set_defaults(run=run_plan)
-    return command
+    command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake")
+    command.add_argument("--workflow-profile", metavar="FOLDER", help="as for snakemake")
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print a plan; the exit code."""
-    from mmunlearn.workflow.plan import make_plan, plan_jobs
-    from mmunlearn.workflow.reading import file_error
+    from mmunlearn.workflow.plan import make_plan
     from mmunlearn.workflow.show import show_plan
+
+    planned = planned_jobs(args)
+    if planned is None:
+        return 1
+    plan = make_plan(*planned, args.targets)
+    print(f"{json.dumps(asdict(plan), indent=2)}\n" if args.json else show_plan(plan), end="")
+    return 0
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print what this machine lacks; the exit code."""
+    from mmunlearn.workflow.doctor import PlannedRun, disk_left, examine, show_findings
+
+    logging.getLogger("mmunlearn").setLevel(logging.ERROR)  # what a run would warn of is a finding here
+    planned = planned_jobs(args)
+    if planned is None:
+        return 1
+    findings = examine(PlannedRun(*planned, disk_left(*planned), args.network))
+    rows = [one._asdict() for one in findings]
+    print(f"{json.dumps(rows, indent=2)}\n" if args.json else show_findings(findings), end="")
+    return int(any(one.status == "missing" for one in findings))
+
+
+def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[PlannedJob]] | None:
+    """The merged configuration and all jobs of a request; None where an error has been printed."""
+    from mmunlearn.workflow.plan import plan_jobs
+    from mmunlearn.workflow.reading import file_error
 
     files = [*args.configfile, "Snakefile"]
     missing = [path for path in files if not Path(path).is_file()]
@@ -65,17 +112,11 @@ def run_plan(args: argparse.Namespace) -> int:
             "Run it in the folder of the workflow, where the Snakefile lies, or correct the name.",
             file=sys.stderr,
         )
-        return 1
+        return None
     if error := file_error("config.yaml", *args.configfile):
         print(f"mmunlearn: {error}", file=sys.stderr)
-        return 1
-    planned = plan_jobs(snakemake_arguments(args))
-    if planned is None:
-        return 1
-    config, jobs = planned
-    plan = make_plan(config, jobs, args.targets)
-    print(f"{json.dumps(asdict(plan), indent=2)}\n" if args.json else show_plan(plan), end="")
-    return 0
+        return None
+    return plan_jobs(snakemake_arguments(args))
 
 
 def snakemake_arguments(args: argparse.Namespace) -> list[str]:

@@ -217,19 +217,24 @@ def _endpoint_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _keys_to_set(config: Mapping[str, Any]) -> Iterable[str]:
-    """Keys of endpoints in use that are not set here: they may be where the jobs run. Which targets are asked for is
-    not known yet, so gates count whatever `outputs` says."""
+    """Keys of endpoints in use that are not set here: they may be where the jobs run."""
+    for where, options in endpoints(config).items():
+        if not has_key(options["key_env"]):
+            yield f"{where}.openai.key_env: {shown_name(options['key_env'])} is not set here"
+
+
+def endpoints(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Section -> its endpoint's options, of those in use. Which targets are asked for is not known here, so gates count
+    whatever `outputs` says."""
     outputs, own = config["outputs"], config["lifelong"]
     curation, judge, gate = config["curation"], config["evaluation"], own["gates"]["vlm"]
     asked = any(row["gate"] == "vlm" for row in own["lumoe"].values())
-    for where, section, used in (
+    sections = (
         ("curation", curation, curation["backend"] == "openai" and set(outputs) - {"lifelong"}),
         ("evaluation", judge, judge["judge"] == "openai"),
         ("lifelong.gates.vlm", gate, gate["asks"] == "openai" and asked),
-    ):
-        name = section["openai"]["key_env"]
-        if used and not has_key(name):
-            yield f"{where}.openai.key_env: {shown_name(name)} is not set here"
+    )
+    return {where: section["openai"] for where, section, used in sections if used}
 
 
 def _review_conflicts(review: Mapping[str, Any]) -> Iterable[str]:

@@ -1,0 +1,109 @@
+"""What this machine has: packages, NVIDIA's GPUs, room on disks, a token of the hub, an endpoint that answers.
+
+Nothing heavy is imported, no CUDA context is made, and no network is asked but for what `reachable` is given.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from mmunlearn.cards import found as visible_cards
+from mmunlearn.workflow.job import LIBRARY
+
+PROJECT = LIBRARY.parent / "pyproject.toml"
+QUERY = ("nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
+SECONDS = 20.0
+"""Until nvidia-smi, or an address, counts as silent."""
+MEBIBYTE = 2**20
+
+
+class Card(NamedTuple):
+    """A GPU, and its memory in bytes; 0 where nvidia-smi does not say it."""
+
+    name: str
+    memory: int
+
+
+def project() -> dict[str, Any]:
+    """The section `project` of pyproject.toml."""
+    return tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+
+
+def lacking_version(found: str, asked: str) -> str | None:
+    """What to say of a version that is not among those asked for (`>=3.11`)."""
+    return None if SpecifierSet(asked).contains(found, prereleases=True) else f"{found}, not {asked}"
+
+
+def lacking_packages(requirements: Iterable[str]) -> list[str]:
+    """Of requirements (`name>=1.0`) those that are not installed here, each with what is."""
+    lacking = []
+    for text in requirements:
+        asked = Requirement(text)
+        try:
+            found = metadata.version(asked.name)
+        except metadata.PackageNotFoundError:
+            lacking.append(f"no {asked.name}")
+            continue
+        if wrong := lacking_version(found, str(asked.specifier)):
+            lacking.append(f"{asked.name} {wrong}")
+    return lacking
+
+
+def cards() -> tuple[list[Card], str]:
+    """The GPUs that jobs may take here, or none and why: of CUDA_VISIBLE_DEVICES, or all that nvidia-smi lists."""
+    try:
+        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except FileNotFoundError:
+        return [], "there is no nvidia-smi"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], f"nvidia-smi does not answer ({type(error).__name__})"
+    listed = {}
+    rows = csv.reader(done.stdout.splitlines(), skipinitialspace=True)
+    for uuid, name, size in (row for row in rows if len(row) == 3):
+        listed[uuid] = Card(name, int(size) * MEBIBYTE if size.isdecimal() else 0)
+    if not listed:
+        said = " ".join((done.stderr or done.stdout).split())[:120]
+        return [], f"nvidia-smi lists none: {said or 'it says nothing'}"
+    parts = Card("part of a GPU in MIG mode", 0)
+    found = [listed.get(uuid, parts) for uuid in visible_cards().values()]
+    return found, "" if found else "CUDA_VISIBLE_DEVICES shows none"
+
+
+def free_bytes(path: Path) -> tuple[int, int]:
+    """The file system that a path lies on, or will, and the bytes free there."""
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    return there.stat().st_dev, shutil.disk_usage(there).free
+
+
+def has_token() -> bool:
+    """Whether the hub's client finds a token: in the environment, or in the file that its login writes."""
+    if any(os.environ.get(name, "").strip() for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")):
+        return True
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    home = Path(os.environ.get("HF_HOME") or cache).expanduser()
+    path = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
+    return path.is_file() and path.stat().st_size > 0
+
+
+def reachable(url: str) -> str | None:
+    """Why nothing takes a connection at an address, or None; nothing is sent."""
+    parts = urlsplit(url)
+    place = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+    try:
+        socket.create_connection(place, timeout=SECONDS).close()
+    except OSError as error:
+        return type(error).__name__ if not error.strerror else error.strerror
+    return None
