@@ -62,7 +62,7 @@ def only(model: torch.nn.Module, answers: Answers) -> Iterator[Answers]:
 
     Of a model without a head of its own, or with one that gets other inputs, nothing is changed, but for a warning.
     """
-    head = _head(model)
+    head = _bare(model).get_output_embeddings()
 
     def gather(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if not inputs or inputs[0].dim() != 3 or tuple(inputs[0].shape[:2]) != answers.shape:
@@ -81,15 +81,10 @@ def only(model: torch.nn.Module, answers: Answers) -> Iterator[Answers]:
 
 
 def _bare(model: torch.nn.Module) -> torch.nn.Module:
-    """A model without what distributes it and hides the methods of it."""
+    """A model without what distributes it and hides its methods."""
     while not hasattr(model, "get_output_embeddings") and hasattr(model, "module"):
         model = model.module
     return model
-
-
-def _head(model: torch.nn.Module) -> torch.nn.Module | None:
-    bare = _bare(model)
-    return bare.get_output_embeddings() if hasattr(bare, "get_output_embeddings") else None
 
 
 @cache
