@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, Protocol
 
 from mmunlearn.models.families import caches_features
@@ -123,8 +125,13 @@ class Storage:
 def bytes_of(places: Iterable[Path]) -> int:
     """What lies in files (patterns of names, too) and folders; a file with several names counts once."""
     sizes: dict[tuple[int, int], int] = {}
-    for found in (one for place in places for one in place.parent.glob(place.name)):
-        for path in found.rglob("*") if found.is_dir() else (found,):
+    pending = [path for place in places for path in place.parent.glob(place.name)]
+    while pending:
+        path = pending.pop()
+        with suppress(OSError):  # a running job may take away what was there
             status = path.stat()
-            sizes[status.st_dev, status.st_ino] = status.st_size if path.is_file() else 0
+            if S_ISDIR(status.st_mode):
+                pending += path.iterdir()
+            else:
+                sizes[status.st_dev, status.st_ino] = status.st_size
     return sum(sizes.values())

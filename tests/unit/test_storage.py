@@ -133,7 +133,13 @@ def test_what_is_read_and_kept_is_added_up_and_what_lies_there_stands_beside_it(
     assert of_rule["GB on disk"] == pytest.approx(features / 1000)
     assert of_rule["GB read"] == pytest.approx((4.3 + 16) / 1000)
     last.unlink()
+    last.symlink_to("gone")  # which a running job has taken away
+    assert lines(make_plan(POCKET, jobs))["disk"].actual.value == pytest.approx(540_000 / 1e9)
+    last.unlink()
     last.hardlink_to(first)
+    write(run / "weights/flux-dev/transformer/model.safetensors", "w" * 1000)
+    fetched = make_plan(PAPER, [job("weights/flux-dev.json", scale="paper")])
+    assert lines(fetched)["disk"].actual.value == 1000 / 1e9, "a folder with all in it"
     assert lines(make_plan(POCKET, jobs))["disk"].actual.value == pytest.approx(540_000 / 1e9)
 
 
