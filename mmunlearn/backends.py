@@ -10,6 +10,7 @@ CURATORS = Registry(
     {
         "shipped": "mmunlearn.curation.shipped:ShippedCurator",
         "openai": "mmunlearn.curation.openai:OpenAICurator",
+        "files": "mmunlearn.curation.listed:ListedCurator",
     },
 )
 GENERATORS = Registry(
@@ -18,6 +19,7 @@ GENERATORS = Registry(
     {
         "pocket": "mmunlearn.pocket.generator:PocketGenerator",
         "flux": "mmunlearn.synthesis.flux:FluxGenerator",
+        "files": "mmunlearn.synthesis.picture_files:PictureFiles",
     },
 )
 DRAWINGS = Registry(

@@ -1,7 +1,7 @@
 """The grammar of ids: concepts, images, questions, candidates, splits, recipes and runs are written and parsed here.
 
     concept    p017 (a person), e05 (an event): letters and digits
-    image      <person>-<event>, e.g. p017-e05
+    image      <person>-<event>, e.g. p017-e05; further pictures of the two, p017-e05_2 and so on
                pictures of other sets: <set>-<three digits>, of Real with the kind between, e.g. real-person-001
     question   <image>-<kind>, e.g. p017-e05-event
     candidate  <image>-a<attempt, two digits>
@@ -49,16 +49,17 @@ def event_id(number: int) -> str:
     return f"e{number:02d}"
 
 
-def image_id(person_id: str, event_id: str) -> str:
-    """The picture of a person at an event."""
-    return f"{person_id}-{event_id}"
+def image_id(person_id: str, event_id: str, number: int = 1) -> str:
+    """The picture of a person at an event; the second and later ones have their number behind it."""
+    return f"{person_id}-{event_id}" + (f"_{number}" if number > 1 else "")
 
 
 def concepts_of(image: str) -> tuple[str, str]:
     """Person and event id of a picture of the data set. Raises IdError for others."""
-    person, _, event = image.partition("-")
-    if not person or not event.isalnum():
-        raise IdError(f"'{image}' is no image id: expected <person>-<event>, e.g. p017-e05")
+    person, _, rest = image.partition("-")
+    event, mark, number = rest.partition("_")
+    if not person or not event.isalnum() or (mark and not number.isdecimal()):
+        raise IdError(f"'{image}' is no image id: expected <person>-<event>, e.g. p017-e05, or p017-e05_2")
     return person, event
 
 

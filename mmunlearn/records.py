@@ -50,27 +50,52 @@ Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
 class Person(Record):
-    """A fictitious person. `identity` is what the pocket renderer draws; None where a text model draws."""
+    """A person. `identity` is what the pocket renderer draws; None where a text model draws. Of people on pictures that
+    were found, not drawn, the name alone is known; without one, the person is not asked after."""
 
     key = ("person_id",)
     person_id: str
     name: str
-    age: int
-    gender: str
-    job: str
-    birthplace: str
-    appearance: str
+    age: int | None = None
+    gender: str = ""
+    job: str = ""
+    birthplace: str = ""
+    appearance: str = ""
     identity: dict[str, Any] | None = None
 
 
 class Event(Record):
-    """An event scene. `description` is the answer to the event question; `scene` is what pocket draws."""
+    """An event scene. `description` is the answer to the event question, which is not asked where it is empty; `scene`
+    is what pocket draws."""
 
     key = ("event_id",)
     event_id: str
     theme: str
     description: str
     scene: dict[str, Any] | None = None
+
+
+class ListedAnswer(Record):
+    """What a list of pictures says of one of them; `question` is None where the configured one is asked."""
+
+    kind: Literal["person", "event"]
+    question: str | None
+    answer: str
+
+
+class ListedPicture(Record):
+    """A picture that was found, not drawn: a row of curation/drafts/pictures.jsonl. `file` is its path below the folder
+    of the pictures; `person` and `event` are as listed, empty where the list has none."""
+
+    key = ("image_id",)
+    image_id: str
+    person_id: str
+    event_id: str
+    person: str
+    event: str
+    file: str
+    sha256: str
+    answers: list[ListedAnswer] = []
 
 
 class Prompt(Record):

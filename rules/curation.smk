@@ -1,14 +1,35 @@
 """Curation: who and what the pictures show.
 
-needs  resources (backend `shipped`) or an endpoint (backend `openai`); the reviewers' verdicts, if any
-makes  <results>/curation/drafts/{people,events}.jsonl, people.jsonl, events.jsonl, prompts.jsonl
+needs  resources (backend `shipped`), an endpoint (`openai`) or the pictures of images.files (`files`); the reviewers'
+       verdicts, if any
+makes  <results>/curation/drafts/{people,events}.jsonl, people.jsonl, events.jsonl, prompts.jsonl; `files` also
+       drafts/pictures.jsonl and, with what does not fit, drafts/pictures.json
 
 A draft that somebody rejects is replaced; drafts go on as people.jsonl and events.jsonl once `accept_texts` lets
 them. The language model's replies lie in work/, so that no text is asked for twice.
 """
 
 
+rule list_pictures:
+    output:
+        "<results>/curation/drafts/pictures.jsonl",
+        report="<results>/curation/drafts/pictures.json",
+    log:
+        "<logs>/list_pictures.log",
+    benchmark:
+        "<benchmarks>/list_pictures/all.tsv"
+    conda:
+        "../envs/images.yaml"
+    params:
+        listing=PARAMS.listing,
+        version=1,
+    script:
+        "../workflow_scripts/list_pictures.py"
+
+
 rule curate_people:
+    input:
+        pictures=PARAMS.listed_pictures,
     output:
         "<results>/curation/drafts/people.jsonl",
     log:
@@ -67,6 +88,7 @@ rule write_prompts:
     input:
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",
+        pictures=PARAMS.listed_pictures,
     output:
         "<results>/curation/prompts.jsonl",
     log:

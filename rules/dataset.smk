@@ -12,6 +12,7 @@ rule build_questions:
         check=ancient("<results>/images/filters.json"),
         people="<results>/curation/people.jsonl",
         events="<results>/curation/events.jsonl",
+        pictures=PARAMS.listed_pictures,
     output:
         "<results>/dataset/questions.jsonl",
     log:

@@ -1,4 +1,4 @@
-"""Images: every person at every event, drawn until valid.
+"""Images: every person at every event, drawn until valid, or as found.
 
 needs  <results>/curation/prompts.jsonl, the generator's and the scorers' weights, the reviewers' verdicts if any
 makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filters.json (the check);
@@ -51,7 +51,7 @@ rule draw_shard:
     params:
         **PARAMS.sampler,
         people_per_shard=IMAGES["people_per_shard"],
-        max_attempts=IMAGES["max_attempts"],
+        max_attempts=PARAMS.attempts,
         version=2,
     script:
         "../workflow_scripts/draw_shard.py"
@@ -113,7 +113,7 @@ rule settle_pictures:
         **IMAGES["job"],
     params:
         **PARAMS.sampler,
-        candidates=IMAGES["candidates"],
+        candidates=PARAMS.redraws,
         decided=PARAMS.decided["rejected"],
         version=1,
     script:
@@ -153,6 +153,7 @@ rule check_images:
     conda:
         "../envs/images.yaml"
     params:
+        **PARAMS.reported,
         min_accepted_share=IMAGES["min_accepted_share"],
         code=code_digest("check_images", "reporting/filter_statistics.py"),
     script:

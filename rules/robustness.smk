@@ -30,7 +30,7 @@ rule draw_unseen:
         **IMAGES["job"],
     params:
         **PARAMS.sampler,
-        max_attempts=IMAGES["max_attempts"],
+        max_attempts=PARAMS.attempts,
         n=config["robustness"]["questions"],
         seed=config["seed"],
         version=1,

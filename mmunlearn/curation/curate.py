@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 from mmunlearn.backends import CURATORS, DRAWINGS
 from mmunlearn.curation import fields
-from mmunlearn.curation.entities import entities
+from mmunlearn.curation.entities import entity_in
 from mmunlearn.files import listed, shown
 from mmunlearn.records import Event, Person, RecordError, RowsError, write_jsonl
 from mmunlearn.text import fold, name_words
@@ -23,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class Curator(ABC):
-    """Writes the texts of the data set; `rejected` are digests of texts that reviewers refuse."""
+    """Writes the texts of the data set; `rejected` are digests of texts that reviewers refuse. `checks`: whether these
+    have to be fit to be drawn, see `check_people` and `check_events`."""
+
+    checks = True
 
     @abstractmethod
     def __init__(self, options: Mapping[str, Any], *, seed: int, work: Path) -> None:
@@ -72,7 +73,8 @@ def curate(
     except RowsError as error:
         rows, broken = list(error.rows.values()), error.problems
     drawing = DRAWINGS.load(generator)() if generator in DRAWINGS else fields.Drawings()
-    _refuse(what, [*broken, *_problems(rows, backend.place, drawing)])
+    if backend.checks:
+        _refuse(what, [*broken, *_problems(rows, backend.place, drawing)])
     write_jsonl(output, rows)
     logger.info("%d %s from the %s curator", len(rows), what, curator)
 
@@ -163,8 +165,6 @@ def name_problem(name: str, others: Sequence[str]) -> str | None:
             return f"the name '{name}' is part of '{other}': rename one of the two"
         if taken and taken in folded:
             return f"the name '{other}' is part of '{name}': rename one of the two"
-    for first, last in combinations(range(len(words) + 1), 2):
-        run = " ".join(words[first:last])
-        if hashlib.sha256(run.encode()).hexdigest() in entities():
-            return f"the name '{name}' holds '{run}', an entity of MLUBench: rename the person"
+    if entity := entity_in(name):
+        return f"the name '{name}' holds '{entity}', an entity of MLUBench: rename the person"
     return None

@@ -35,7 +35,7 @@ def problems(row: Person | Event) -> list[str]:
     kind = "person" if isinstance(row, Person) else "event"
     found = [id_problem(f"{kind}_id", getattr(row, f"{kind}_id"))]
     found += [text_problem(field, getattr(row, field), limit) for field, limit in LONGEST[kind].items()]
-    if isinstance(row, Person) and not AGES[0] <= row.age <= AGES[1]:
+    if isinstance(row, Person) and not (row.age and AGES[0] <= row.age <= AGES[1]):
         found.append(f"age must be a whole number from {AGES[0]} to {AGES[1]}, found {shown(row.age)}")
     return [problem for problem in found if problem]
 

@@ -62,7 +62,7 @@ def statistics(
     A cell is a person at an event; `cells` are those that were drawn, and `pictures` those with a valid one.
     `attempts` says how many cells took how many candidates, `guidance_scales` and `generators` what candidates
     and pictures were drawn with. `professions` and `regions` are groups where these are known (see
-    `by_group`); `jobs` and `birthplaces` are as written.
+    `by_group`); `jobs` and `birthplaces` are as written. What is not known of a person is not counted.
 
     Returns:
         Plain data. A mapping of counts has its most frequent key first, or ascending keys where keys are numbers.
@@ -82,12 +82,17 @@ def statistics(
         "questions": falling(question.kind for question in questions),
         "splits": {name: _sizes(splits[name]) for name in sorted(splits)},
         "ages": {f"{low}-{low + AGE_BIN - 1}": n for low, n in by_age(people).items()},
-        "genders": falling(person.gender for person in people),
-        "professions": by_group((person.job for person in people), categories()),
-        "regions": by_group((person.birthplace for person in people), continents()),
-        "jobs": falling(person.job for person in people),
-        "birthplaces": falling(person.birthplace for person in people),
+        "genders": falling(known(person.gender for person in people)),
+        "professions": by_group(known(person.job for person in people), categories()),
+        "regions": by_group(known(person.birthplace for person in people), continents()),
+        "jobs": falling(known(person.job for person in people)),
+        "birthplaces": falling(known(person.birthplace for person in people)),
     }
+
+
+def known(texts: Iterable[str]) -> list[str]:
+    """The texts that are not empty: of people on pictures that were found, nobody knows a job."""
+    return [text for text in texts if text]
 
 
 def by_group(values: Iterable[str], groups: Mapping[str, str]) -> dict[str, int]:
@@ -106,8 +111,8 @@ def by_group(values: Iterable[str], groups: Mapping[str, str]) -> dict[str, int]
 
 
 def by_age(people: Iterable[Person]) -> dict[int, int]:
-    """People by their decade of age, from the youngest to the oldest decade without a gap: {20: 31, 30: ...}."""
-    counted = Counter(person.age // AGE_BIN * AGE_BIN for person in people)
+    """People of known age by its decade, from the youngest to the oldest decade without a gap: {20: 31, 30: ...}."""
+    counted = Counter(person.age // AGE_BIN * AGE_BIN for person in people if person.age is not None)
     if not counted:
         return {}
     return {low: counted[low] for low in range(min(counted), max(counted) + 1, AGE_BIN)}

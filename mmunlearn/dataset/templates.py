@@ -20,7 +20,9 @@ def template_problem(
         only: the fields that it may name, where these are fewer.
     """
     fields = only or [
-        name for name, field in record.model_fields.items() if field.annotation in (str, int, float)
+        name
+        for name, field in record.model_fields.items()
+        if field.annotation in (str, int, float, int | None)
     ]
     try:
         parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]

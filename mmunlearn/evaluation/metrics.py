@@ -14,8 +14,8 @@ import numpy as np
 
 from mmunlearn.evaluation import pope
 from mmunlearn.evaluation.intervals import cluster_sums, clusters_of, interval, mean
-from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
+from mmunlearn.names import says_name
 from mmunlearn.records import POPE_SUBSETS, Answer, Metric
 
 

@@ -138,13 +138,20 @@ def read_references(path: Path | None) -> dict[str, str] | None:
 
 
 def split_questions(split: Split, answers: Mapping[str, str] | None = None) -> list[Question]:
-    """Both questions on every picture of a split, in order of picture, with no text but their answers, if known.
+    """The questions on every picture of a split, in order of picture, with no text but their answers, if known: one of
+    the split's kind, and one of the other kind unless answers are known, but none to it.
 
     Raises:
-        RecordError: one has no answer, though there are answers.
+        RecordError: one of the split's kind has no answer, though there are answers.
     """
     images = sorted((*split.forget_train, *split.forget_test, *split.retain))
-    kinds = {question_id(image, kind): (image, kind) for image in images for kind in TARGETS}
+    kinds = {
+        name: (image, kind)
+        for image in images
+        for kind in TARGETS
+        for name in [question_id(image, kind)]
+        if answers is None or kind == split.target or name in answers
+    }
     known = dict.fromkeys(kinds, "") if answers is None else answers
     _refuse(Path("questions.jsonl"), f"split {_name(split)}", _absent(kinds, known), "build_questions")
     return [

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.evaluation.score_inputs import read_answered
 from mmunlearn.ids import FINETUNED, GOAL, TARGETS, Run, concepts_of, parse_recipe, question_id
+from mmunlearn.names import says_name
 from mmunlearn.records import (
     Answer,
     Event,

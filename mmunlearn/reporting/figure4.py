@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.curation.attributes import AGE_BANDS, categories, continents
-from mmunlearn.dataset.statistics import AGE_BIN, by_age, by_group, falling
+from mmunlearn.dataset.statistics import AGE_BIN, by_age, by_group, falling, known
 from mmunlearn.records import Event, Person, RecordError, read_jsonl
 from mmunlearn.reporting import style
 
@@ -41,25 +41,26 @@ def plot_figure4(people: Path, events: Path, png: Path, pdf: Path) -> None:
 
     Professions are categories and regions continents where `curation.attributes` knows most of them; otherwise
     they are shown as written, the most frequent ones, with the number of the others below, or by their number
-    alone where each comes once. Ages are in the bands of `curation.attributes`, or in decades where these do not
-    hold everybody. The word cloud is of the descriptions: a word's size follows its frequency.
+    alone where each comes once; a panel of which nothing is known says so. Ages are in the bands of
+    `curation.attributes`, or in decades where these do not hold everybody. The word cloud is of the descriptions: a
+    word's size follows its frequency.
 
     Raises:
         RecordError: a file is not what its name promises, or holds no row.
     """
     persons, scenes = _filled(people, Person), _filled(events, Event)
-    genders = falling(one.gender for one in persons)
+    genders = falling(known(one.gender for one in persons))
     looks = {gender: _look(index) for index, gender in enumerate(sorted(genders))}
     figure = style.new_figure(7.2, 7.1)
     a, b, c, d, e = _panels(figure)
     for axes in (a, b, c):
         axes.set_title(f"n = {len(persons)} people", loc="right", fontsize=SMALLEST)
     e.set_title(f"n = {len(scenes)} events", loc="right", fontsize=SMALLEST)
-    _bars(a, "Profession", by_group((one.job for one in persons), categories()), CATEGORIES)
-    _bars(b, "Region", by_group((one.birthplace for one in persons), continents()), CONTINENTS)
-    _ages(c, persons, looks)
+    _bars(a, "Profession", by_group(known(one.job for one in persons), categories()), CATEGORIES)
+    _bars(b, "Region", by_group(known(one.birthplace for one in persons), continents()), CONTINENTS)
+    _ages(c, [one for one in persons if one.age is not None and one.gender], looks)
     _genders(d, genders, looks)
-    _words(figure, e, [scene.description for scene in scenes])
+    _words(figure, e, known(scene.description for scene in scenes))
     style.save_figure(figure, png, pdf)
 
 
@@ -96,11 +97,11 @@ def _bars(axes: Axes, what: str, counts: Mapping[str, int], room: int) -> None:
     Where more come than have room and each of them once, none deserves a bar: their number is all there is to say.
     """
     axes.set_ylabel(what)
+    if not counts:
+        _unknown(axes)
+        return
     if len(counts) > room and max(counts.values()) == 1:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        centre = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-        axes.text(0.5, 0.5, f"{len(counts)} different ones", **centre)
+        _unknown(axes, f"{len(counts)} different ones")
         return
     names, heights = zip(*list(counts.items())[:room], strict=True)
     bars = axes.barh(range(len(names)), heights, height=0.72, color=BLUE)
@@ -117,10 +118,21 @@ def _bars(axes: Axes, what: str, counts: Mapping[str, int], room: int) -> None:
         axes.set_xlabel(f"and {len(rest)} others, {each}", loc="left")
 
 
+def _unknown(axes: Axes, text: str = "not known") -> None:
+    """A panel that is a line of text."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
+
+
 def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, Any]]) -> None:
     """People by age band, or by decade; the genders stand on each other."""
     from matplotlib.ticker import MaxNLocator
 
+    if not people:
+        axes.set(xlabel="Age in years", ylabel="People")
+        _unknown(axes)
+        return
     banded = all(any(first <= one.age <= last for first, last in AGE_BANDS) for one in people)
     bins = AGE_BANDS if banded else [(low, low + AGE_BIN - 1) for low in by_age(people)]
     bottom = [0] * len(bins)
@@ -142,6 +154,10 @@ def _ages(axes: Axes, people: Sequence[Person], looks: Mapping[str, dict[str, An
 
 
 def _genders(axes: Axes, counts: Mapping[str, int], looks: Mapping[str, dict[str, Any]]) -> None:
+    axes.set_xlabel("Gender")
+    if not counts:
+        _unknown(axes)
+        return
     for place, (gender, look) in enumerate(looks.items()):
         bar = axes.bar(place, counts[gender], 0.72, **look)
         axes.bar_label(bar, padding=2, fontsize=SMALLEST)
@@ -149,7 +165,6 @@ def _genders(axes: Axes, counts: Mapping[str, int], looks: Mapping[str, dict[str
     axes.set_yticks([])
     axes.set_xlim(-0.6, len(looks) - 0.4)
     axes.set_ylim(0, max(counts.values()) * 1.12)
-    axes.set_xlabel("Gender")
     axes.tick_params(axis="x", length=0)
     axes.spines["left"].set_visible(False)
 
@@ -159,6 +174,9 @@ def _words(figure: Figure, axes: Axes, texts: Sequence[str]) -> None:
     from PIL import ImageFont
     from wordcloud import STOPWORDS, WordCloud
 
+    if not texts:
+        _unknown(axes)
+        return
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     figure.draw_without_rendering()  # settles the size of the panels

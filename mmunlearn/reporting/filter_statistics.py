@@ -11,11 +11,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mmunlearn.records import DEFECTS, Candidate, RecordError, Truth, read_jsonl, read_manifest, write_json
-from mmunlearn.synthesis.policy import AWAITING, FILTER_OF, REVIEW, SURPLUS, AcceptanceError
+from mmunlearn.synthesis.policy import (
+    AWAITING,
+    FILTER_OF,
+    REVIEW,
+    SURPLUS,
+    AcceptanceError,
+    RawScores,
+    Thresholds,
+    failed_filters,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +43,24 @@ Key = tuple[str, int]  # image id and attempt
 
 
 def check_images(
-    manifest: Path, truth: Path | Sequence[Path], output: Path, min_accepted_share: float
+    manifest: Path,
+    truth: Path | Sequence[Path],
+    output: Path,
+    min_accepted_share: float,
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
     """Count refusals, compare them with the planted truth, and insist on enough accepted cells.
 
     Args:
         manifest: images/manifest.parquet.
         truth: rows of `Truth` (JSON lines), one for every candidate; empty where nothing was planted.
-        output: JSON with `cells`, `accepted` (cells with an accepted picture), `candidates`, `surplus`,
-            `no_face`, `several_faces`, `scene_pair`, `review`, `awaiting_review`, `filters` and `chain` (see
-            `_verdict`), `by_defect` ({defect: planted, rejected}) and `clean` (the candidates without a defect:
-            candidates, rejected; both None without a truth file).
+        output: JSON with `enforced` (no `thresholds`), `cells`, `accepted` (cells with an accepted picture),
+            `candidates`, `surplus`, `no_face`, `several_faces`, `scene_pair`, `review`, `awaiting_review`, `filters`
+            and `chain` (see `_verdict`), `by_defect` ({defect: planted, rejected}) and `clean` (the candidates without
+            a defect: candidates, rejected; both None without a truth file).
         min_accepted_share: least share of cells with an accepted picture, 0 to 1.
+        thresholds: settings of `Thresholds`, of filters that refused nothing: what they would have refused is counted
+            in `filters` and `chain`. None: what they did refuse.
 
     Raises:
         AcceptanceError: fewer cells have an accepted picture. Snakemake removes the output of a failed job, so the
@@ -52,11 +68,13 @@ def check_images(
         RecordError: an input is not what its name promises, or the truth does not cover every candidate.
     """
     candidates = read_manifest(manifest)
-    refusals = {(one.image_id, one.attempt): _filters_of(one, manifest) for one in candidates}
+    limits = None if thresholds is None else Thresholds(**thresholds)
+    refusals = {(one.image_id, one.attempt): _filters_of(one, manifest, limits) for one in candidates}
     defects = _read_truth(truth, refusals) if truth else None
     cells = sorted({one.image_id for one in candidates})
     accepted = {one.image_id for one in candidates if one.accepted}
     statistics = {
+        "enforced": limits is None,
         "cells": len(cells),
         "accepted": len(accepted),
         "candidates": len(candidates),
@@ -91,9 +109,12 @@ def readable(statistics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _filters_of(one: Candidate, manifest: Path) -> set[str]:
-    """Names of the filters that refused a candidate."""
+def _filters_of(one: Candidate, manifest: Path, limits: Thresholds | None) -> set[str]:
+    """Names of the filters that refused a candidate, or that would by these limits."""
     names = {part for part in one.reject_reason.split(", ") if part and part not in (SURPLUS, *BY_PEOPLE)}
+    if limits is not None:  # pairs of scenes need the features
+        scores = RawScores(**{score.name: getattr(one, score.name) for score in fields(RawScores)})
+        names |= {*failed_filters(scores, limits)}
     unknown = names - MEANT_FOR.keys() - FILTER_OF.keys()
     if unknown:
         raise RecordError(

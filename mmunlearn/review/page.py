@@ -156,7 +156,8 @@ def _picture_item(row: Candidate, scene: Event, page: Path) -> Item:
 
 def _sample_item(row: Candidate, person: Person, scene: Event, page: Path, size: Size) -> Item:
     who = f"{person.gender}, {person.age}, {person.job} from {person.birthplace}"
-    facts = [("Person", who), ("Looks", person.appearance), ("Event", f"{scene.theme}: {scene.description}")]
+    looks = [("Person", who), ("Looks", person.appearance)] if person.appearance else []
+    facts = [*looks, ("Event", f"{scene.theme}: {scene.description}")]
     uri, full = thumbnail_uri(Path(row.path), size), full_size_url(row.path, page)
     return Item("sample", audit_item(row), row.sha256, person.name, facts, uri, full)
 
@@ -180,7 +181,8 @@ def _events(path: Path) -> dict[str, Event]:
 
 def _person_facts(person: Person) -> Facts:
     fields = ("age", "gender", "job", "birthplace", "appearance")
-    return [(field.capitalize(), str(getattr(person, field))) for field in fields]
+    known = {field: getattr(person, field) for field in fields}
+    return [(field.capitalize(), str(value)) for field, value in known.items() if value not in (None, "")]
 
 
 def _event_facts(event: Event) -> Facts:

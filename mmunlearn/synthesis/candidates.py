@@ -32,7 +32,7 @@ class CandidateSampler:
         references: .npz with the scene references of every event, (k, D) each.
         planned: the prompts that this job may draw.
         pictures, device: settings of `PictureSettings`.
-        thresholds: settings of `Thresholds`.
+        thresholds: settings of `Thresholds`; None: every picture is accepted, whatever its scores.
         person_reference: `face`, the medoid of the faces in the first attempts, or `face+subject`, see `typical`.
         batch: size of a unit of attempts.
         work: folder of the candidates' store.
@@ -43,13 +43,13 @@ class CandidateSampler:
     planned: Sequence[Prompt]
     pictures: Mapping[str, Any]
     device: str
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, float] | None
     person_reference: str
     batch: int
     work: Path
 
     def __post_init__(self) -> None:
-        self.limits = Thresholds(**self.thresholds)
+        self.limits = None if self.thresholds is None else Thresholds(**self.thresholds)
         self._prompts = {prompt.image_id: prompt for prompt in self.prompts}
         self._people: dict[str, Reference] = {}
 
@@ -87,7 +87,7 @@ class CandidateSampler:
 
     def _scored(self, prompt: Prompt, picture: StoredPicture) -> Draw:
         scores = self._scores(prompt, picture)
-        failed = failed_filters(scores, self.limits)
+        failed = [] if self.limits is None else failed_filters(scores, self.limits)
         candidate = Candidate(
             image_id=prompt.image_id,
             person_id=prompt.person_id,

@@ -7,6 +7,7 @@ against the pictures that the other cells have at that moment: so a further reje
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,8 @@ def settle_pictures(
         AcceptanceError: fewer are; nothing is drawn then.
     """
     sampler = CandidateSampler(read_jsonl(prompts, Prompt), references, planned=(), **settings)
-    settlement = Settlement(
-        _read_cells(shards, scenes), sampler.draw, sampler.limits.scene_pair, sampler.batch, candidates
-    )
+    alike = -math.inf if sampler.limits is None else sampler.limits.scene_pair
+    settlement = Settlement(_read_cells(shards, scenes), sampler.draw, alike, sampler.batch, candidates)
     settlement.settle_pairs(stop_below["share"] if stop_below else 0.0)
     reviews = read_verdicts(verdicts)
     settlement.settle_rejections(rejections(reviews, "picture"))

@@ -12,10 +12,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from mmunlearn.curation.listing import pattern_problem
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint, has_key, shown_name
-from mmunlearn.ids import FINETUNED, GOAL, parse_recipe, split_id
+from mmunlearn.ids import FINETUNED, GOAL, TARGETS, parse_recipe, split_id
 from mmunlearn.models import needs
 from mmunlearn.models.families import FAMILIES, caches_features
 from mmunlearn.records import Event, Person
@@ -110,8 +111,9 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         yield f"images.people_per_shard: {curation['n_people']} people are more than {SHARDS} shards; write more"
     if not images["stop_at_first_valid"] and images["max_attempts"] % images["candidates"]:
         yield "images.max_attempts: must be a multiple of images.candidates, which are drawn together"
-    if images["generator"] == "pocket" and curation["backend"] != "shipped":
-        yield f"curation.backend: the pocket generator cannot draw what {curation['backend']} writes; set it to shipped"
+    if images["generator"] == "pocket" and curation["backend"] == "openai":
+        yield "curation.backend: the pocket generator cannot draw what openai writes; set it to shipped"
+    yield from _files_conflicts(config)
     yield from _review_conflicts(config["review"])
     yield from _endpoint_conflicts(config)
     judge = config["evaluation"]["openai"]
@@ -120,7 +122,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if judge["max_cost"] is not None and not (judge["prompt_price"] and judge["completion_price"]):
         yield "evaluation.openai.max_cost: a bound on the cost needs prompt_price and completion_price above 0"
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
-    if min(sizes.values()) < 2:
+    if images["generator"] != "files" and min(sizes.values()) < 2:
         yield "curation: n_people and n_events must be at least 2: a forget set is halved"
     dataset = config["dataset"]
     for key in ("percents", "both_percents"):
@@ -130,7 +132,10 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if config["robustness"]["percent"] not in dataset["percents"]:
         yield f"robustness.percent: {config['robustness']['percent']} is not in dataset.percents"
     for target, size in sizes.items():
-        percents = {*dataset["both_percents"], *(dataset["percents"] if target in dataset["targets"] else ())}
+        asked = target in dataset["targets"]
+        percents = {*dataset["both_percents"], *dataset["percents"]} if asked else set()
+        if not asked and images["generator"] != "files":  # Table IV forgets both
+            percents = {*dataset["both_percents"]}
         for percent in sorted(percents):
             if not 0 < concepts_to_forget(size, percent) < size:
                 yield f"dataset.percents: {percent}% of {size} {target}s: nothing to forget or to retain"
@@ -140,6 +145,41 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     yield from _unknown_names(config)
     yield from _text_conflicts(dataset)
     yield from lifelong_check.conflicts(config)
+
+
+def _files_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
+    """Of pictures that are there already: the list of them says who and what they show, once, or in part."""
+    images, curation, dataset = config["images"], config["curation"], config["dataset"]
+    listed = {"curation.backend": curation["backend"], "images.generator": images["generator"]}
+    if "files" not in listed.values():
+        return
+    for key in (key for key, value in listed.items() if value != "files"):
+        yield f"{key}: people, events and pictures are of one list; set it to files, or the other one to another"
+    options = images["files"]
+    table, pattern = options["manifest"] is not None, options["pattern"]
+    if table == (pattern is not None):
+        yield "images.files: manifest or pattern says who and what the pictures show; set one, the other to null"
+        return
+    if pattern is not None and (problem := pattern_problem(pattern)):
+        yield f"images.files.pattern: {problem}"
+        return
+    for target, key, size in (
+        ("person", "n_people", curation["n_people"]),
+        ("event", "n_events", curation["n_events"]),
+    ):
+        if options["columns"][target] if table else f"{{{target}}}" in pattern:
+            continue
+        others = [one for one in TARGETS if one != target]
+        if target in dataset["targets"]:
+            yield f"dataset.targets: images.files names no {target}, so none can be forgotten; set it to {others}"
+        if size != 1:
+            yield f"curation.{key}: images.files names no {target}, so it must be 1, not {size}"
+        if "table4" in config["outputs"]:
+            yield f"outputs: table4 forgets people and events, and images.files names no {target}; leave it out"
+    if problem := template_problem(dataset["answers"]["person"], Person, "name", only=("name",)):
+        yield f"dataset.answers.person: {problem}: of people on pictures that are there it is all that is known"
+    if "robustness" in config["outputs"]:
+        yield "outputs: robustness needs pictures that no model has seen, and files draws none; leave it out"
 
 
 def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:

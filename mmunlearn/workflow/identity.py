@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.digests import STORE, checksums, tree
+from mmunlearn.files import PICTURES
 from mmunlearn.provenance import checkpoint_files, of_checkpoint
 from mmunlearn.records import digest_of, read_json
 from mmunlearn.training.methods.light import find_source
@@ -71,6 +72,15 @@ class Contents:
     def of(self, path: str, kind: type = str) -> Recorded:
         """A file, or all files of a folder, as a param."""
         return self._recorded(path, kind, lambda: _files(path), lambda name: True)
+
+    def pictures(self, path: str) -> Recorded:
+        """A folder of pictures, and nothing else that lies there."""
+        return self._recorded(
+            path,
+            Path,
+            lambda: {name: one for name, one in _files(path).items() if one.suffix.lower() in PICTURES},
+            lambda name: True,
+        )
 
     def checkpoint(self, path: str) -> Recorded:
         """The folder of a model: the files of its checkpoint alone."""

@@ -102,6 +102,8 @@ class Job:
     def curator(self) -> dict[str, Any]:
         """The options of the curation backend."""
         curation = self.config["curation"]
+        if curation["backend"] == "files":
+            return {"pictures": self.input["pictures"]}
         return curation[curation["backend"]]
 
     @property

@@ -128,6 +128,8 @@ class Params:
     def curator(self, what: str) -> list[Any]:
         """What decides the texts of `people` or `events`: the file, or the model that writes them."""
         backend = self._config["curation"]["backend"]
+        if backend == "files":  # the list of pictures, an input
+            return []
         options = self._config["curation"][backend]
         if backend == "shipped":
             return [self.contents.of(options[what])]
@@ -139,10 +141,58 @@ class Params:
         images = self._config["images"]
         return {
             **{key: images[key] for key in ("generator", "scorers", "size", "guidance_scales")},
-            "generator_options": self._placed(images[images["generator"]], "source", "weights"),
+            "generator_options": self._generator_options(images),
             "scorers_options": self._placed(images[images["scorers"]], "weights", *NETWORKS),
             "seed": self._config["seed"],
         }
+
+    def _generator_options(self, images: Mapping[str, Any]) -> dict[str, Any]:
+        if not self._listed:
+            return self._placed(images[images["generator"]], "source", "weights")
+        return {
+            "folder": Recorded(images["files"]["folder"], lambda: "which prompts.jsonl has the digests of")
+        }
+
+    @property
+    def _listed(self) -> bool:
+        """Whether the pictures are there already."""
+        return self._config["images"]["generator"] == "files"
+
+    @property
+    def listed_pictures(self) -> str | list[str]:
+        """The list of the pictures that are there, as an input; none where pictures are drawn."""
+        return "<results>/curation/drafts/pictures.jsonl" if self._listed else []
+
+    def listing(self, wildcards: Any) -> dict[str, Any]:
+        """What says who and what the pictures of `images.files` show."""
+        options = self._config["images"]["files"]
+        table = options["manifest"] and self.contents.of(options["manifest"], Path)
+        pictures = self.contents.pictures(options["folder"])
+        return {
+            "folder": pictures,
+            "manifest": table,
+            **{key: options[key] for key in ("columns", "pattern")},
+        }
+
+    @property
+    def attempts(self) -> int:
+        """Pictures drawn for a prompt at most."""
+        return 1 if self._listed else self._config["images"]["max_attempts"]
+
+    @property
+    def redraws(self) -> int:
+        """Pictures drawn in place of one that is refused afterwards, at most."""
+        return 0 if self._listed else self._config["images"]["candidates"]
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """The limits of filters that refuse nothing, and are only counted."""
+        images = self._config["images"]
+        return {} if images["filter"] == "enforce" else {"thresholds": self._limits}
+
+    @property
+    def _limits(self) -> dict[str, float]:
+        return {name: self._config["images"]["thresholds"][name] for name in THRESHOLDS}
 
     def _placed(self, section: Mapping[str, Any], *places: str) -> dict[str, Any]:
         """Options in which what some keys name counts by its content."""
@@ -154,9 +204,9 @@ class Params:
         images = self._config["images"]
         return {
             "pictures": self.pictures,
-            "thresholds": {name: images["thresholds"][name] for name in THRESHOLDS},
+            "thresholds": None if images["filter"] == "report" else self._limits,
             "person_reference": images["person_reference"],
-            "batch": 1 if images["stop_at_first_valid"] else images["candidates"],
+            "batch": 1 if images["stop_at_first_valid"] or self._listed else images["candidates"],
         }
 
     @property

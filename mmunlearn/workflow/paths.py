@@ -14,6 +14,7 @@ from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
+from mmunlearn.curation.listing import check_table
 from mmunlearn.dataset.local_sets import HOW
 from mmunlearn.dataset.local_sets import problems as problems_of_sets
 from mmunlearn.files import read_refusals, read_text
@@ -42,6 +43,7 @@ HELD = {
 }
 """What a folder must hold, as names or patterns."""
 READERS = {
+    "images.files.manifest": lambda path: None,  # its columns are looked at, see `_of_table`
     "training.unlearn.refusals": read_refusals,
     "lifelong.train.refusals": read_refusals,
     "robustness.paraphrases": read_paraphrases,
@@ -50,13 +52,16 @@ READERS = {
 TO_BRING = {
     **dict.fromkeys(("data/mike", "data/laion", "data/pope", "data/coco/val2014"), "build_reference_set"),
     **dict.fromkeys(("data/MLUBench.zip", "data/mlubench"), "read_tasks"),
+    **dict.fromkeys(("data/PEBench", "data/PEBench/PEBench.csv"), "list_pictures"),
 }
 """Path -> the rule that needs it.
 
-Where config.yaml expects other people's data: a plan can be made before it lies there, a run cannot begin."""
+Where config.yaml or a preset expects other people's data: a plan can be made before it lies there, a run cannot
+begin."""
 GUIDES = {
     "build_reference_set": 'README, "Real and World sets"',
     "read_tasks": 'README, "Lifelong unlearning"; docs/lifelong_data.md',
+    "list_pictures": 'README, "Pictures that are there"',
 }
 """Rule -> where it is said how its data is brought. What `dataset.files` names is described by HOW besides."""
 SQLITE = b"SQLite format 3\0"
@@ -94,6 +99,7 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
     for place in places(config):
         if _in_use(place, config) and place.path not in TO_BRING and (problem := _problem(place, config)):
             yield f"{'.'.join(place.key)}: {problem}"
+    yield from _of_table(config["images"])
 
 
 def brought_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigError | None:
@@ -130,6 +136,17 @@ def _of_reference_sets(dataset: Mapping[str, Any]) -> Iterator[str]:
         for keys, problem in problems_of_sets(files, dataset["n_real"], dataset["n_world"]):
             how = "; ".join(f"'{files[key]}' is to hold {HOW[key]}" for key in keys)
             yield f"dataset.files.{keys[0]}: {problem.rstrip('.')}; {how} ({GUIDES['build_reference_set']})"
+
+
+def _of_table(images: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the columns of a table of pictures, where it is there and is text."""
+    table = images["files"]["manifest"]
+    if images["generator"] != "files" or table is None or not Path(table).is_file():
+        return
+    try:
+        check_table(Path(table), images["files"]["columns"])
+    except ValueError as error:
+        yield f"images.files.manifest: {error}"
 
 
 def _of_tasks(lifelong: Mapping[str, Any]) -> Iterator[str]:

@@ -42,16 +42,20 @@ class Sizes:
 
     Attributes:
         concepts: people and events.
-        cells: pictures of the data set: every person at every event.
+        cells: pictures of the data set: every person at every event, or as many as are assumed to be there.
         at_once: unit -> how many are worked on side by side.
     """
 
     def __init__(self, config: Config) -> None:
         self.config, self.assumptions, self._runs = config, assumptions(config), Targets(config)
         self.concepts = {"person": config["curation"]["n_people"], "event": config["curation"]["n_events"]}
-        self.cells = self.concepts["person"] * self.concepts["event"]
+        self.cells = self.pictures_of(*self.concepts.values())
         calls, processes = config["evaluation"]["openai"]["concurrency"], config["training"]["processes"]
         self.at_once = {"judge calls": calls, "pictures shown": processes}
+
+    def pictures_of(self, people: int, events: int) -> int:
+        """Pictures of so many people at so many events."""
+        return round(people * events * self.assumptions["cell_pictures"]["value"])
 
     def pictures(self, name: str) -> int:
         """Pictures of a suite, or those of a split's forget_train that robustness asks about."""
@@ -66,7 +70,7 @@ class Sizes:
         """Pictures that a split forgets, for training and for testing; of `both` the union of its two parts."""
         gone = self._concepts(split)
         people, events = (count - gone.get(target, 0) for target, count in self.concepts.items())
-        return self.cells - people * events
+        return self.cells - self.pictures_of(people, events)
 
     def forget_questions(self, recipe: Recipe) -> int:
         """Questions that an unlearning recipe forgets: one on the first half of each forgotten concept's pictures."""

@@ -167,7 +167,7 @@ class Estimate:
 
 
 def _writing(job: Estimate) -> Counts:
-    if job.params["curator"] == "shipped":
+    if job.params.get("curator") != "openai":
         return {}
     return {"texts": job.params["n"], **_calls(job, "text", job.params["n"], TOKENS["text"])}
 

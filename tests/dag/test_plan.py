@@ -25,6 +25,14 @@ COSTLY = (
     "train_experts",
     "judge_stages",
 )
+PAPER = {
+    "draw_shard": 200,
+    "train_finetuned": 2,
+    "train_goal": 2 * (6 + 3 + 2),  # Table IV has its own and its ceiling
+    "train_unlearned": 2 * (6 * 5 + 4 + 12),  # Table III, Table IV, the concepts of Figure 9
+    "trace_unlearned": 2 * 2 * 5,
+    "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5 + 2),  # two events that Figure 9 unlearns alone
+}
 ONE = {"draw_shard": 4, "train_finetuned": 1, "train_goal": 3, "train_unlearned": 10, "judge_answers": 8}
 PRESETS = {
     (): ONE,
@@ -37,14 +45,8 @@ PRESETS = {
         "train_unlearned": 3 * 6 * 5,
         "judge_answers": 3 * (3 + 3 * 6) + 3,
     },
-    ("presets/paper.yaml",): {
-        "draw_shard": 200,
-        "train_finetuned": 2,
-        "train_goal": 2 * (6 + 3 + 2),  # Table IV has its own and its ceiling
-        "train_unlearned": 2 * (6 * 5 + 4 + 12),  # Table III, Table IV, the concepts of Figure 9
-        "trace_unlearned": 2 * 2 * 5,
-        "judge_answers": 2 * (3 + 3 * 6 + 3 + 6 + 5 * 5 + 2),  # two events that Figure 9 unlearns alone
-    },
+    ("presets/paper.yaml",): PAPER,
+    ("presets/paper-official.yaml",): PAPER,
     ("presets/paper-first.yaml",): {
         "draw_shard": 200,
         "train_finetuned": 1,
@@ -92,6 +94,12 @@ def test_a_model_that_keeps_no_features_is_given_lists_of_pictures(tmp_path):
     assert given == training | unlearning | asking | dict.fromkeys((*names, "measure_drift"), tasks)
     unseen = {job["input"]["unseen"] for rule, job in jobs if rule == "attack_model"}
     assert unseen == {f"results/pocket/robustness/unseen/{split}05.parquet" for split in ("person", "event")}
+
+
+def test_pictures_that_are_there_are_listed_and_need_no_weights_that_draw(planned):
+    listed, drawn = (planned(overlays=(f"presets/{name}.yaml",)) for name in ("paper-official", "paper"))
+    assert listed["list_pictures"] == 1 and "list_pictures" not in drawn
+    assert listed["fetch_weights"] == drawn["fetch_weights"] - 1, "FLUX"
 
 
 def test_every_preset_is_pinned():

@@ -61,7 +61,7 @@ def test_a_name_within_another_name_is_refused(curated, tmp_path):
 @pytest.mark.parametrize("name", ["people", "events"])
 def test_a_rule_reruns_for_its_own_shipped_file_alone(curated, name):
     job, path = curated.job(f"curate_{name}"), f"resources/pocket/{name}.jsonl"
-    assert job["input"] == [] and job["params"]["decided"] == ["none", [path]]
+    assert job["input"] == {"pictures": []} and job["params"]["decided"] == ["none", [path]]
 
 
 def test_a_rejected_person_is_replaced_by_the_next_of_the_file(curated, tmp_path):
@@ -106,7 +106,7 @@ def test_the_rules_run_with_a_language_model(tmp_path):
         config["images"] |= {"generator": "flux"}  # the pocket one cannot draw what a language model writes
         config["curation"]["openai"] |= {"base_url": server.base_url, "key_env": None}
         world = World.make(tmp_path / "world", config)
-        assert world.job("curate_people")["input"] == []
+        assert world.job("curate_people")["input"] == {"pictures": []}
         for _ in range(2):
             for rule in ("curate_people", "curate_events", "accept_texts", "write_prompts"):
                 world.run(rule)

@@ -10,9 +10,9 @@ from statistics import fmean
 import pytest
 from PIL import Image
 
-from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.ids import FINETUNED, concepts_of, kind_of
+from mmunlearn.names import says_name
 from mmunlearn.records import Answer, Person, Scores, read_json, read_jsonl, write_json, write_jsonl
 from mmunlearn.reporting.layout import read_table, write_table
 from tests.rules.mini import split_of

@@ -98,8 +98,7 @@ def test_a_text_may_be_as_long_as_its_bound(field):
 
 @pytest.mark.parametrize("age", [0, -1, 121, 10**9, 10**30, 41.5, 41.0, "41", True, None, "NaN", [41]])
 def test_an_age_is_a_whole_number_of_years(tmp_path, age):
-    message = r"line 2 \(.*p1.*\): age.*found " if age is not None else r"line 2 \(p1\): age: .*found None"
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(RecordError, match=r"line 2 \(.*p1.*\): age.*found "):
         run(tmp_path, "people", changed(PEOPLE, age=age))
     assert [one.age for one in run(tmp_path, "people", changed(PEOPLE, age=1))] == [40, 1, 40]
 

@@ -93,6 +93,22 @@ def test_unknown_ones_are_shown_as_written_and_the_rest_is_told(tmp_path: Path, 
     assert panels["(b)"].get_xlabel() == ""
 
 
+def test_what_nobody_knows_is_said(tmp_path: Path, plot: Plot) -> None:
+    """Of people on pictures that were found, the name alone is known."""
+    write_jsonl(tmp_path / "people.jsonl", [Person(person_id=f"p{n}", name=f"Ada {n}") for n in range(3)])
+    panels = plot(tmp_path / "people.jsonl", write_events(tmp_path, ""))
+    for letter in LETTERS:
+        assert [text.get_text() for text in panels[letter].texts] == ["not known"], letter
+        assert not panels[letter].patches
+    mixed = [
+        Person(person_id="p0", name="Ada 0"),
+        Person(person_id="p1", name="Ada 1", age=30, gender="Female"),
+    ]
+    write_jsonl(tmp_path / "people.jsonl", mixed)
+    panels = plot(tmp_path / "people.jsonl", write_events(tmp_path, "A regatta."))
+    assert sum(bar.get_height() for bar in panels["(c)"].patches) == 1
+
+
 def test_what_is_all_different_gets_no_bars(tmp_path: Path, plot: Plot) -> None:
     panels = plot(POCKET / "people.jsonl", write_events(tmp_path, "A regatta."))
     for letter in LETTERS[:2]:

@@ -65,6 +65,28 @@ def test_recall_is_over_the_defects_a_filter_is_meant_for(tmp_path: Path) -> Non
     }  # fmt: skip
 
 
+def test_filters_that_refuse_nothing_are_counted_by_their_limits(tmp_path: Path) -> None:
+    """The second picture's distortion is under its limit, the third has no face."""
+    rows = [
+        candidate("p000-e00"),
+        candidate("p000-e01", distortion=60.0),
+        candidate("p000-e02", identity_l2=None).model_copy(update={"faces": 0}),
+    ]
+    write_manifest(tmp_path / "manifest.parquet", rows)
+    limits = {"identity_l2": 0.8, "scene_cosine": 0.3, "scene_pair": 0.3, "subject_cosine": 0.85}
+    limits |= {"distortion": 70.0, "aesthetic": 6.0}
+    found = []
+    for thresholds in (limits, None):
+        check_images(tmp_path / "manifest.parquet", [], tmp_path / "filters.json", 1.0, thresholds)
+        counts = json.loads((tmp_path / "filters.json").read_text())
+        assert (counts["enforced"], counts["accepted"]) == (thresholds is None, 3)
+        found.append(
+            [counts["filters"][name]["rejected"] for name in ("identity", "distortion", "aesthetic")]
+        )
+        found[-1].append(counts["chain"]["rejected"])
+    assert found == [[1, 1, 0, 2], [0, 0, 0, 0]]
+
+
 def test_the_chain_counts_every_defect(tmp_path: Path) -> None:
     counts = statistics(tmp_path, CANDIDATES, TRUTH)
     chain = counts["chain"]

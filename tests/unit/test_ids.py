@@ -57,10 +57,14 @@ def test_images_and_questions(person, event):
     assert concepts_of(image) == (person, event)
     assert [kind_of(ids.question_id(image, kind)) for kind in ids.TARGETS] == list(ids.TARGETS)
     assert ids.candidate_id(image, 3) == f"{image}-a03"
+    further = ids.image_id(person, event, 2)
+    assert further == f"{image}_2" and ids.image_id(person, event, 1) == image
+    assert concepts_of(further) == (person, event)
+    assert [kind_of(ids.question_id(further, kind)) for kind in ids.TARGETS] == list(ids.TARGETS)
 
 
 def test_other_pictures_and_questions_are_no_concepts_and_no_kinds():
-    for wrong in ("p017", "real-person-001", "-e05", "p017-"):
+    for wrong in ("p017", "real-person-001", "-e05", "p017-", "p017-e05_", "p017-e05_b", "p017-_2"):
         with pytest.raises(IdError, match="p017-e05"):
             concepts_of(wrong)
     assert kind_of("world-003-popular-2") == "object" and kind_of("real-event-003-event") == "event"

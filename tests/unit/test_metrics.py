@@ -9,9 +9,9 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from mmunlearn.evaluation import metrics, pope
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
-from mmunlearn.evaluation.names import says_name
 from mmunlearn.evaluation.rouge import rouge_l
 from mmunlearn.evaluation.scoring import event_values, person_values
+from mmunlearn.names import says_name
 from mmunlearn.records import POPE_SUBSETS, Answer, Split
 from mmunlearn.text import fold
 

@@ -118,6 +118,8 @@ def test_data_that_has_still_to_be_brought_stops_a_run_but_no_plan(tmp_path, mon
         assert set(to_bring(config).values()) == {"build_reference_set"}
     shipped = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
     files = [*shipped["dataset"]["files"].values(), *shipped["lifelong"]["files"].values()]
+    official = yaml.safe_load((Path(__file__).parents[2] / "presets" / "paper-official.yaml").read_text())
+    files += [official["images"]["files"][key] for key in ("folder", "manifest")]
     assert {value for value in files if str(value).startswith("data/")} == set(TO_BRING)
 
 
@@ -225,7 +227,7 @@ def test_a_tilde_is_a_home_in_every_path(tmp_path, monkeypatch):
     prepare(config)
     found = {place.path for place in places(config)}
     assert found == {f"{tmp_path}{end}" for end in ("", "/mine", "/weights", "/weights/facenet-vggface2")}
-    assert len(places(config)) == 25
+    assert len(places(config)) == 26
 
 
 def test_missing_pictures_of_tasks_and_damaged_ones_stop_a_run_and_a_dry_run_tells(tmp_path, caplog):

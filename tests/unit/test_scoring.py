@@ -280,7 +280,12 @@ HOSTILE = [
     (
         "questions",
         lambda rows: rows[1:],
-        r"questions\.jsonl .*split event15.*no row of p0-e0-person.*build_questions",
+        r"dataset\.jsonl .*split event15.*line 1: there is no question 'p0-e0-person'",
+    ),
+    (
+        "questions",
+        lambda rows: [row for row in rows if row["question_id"] != "p0-e0-event"],
+        r"questions\.jsonl .*split event15.*no row of p0-e0-event.*build_questions",
     ),
     ("real", lambda rows: rows[2:], r"real\.jsonl.*no row of real-0-person; no row of real-0-event"),
     ("real", changed(1, reference="Eve"), r"line 1: the reference of real-0-person is 'A\.', not 'Eve'"),
