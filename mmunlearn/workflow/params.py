@@ -309,10 +309,10 @@ class Params:
 
     def suite_pictures(self, wildcards: Any) -> str:
         """The file that lists a suite's pictures with their checksums."""
-        return self._listed(wildcards.suite)
+        return self._list_of(wildcards.suite)
 
     @staticmethod
-    def _listed(suite: str) -> str:
+    def _list_of(suite: str) -> str:
         return (
             f"<results>/dataset/{suite}.jsonl" if suite != "dataset" else "<results>/images/manifest.parquet"
         )
@@ -323,7 +323,7 @@ class Params:
 
     def _features(self, wildcards: Any, suite: str) -> str:
         kept = f"<results>/features/{wildcards.model}/{suite}.safetensors"
-        return kept if self._keeps(wildcards) else self._listed(suite)
+        return kept if self._keeps(wildcards) else self._list_of(suite)
 
     def _keeps(self, wildcards: Any) -> bool:
         return caches_features(self._config["models"][wildcards.model])
