@@ -147,21 +147,21 @@ class Params:
         }
 
     def _generator_options(self, images: Mapping[str, Any]) -> dict[str, Any]:
-        if not self._listed:
+        if not self._found:
             return self._placed(images[images["generator"]], "source", "weights")
         return {
             "folder": Recorded(images["files"]["folder"], lambda: "which prompts.jsonl has the digests of")
         }
 
     @property
-    def _listed(self) -> bool:
+    def _found(self) -> bool:
         """Whether the pictures are there already."""
         return self._config["images"]["generator"] == "files"
 
     @property
     def listed_pictures(self) -> str | list[str]:
         """The list of the pictures that are there, as an input; none where pictures are drawn."""
-        return "<results>/curation/drafts/pictures.jsonl" if self._listed else []
+        return "<results>/curation/drafts/pictures.jsonl" if self._found else []
 
     def listing(self, wildcards: Any) -> dict[str, Any]:
         """What says who and what the pictures of `images.files` show."""
@@ -177,12 +177,12 @@ class Params:
     @property
     def attempts(self) -> int:
         """Pictures drawn for a prompt at most."""
-        return 1 if self._listed else self._config["images"]["max_attempts"]
+        return 1 if self._found else self._config["images"]["max_attempts"]
 
     @property
     def redraws(self) -> int:
         """Pictures drawn in place of one that is refused afterwards, at most."""
-        return 0 if self._listed else self._config["images"]["candidates"]
+        return 0 if self._found else self._config["images"]["candidates"]
 
     @property
     def reported(self) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class Params:
             "pictures": self.pictures,
             "thresholds": None if images["filter"] == "report" else self._limits,
             "person_reference": images["person_reference"],
-            "batch": 1 if images["stop_at_first_valid"] or self._listed else images["candidates"],
+            "batch": 1 if images["stop_at_first_valid"] or self._found else images["candidates"],
         }
 
     @property
