@@ -84,10 +84,7 @@ class Base:
 
     def prepare(self, image: Image.Image) -> dict[str, Tensor]:
         """What the tower takes of a picture: the image processor's tensors on the CPU, reals in the model's dtype."""
-        inputs = self.processor.image_processor(images=[image], return_tensors="pt")
-        dtype = self.model.dtype
-        tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
-        return {key: one.to(dtype) if one.is_floating_point() else one for key, one in tensors.items()}
+        return self.tensors(self.processor.image_processor(images=[image], return_tensors="pt"))
 
     def tower(self, prepared: Sequence[Features]) -> list[dict[str, Tensor]]:
         """The features of every picture, in its order; called without gradients."""
@@ -133,14 +130,12 @@ class Base:
         """
         return {"mm_encoder_outputs": image_outputs([features["features"] for features in rows])}
 
-    def placed(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The tensors of a processor where the model is, those of real numbers in its dtype."""
-        device, dtype = self.model.device, self.model.dtype
+    def tensors(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The tensors of a processor, those of real numbers in the model's dtype; on the CPU, so any process may make
+        them."""
+        dtype = self.model.dtype
         tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
-        return {
-            key: one.to(device, dtype) if one.is_floating_point() else one.to(device)
-            for key, one in tensors.items()
-        }
+        return {key: one.to(dtype) if one.is_floating_point() else one for key, one in tensors.items()}
 
 
 def image_outputs(features: Sequence[Tensor]) -> dict[str, BaseModelOutputWithPooling]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 
 from mmunlearn.models.base import Base, Features
 from mmunlearn.models.dialogue import Dialogue
@@ -80,12 +81,7 @@ class Collator:
         if self.base.frozen:
             laid_out = [self._layout(row) for row in rows]
             inputs = self._text_inputs(laid_out)
-            pictures = [row.image_id for row in rows]
-            if self._tower:
-                pixels = {image_id: self._tower.pixels(image_id) for image_id in pictures}
-                inputs |= {"pictures": pictures, "pixels": pixels}
-            else:
-                inputs["image_features"] = [self._features[image_id] for image_id in pictures]
+            inputs |= self._shown([row.image_id for row in rows])
         else:
             inputs, laid_out = self._processed(rows)
         return {
@@ -147,17 +143,26 @@ class Collator:
 
     def prompts(self, questions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Any]:
         """What `generate` takes for questions, each to its picture; padded at the left, where the model is."""
-        base, device = self.base, self.base.model.device
-        if not base.frozen:
+        return self.inputs_of(self.asked(questions, image_ids))
+
+    def asked(self, questions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Any]:
+        """What `inputs_of` takes: all of `prompts` that needs no model, on the CPU, so that any thread may make it."""
+        if not self.base.frozen:
             texts = list(map(self._dialogue.prompt, questions))
-            return base.process(texts, list(map(self._whole, image_ids)), "left")
-        features = list(map(self.features, image_ids))
+            return {"inputs": self.base.process(texts, list(map(self._whole, image_ids)), "left")}
         rows = list(map(self.prompt, questions, image_ids))
-        length, pad = max(map(len, rows)), base.processor.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=device)
-        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
-        images = base.model_inputs(features, ids, self._image_token)
-        return {"input_ids": ids, "attention_mask": mask, **images}
+        length, pad = max(map(len, rows)), self.base.processor.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask, **self._shown(image_ids)}
+
+    def inputs_of(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """`prompts` of what was asked."""
+        batch = self.with_features(send_to_device(asked, self.base.model.device))
+        if "inputs" in batch:
+            return batch["inputs"]
+        features = batch.pop("image_features")
+        return batch | self.base.model_inputs(features, batch["input_ids"], self._image_token)
 
     def features(self, image_id: str) -> Features:
         """A picture's features, where the model is."""
@@ -165,6 +170,13 @@ class Collator:
             return self._tower.features(image_id)
         device = self.base.model.device
         return {name: tensor.to(device) for name, tensor in self._features[image_id].items()}
+
+    def _shown(self, image_ids: Sequence[str]) -> dict[str, Any]:
+        """What is known of pictures without the model, see `__call__`."""
+        if not self._tower:
+            return {"image_features": [self._features[image_id] for image_id in image_ids]}
+        pixels = {image_id: self._tower.pixels(image_id) for image_id in image_ids}
+        return {"pictures": list(image_ids), "pixels": pixels}
 
     def _outline(self, image_id: str) -> Features:
         return self._tower.outline(image_id) if self._tower else self._features[image_id]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mmunlearn.ahead import ahead
 from mmunlearn.models.base import Base, Features
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import ModelSpec, accelerator, load_base
@@ -42,11 +44,17 @@ def encode_images(output: Path, *, pictures: Path, spec: Mapping[str, Any], batc
 
 
 def encode(base: Base, pictures: Mapping[str, Picture], *, batch: int) -> Iterator[tuple[str, Features]]:
-    """Image id and features of one picture after the other, on the CPU."""
+    """Image id and features of one picture after the other, on the CPU; the next pictures are opened while the tower
+    runs."""
     ids = sorted(pictures)
-    for start in progress(range(0, len(ids), batch), "encode", unit="batch"):
-        chunk = ids[start : start + batch]
-        with torch.no_grad():
-            encoded = base.encode([pictures[image_id].open() for image_id in chunk])
-        for image_id, features in zip(chunk, encoded, strict=True):
-            yield image_id, {name: tensor.cpu() for name, tensor in features.items()}
+    chunks = [ids[start : start + batch] for start in range(0, len(ids), batch)]
+
+    def prepare(chunk: Sequence[str]) -> list[Features]:
+        return [base.prepare(pictures[image_id].open()) for image_id in chunk]
+
+    with closing(ahead(prepare, chunks)) as prepared:
+        for chunk in progress(chunks, "encode", unit="batch"):
+            with torch.no_grad():
+                encoded = base.tower(next(prepared))
+            for image_id, features in zip(chunk, encoded, strict=True):
+                yield image_id, {name: tensor.cpu() for name, tensor in features.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import Trainer
 
+from mmunlearn.ahead import ahead
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.loading import POLICY, REFERENCE, add_reference
@@ -97,10 +98,12 @@ def _compute(
     if adapter is not None:
         add_reference(model, adapter)
     answering = _as_reference(model) if adapter is not None else nullcontext()
-    with answering, torch.no_grad(), trainer.accelerator.autocast():
+    share = batches[rank::world]
+    laid_out = closing(ahead(collator, share))
+    with answering, laid_out as ready, torch.no_grad(), trainer.accelerator.autocast():
         model.eval()
-        for examples in progress(batches[rank::world], "reference log-probabilities", unit="batch"):
-            batch = collator.with_features(trainer._prepare_inputs(collator(examples)))
+        for examples in progress(share, "reference log-probabilities", unit="batch"):
+            batch = collator.with_features(trainer._prepare_inputs(next(ready)))
             logp = sequence_logp(*forward(model, batch))
             values.update(zip(keys_of(examples), logp.tolist(), strict=True))
     if adapter is not None:

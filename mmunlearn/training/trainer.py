@@ -28,7 +28,6 @@ from mmunlearn.training.adapters import (
     save_adapter,
     write_last_good,
 )
-from mmunlearn.training.ahead import packed, start_worker, unpacked
 from mmunlearn.training.logs import Progress, StepLog, finite, tracked, trackers
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.reference import ReferenceLogp, reference_logits
@@ -36,6 +35,7 @@ from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.schedule import Step, epochs_of
 from mmunlearn.training.stopping import VIEWS
 from mmunlearn.training.views import View
+from mmunlearn.training.workers import packed, start_worker, unpacked
 
 logger = logging.getLogger(__name__)
 SCHEDULES = {"constant": "constant_with_warmup"}  # the library's `constant` ignores the warm-up

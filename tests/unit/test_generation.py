@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from threading import current_thread, main_thread
 
 import pytest
 import torch
@@ -107,6 +108,16 @@ def test_batches_are_neighbours_by_length_and_complete(tiny_base):
         for i in batch
     ]
     assert order == sorted(order)
+
+
+def test_a_batch_is_laid_out_beside_the_one_before_and_fails_in_its_own_turn(tiny_base, monkeypatch):
+    features = {name: one for name, one in random_features(["p0", "p1", "p2"]).items() if name != "p2"}
+    collator, cache, threads = Collator(tiny_base, features), {}, []
+    queries, asked = [Query(f"p{i}", QUESTIONS[0], 4) for i in range(3)], collator.asked
+    monkeypatch.setattr(collator, "asked", lambda *args: threads.append(current_thread()) or asked(*args))
+    with pytest.raises(KeyError, match="p2"):
+        answer_all(tiny_base.model, collator, queries, batches=[[0], [1], [2]], cache=cache)
+    assert sorted(cache) == [0, 1] and len(threads) == 3 and main_thread() not in threads
 
 
 def test_cached_batches_are_not_asked_again(tiny_base, monkeypatch):

@@ -17,10 +17,10 @@ from mmunlearn.models.feature_file import FeatureTable
 from mmunlearn.models.loading import POLICY, load_adapter, trainable_parameters
 from mmunlearn.training import losses
 from mmunlearn.training.adapters import last_checkpoint, save_adapter
-from mmunlearn.training.ahead import packed, unpacked
 from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.reference import reference_logits
+from mmunlearn.training.workers import packed, unpacked
 from mmunlearn.weights.errors import WeightsError
 from tests.tiny import load_tiny
 from tests.unit.training_fixtures import PICTURES, digest, unlearner

@@ -39,7 +39,7 @@ class Other(Base):
         return list(map(dict, prepared))
 
     def process(self, texts: Sequence[str], rows: Sequence[Features], side: str) -> dict[str, Tensor]:
-        """The model's inputs for one text and picture a row, padded at `side`; reals in the model's dtype.
+        """The model's inputs for one text and picture a row, padded at `side`: `Base.tensors`.
 
         Args:
             texts: rendered by the chat template, each with one image token.
@@ -49,13 +49,13 @@ class Other(Base):
         begin = self.processor.tokenizer.bos_token
         inputs = self.processor(
             text=list(texts),
-            images=[[features["picture"].cpu().numpy()] for features in rows],
+            images=[[features["picture"].numpy()] for features in rows],
             padding=True,
             padding_side=side,
             add_special_tokens=not (begin and texts[0].startswith(begin)),
             return_tensors="pt",
         )
-        return self.placed(inputs)
+        return self.tensors(inputs)
 
 
 def _pixels(image: Image.Image) -> Tensor:
