@@ -71,7 +71,8 @@ rule write_pilot:
         "../envs/images.yaml"
     params:
         batch=PARAMS.sampler["batch"],
-        thresholds=PARAMS.sampler["thresholds"],
+        thresholds=IMAGES["thresholds"],
+        max_attempts=IMAGES["max_attempts"],
         networks=PARAMS.networks,
         decided=PARAMS.pilot,
         code=code_digest("write_pilot", "workflow/pilot.py"),

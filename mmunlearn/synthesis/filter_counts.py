@@ -14,6 +14,7 @@ from mmunlearn.synthesis.candidates import reasons
 from mmunlearn.synthesis.policy import FILTER_OF, FILTERS, AcceptanceError, Draw, Thresholds, best
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BINS = 40
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class FilterCount:
         threshold: its limit.
         nearest: of the scores that it refuses the one next to the limit; None where it refuses none.
         quantiles: of all scores, at QUANTILES; empty without scores.
+        ends, histogram: the least and the largest of scores and threshold, and how many scores lie in each of BINS
+            equal parts between them.
     """
 
     refused: int
@@ -34,6 +37,8 @@ class FilterCount:
     threshold: float
     nearest: float | None
     quantiles: list[float]
+    ends: list[float]
+    histogram: list[int]
 
 
 def filter_counts(rows: Sequence[Candidate], limits: Thresholds) -> dict[str, FilterCount]:
@@ -51,13 +56,17 @@ def _count(
     bad = [
         score for score, names in zip(scores, refusals, strict=True) if name in names and score is not None
     ]
+    limit = getattr(limits, field)
+    ends = [min([limit, *known]), max([limit, *known])]
     return FilterCount(
         refused=sum(name in names for names in refusals),
         alone=sum(names == {name} for names in refusals),
         unscored=len(scores) - len(known),
-        threshold=getattr(limits, field),
+        threshold=limit,
         nearest=(min if name == "identity" else max)(bad, default=None),
         quantiles=[round(float(value), 4) for value in np.quantile(known, QUANTILES)] if known else [],
+        ends=ends,
+        histogram=np.histogram(known, BINS, ends)[0].tolist(),
     )
 
 
@@ -96,7 +105,7 @@ def check_first_cells(
     """
     first = min(stop_below["cells"], planned) if stop_below else 0
     without = sum(bool(best(draws).failed) for draws in cells[:first])
-    if not stop_below or len(cells) > first or (first - without) / first >= stop_below["share"]:
+    if not stop_below or (first - without) / first >= stop_below["share"]:
         return
     rows = [draw.candidate for draws in cells for draw in draws]
     lines = map("  ".join, filter_table(filter_counts(rows, limits)))

@@ -134,18 +134,19 @@ class Drawing:
 
     Attributes:
         config: merged and checked.
-        batch: pictures that are drawn together.
+        batch, max_attempts: least and most pictures of a cell.
         networks: names of the fetched weights that a job reads.
     """
 
     config: Config
     batch: int
+    max_attempts: int
     networks: Sequence[str]
 
     @property
     def attempts(self) -> tuple[int, int]:
         """Least and most pictures of a cell."""
-        return self.batch, self.config["images"]["max_attempts"]
+        return self.batch, self.max_attempts
 
     @cached_property
     def _assumed(self) -> dict[str, Any]:
@@ -158,9 +159,9 @@ class Drawing:
         return sum(sizes.get(name, 0.0) for name in self.networks) / self._assumed["read_mb_second"]
 
     def acceptance(self, drawn: float) -> float:
-        """The acceptance at which so many pictures a cell are expected, by halving. It is less than the share of
-        candidates that pass where some cells are harder than others."""
-        low, high = 0.0, 1.0
+        """The acceptance at which so many pictures a cell are expected, by halving; 1 where all cells take as many. It
+        is less than the share of candidates that pass where some cells are harder than others."""
+        low, high = (0.0 if self.batch < self.max_attempts else 1.0), 1.0
         for _ in range(50):
             middle = (low + high) / 2
             more = expected_draws(middle, *self.attempts) > drawn

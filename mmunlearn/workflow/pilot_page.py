@@ -14,6 +14,7 @@ from mmunlearn.workflow.numbers import amount, duration
 
 WIDTH = 118
 Pilot = Mapping[str, Any]
+BARS = " ▁▂▃▄▅▆▇█"
 ALL = {
     "pictures": "pictures drawn, references included",
     "hours": "time, one job after another",
@@ -31,6 +32,8 @@ def pilot_page(pilot: Pilot) -> str:
         _grid(filter_table({name: FilterCount(**one) for name, one in pilot["filters"].items()})),
         f"No face: {pilot['no_face']:,}; several faces: {pilot['several_faces']:,}; the identity filter refuses both. "
         "Alone: by no other filter.",
+        f"```\n{_histograms(pilot)}\n```",
+        "Scores from the least to the largest; | is the threshold: identity passes on its left, the others on their right.",
         "## What it means for all",
         _grid(aligned([["", "pilot", "95% interval", "plan"], *_totals(pilot)])),
         _wrapped(_about_cost(pilot)),
@@ -98,6 +101,17 @@ def _warnings(pilot: Pilot) -> list[str]:
             "What a job takes besides pictures is the plan's: the last job of this shard found pictures there."
         )
     return warnings
+
+
+def _histograms(pilot: Pilot) -> str:
+    """A line a filter: its scores as bars, the threshold as |."""
+    rows = []
+    for name, one in pilot["filters"].items():
+        (low, high), most = one["ends"], max(*one["histogram"], 1)
+        bars = [BARS[-(-count * (len(BARS) - 1) // most)] for count in one["histogram"]]
+        at = round((one["threshold"] - low) / (high - low) * len(bars)) if high > low else 0
+        rows.append([name, f"{low:.4g}", "".join([*bars[:at], "|", *bars[at:]]), f"{high:.4g}"])
+    return "\n".join("  ".join(row).rstrip() for row in aligned(rows))
 
 
 def _totals(pilot: Pilot) -> list[list[str]]:

@@ -86,6 +86,9 @@ def test_each_filter_says_what_it_refuses_alone_and_how_near_the_limit():
     assert (scene.refused, scene.alone, scene.unscored, scene.nearest) == (2, 1, 0, 0.29)
     assert identity.quantiles == [0.31, 0.31, 0.31, 0.81, 1.202], "of 0.31, 0.31, 0.31, 0.81 and 1.3"
     assert (counts["aesthetic"].refused, counts["aesthetic"].nearest) == (0, None)
+    assert identity.ends == [0.31, 1.3] and scene.ends == [0.1, 0.72]
+    assert [k for k, count in enumerate(identity.histogram) if count] == [0, 20, 39]
+    assert identity.histogram[0] == 3 and sum(identity.histogram) == 5
     row = [cell.strip() for cell in filter_table(counts)[1]]
     assert row == ["identity", "3", "2", "1", "at most 0.8", "0.81", "0.31, 0.31, 1.202"]
     nothing = filter_counts([candidate("p000-e00", 0, "no face", identity_l2=None)], PAPER)["identity"]

@@ -61,6 +61,7 @@ def pilot(rows: list[Candidate], job_seconds: float | None = None, config: Any =
         Path("pilot.md"),
         shard=Path("000.parquet"),
         batch=1 if config["images"]["stop_at_first_valid"] else 5,
+        max_attempts=config["images"]["max_attempts"],
         networks=NETWORKS,
         thresholds=config["images"]["thresholds"],
         config=config,
@@ -125,7 +126,7 @@ def test_the_overlay_gives_the_plan_the_pilot_s_numbers():
     plan = {name: {**paper["plan"][name], **row} for name, row in overlay["plan"].items()}
     corrected = merged({**paper, "plan": {**paper["plan"], **plan}})
     check(corrected, places=False)
-    totals = Drawing(corrected, 5, NETWORKS).totals({})
+    totals = Drawing(corrected, 5, 25, NETWORKS).totals({})
     assert {**totals, "disk": 0} == {**found["all"]["pilot"], "disk": 0}
     assert totals["disk"] == pytest.approx(found["all"]["pilot"]["disk"], rel=0.01), "but for features"
 
@@ -145,7 +146,7 @@ def test_all_drawing_is_counted_as_the_plan_counts_it(config):
     jobs = [
         Estimate(PlannedJob("r", (folder / name,), **given), sizes) for name in [*names, "manifest.parquet"]
     ]
-    found = Drawing(config, batch, networks).totals({})
+    found = Drawing(config, batch, images["max_attempts"], networks).totals({})
     assert found["disk"] == pytest.approx(sum(job.storage.gigabytes().get("GB on disk", 0) for job in jobs))
     jobs.pop()  # it copies what is accepted
     assert found["pictures"] == pytest.approx(sum(sum(job.counts.values()) for job in jobs))
@@ -197,6 +198,8 @@ def test_where_nothing_passes_it_says_so_and_what_to_look_at():
     assert "No candidate passes, so nothing can be said of all." in page
     assert "identity refuses most, 75 of 75, 75 alone, its nearest 0.85 at a threshold of 0.8" in page
     assert "unknown, 95% interval" in page
+    line = next(line for line in page.splitlines() if line.startswith("identity  "))
+    assert line.split() == ["identity", "0.8", "|", "█", "0.85"] and line.index("█") - line.index("|") == 40
 
 
 def test_intervals_are_over_people_where_there_are_enough():
@@ -211,5 +214,14 @@ def test_intervals_are_over_people_where_there_are_enough():
 
 @pytest.mark.parametrize("drawn", [5.0, 5.2, 7.0, 20.0, 25.0])
 def test_the_acceptance_of_so_many_pictures_is_the_inverse_of_the_plan_s_count(drawn):
-    acceptance = Drawing(PAPER, 5, []).acceptance(drawn)
+    acceptance = Drawing(PAPER, 5, 25, []).acceptance(drawn)
     assert expected_draws(acceptance, 5, 25) == pytest.approx(drawn, abs=1e-6)
+
+
+def test_where_all_cells_take_as_many_pictures_the_share_that_passes_is_the_acceptance():
+    assert Drawing(PAPER, 5, 5, []).acceptance(5.0) == 1.0
+    one = merged({"images": {"candidates": 1, "max_attempts": 1}})
+    rows = shard([[""], [""], [""], ["scene"]])
+    found, _ = pilot(rows, config=one)
+    assert found["measured"]["acceptance"] == 0.75
+    assert {found["all"][case]["pictures"] for case in ("low", "pilot", "high")} == {800 + 100}
