@@ -33,7 +33,7 @@ def pilot_page(pilot: Pilot) -> str:
         f"No face: {pilot['no_face']:,}; several faces: {pilot['several_faces']:,}; the identity filter refuses both. "
         "Alone: by no other filter.",
         f"```\n{_histograms(pilot)}\n```",
-        "Scores from the least to the largest; | is the threshold: identity passes on its left, the others on their right.",
+        "Scores from the least to the largest; | is the threshold: identity passes on its left, others on their right.",
         "## What it means for all",
         _grid(aligned([["", "pilot", "95% interval", "plan"], *_totals(pilot)])),
         _wrapped(_about_cost(pilot)),
