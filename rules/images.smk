@@ -72,7 +72,7 @@ rule write_pilot:
     params:
         batch=PARAMS.sampler["batch"],
         thresholds=IMAGES["thresholds"],
-        max_attempts=IMAGES["max_attempts"],
+        max_attempts=PARAMS.attempts,
         networks=PARAMS.networks,
         decided=PARAMS.pilot,
         code=code_digest("write_pilot", "workflow/pilot.py"),

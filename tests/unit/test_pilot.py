@@ -86,6 +86,7 @@ def test_a_shard_of_the_paper_says_what_all_cells_take():
     assert found["drawn_a_cell"]["value"] == 7.0
     each = found["drawn_a_valid_picture"]["cell"]
     assert each["value"] == pytest.approx(280 / 36)
+    assert found["interval_over"] == "cell", "of one person an interval over people says nothing"
     assert 5.5 < each["low"] < 280 / 36 < each["high"] < 13
     assert found["drawn_a_valid_picture"]["person"]["high"] > 100, "one person says next to nothing of others"
     assert found["filters"]["identity"]["refused"] == 36 + 100 and found["filters"]["scene"]["alone"] == 72
@@ -181,6 +182,15 @@ def test_pictures_of_an_older_version_are_not_timed():
     assert found["all"]["pilot"]["hours"] / found["all"]["pilot"]["pictures"] == pytest.approx(
         plan["hours"] / plan["pictures"], rel=0.1
     )
+
+
+def test_what_a_job_takes_besides_is_unknown_where_it_found_some_pictures():
+    """Of an older version, without seconds: the job took long for the others alone."""
+    rows = shard([EASY] * 8)
+    Path("work/draws/d/p000-e00-a00-ab/took.json").unlink()
+    found, page = pilot(rows, job_seconds=1000.0)
+    assert found["measured"]["draw_seconds"] == 6.0 and "draw_job_seconds" not in found["measured"]
+    assert "Seconds are known of 35 of the 40 candidates" in page and "rest on the plan" not in page
 
 
 def test_the_first_picture_of_a_job_which_loads_the_networks_is_not_what_one_takes():
