@@ -46,7 +46,7 @@ class Storage:
     """One job.
 
     Attributes:
-        read, disk: kind -> MB.
+        read, disk: kind -> MB; on disk the features of each model are a kind of their own.
         checkpoint: MB of checkpoints while it trains, which go with its end.
         towers: pictures that pass through the tower besides what the job is for.
         places: where what is on `disk` lies: files, patterns of files, folders. None of pictures and embeddings in
@@ -61,7 +61,7 @@ class Storage:
         self.places: list[Path] = []
 
     def keep(self, kind: str, count: float, places: Iterable[Path] = ()) -> None:
-        """So many pictures, features of pictures, or embeddings of prompts stay."""
+        """So many pictures or embeddings of prompts stay."""
         if count:
             self.disk[kind] += count * self._job.assume(MB[kind])
         self.places += places
@@ -69,7 +69,9 @@ class Storage:
     def keep_features(self, pictures: float, files: Iterable[Path]) -> None:
         """A job encodes pictures, which it reads, into files."""
         self.read[PICTURES] += pictures * self._job.assume(MB[PICTURES])
-        self.keep(FEATURES, pictures, files)
+        kind = f"{FEATURES} of {self._job.planned.wildcards['model']}"
+        self.disk[kind] += pictures * self._job.assume(MB[FEATURES])
+        self.places += files
 
     def keep_adapters(self, count: float, steps: float, files: Iterable[Path]) -> None:
         """A training of so many optimizer steps leaves adapters; references lie in `work/`."""

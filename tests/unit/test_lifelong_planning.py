@@ -176,7 +176,7 @@ def test_strangers_are_encoded_and_never_rated(run):
     )
     estimate = Estimate(planned, Sizes(config))
     assert estimate.counts == {"pictures encoded": 640 + 24}
-    assert estimate.storage.disk == {"features": pytest.approx(664 * 0.019)}
+    assert estimate.storage.disk == {"features of pocket-llava": pytest.approx(664 * 0.019)}
     sizes = [size("", "untouched", 3, 0), size("", "stranger", 0) | {"pictures": 5}]
     sets = [*(size(task, role, 2) for task in "ABCD" for role in ("forget", "retain")), *sizes]
     write_json(run / "results/pocket/lifelong/statistics.json", {"sets": sets})

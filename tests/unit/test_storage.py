@@ -90,7 +90,10 @@ def test_drawing_reads_its_networks_and_leaves_every_picture():
     copied = storage_of(PAPER, "images/manifest.parquet")
     assert copied.disk == {"pictures": 8000 * 1.5}
     encoded = storage_of(PAPER, "features/llava-1.5-7b/dataset.safetensors")
-    assert encoded.disk == {"features": pytest.approx(8000 * 4.72)} and encoded.read["pictures"] == 12_000
+    assert (
+        encoded.disk == {"features of llava-1.5-7b": pytest.approx(8000 * 4.72)}
+        and encoded.read["pictures"] == 12_000
+    )
     nothing = job("features/llava-1.5-7b/replay.safetensors", scale="paper", model="llava-1.5-7b")
     assert Estimate(nothing, Sizes(PAPER)).seconds == 5, "no picture: no model is loaded"
     assert storage_of(PAPER, "weights/flux-dev.json").disk == {"weights": 33_740}
@@ -125,7 +128,10 @@ def test_what_is_read_and_kept_is_added_up_and_what_lies_there_stands_beside_it(
     assert (disk.value, disk.unit) == (pytest.approx((adapters + copies + features) / 1000), "GB")
     assert disk.actual.value == pytest.approx((2 * 500_000 + 2 * 20_000) / 1e9)
     assert disk.actual.estimate == pytest.approx((adapters + copies) / 1000) and disk.actual.jobs == 2
-    assert disk.note == "pictures 0.016, features 0.015, adapters 0.00099; so far: without pictures in work/"
+    assert (
+        disk.note
+        == "pictures 0.016, features of pocket-llava 0.015, adapters 0.00099; so far: without pictures in work/"
+    )
     read = lines(plan)["read"]
     shown = 32 * 10 * 2 * 0.019
     assert read.value == pytest.approx((shown + 2 * 4.3 + 800 * 0.02) / 1000) and read.actual is None
