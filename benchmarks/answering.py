@@ -1,11 +1,12 @@
-"""What it saves to answer all traced steps of a recipe in one job: seconds of one process against one a step, as a
-ratio.
+"""What it saves to answer with several adapters in one job: seconds of one process against one an adapter, as a ratio.
+Either all traced steps of a recipe, or whole recipes, as `evaluation.recipes_per_job` has it.
 
-Both ask the adapters of a finished run (`snakemake --cores 2 figures`) the same questions, in turns within one
+Both ask the adapters of a finished run (of steps `snakemake --cores 2 figures`) the same questions, in turns within one
 benchmark, each in fresh processes as Snakemake's are, and must write the same bytes. Snakemake's own start-up of a job
 comes on top of each.
 
     python benchmarks/answering.py                                  # results/pocket, gd-person05
+    python benchmarks/answering.py --recipes 3                      # of Table III, all questions
     python benchmarks/answering.py --config presets/paper.yaml --model llava-1.5-7b --repeats 1
 """
 
@@ -69,21 +70,27 @@ def timed(job: dict[str, Any], groups: list[list[Path]], folder: Path) -> tuple[
 
 
 def prepared(args: argparse.Namespace) -> tuple[dict[str, Any], list[Path]]:
-    """What every job is given, and the adapters of the traced steps."""
+    """What every job is given, and the adapters of the traced steps or of the first recipes that share a job."""
     config = merged(args.config)
+    config["evaluation"]["recipes_per_job"] = args.recipes
     targets, params = Targets(config), Params(config)
     results = (args.results or ROOT / "results" / config["scale"]).resolve()
     wildcards = SimpleNamespace(model=args.model, recipe=args.recipe)
+    sample, splits = targets.figure_sample, params.splits(wildcards)
+    recipes = [f"{args.recipe}@{step}" for step in targets.steps]
+    if args.recipes > 1:
+        group = targets.answering_groups[0]
+        sample, splits, recipes = group.sample, group.splits, group.recipes
     job = {
         "questions": [str(results / "dataset" / f"{name}.jsonl") for name in ("questions", "real", "world")],
         "features": [str(results / "features" / args.model / f"{suite}.safetensors") for suite in SUITES],
-        "splits": [path.replace("<results>", str(results)) for path in params.splits(wildcards)],
+        "splits": [path.replace("<results>", str(results)) for path in splits],
         "spec": params.model(wildcards),
-        "sample": targets.figure_sample,
+        "sample": sample,
         "batch": config["evaluation"]["batch"],
         "max_new_tokens": config["evaluation"]["max_new_tokens"],
     }
-    runs = [Run(args.model, f"{args.recipe}@{step}", config["seeds"][0]) for step in targets.steps]
+    runs = [Run(args.model, recipe, config["seeds"][0]) for recipe in recipes]
     return job, [results / "models" / run.folder / "adapter" / "adapter_model.safetensors" for run in runs]
 
 
@@ -112,6 +119,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="folder of the run; results/<scale> unless given")
     parser.add_argument("--model", default="pocket-llava")
     parser.add_argument("--recipe", default="gd-person05")
+    parser.add_argument("--recipes", type=int, default=1, help="so many whole recipes in place of its steps")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()

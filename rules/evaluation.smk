@@ -11,6 +11,13 @@ SUITE_FILES = {
     "features": PARAMS.features(*SUITES),
     "base": PARAMS.base,
 }
+ANSWERING = {
+    "spec": PARAMS.model,
+    "max_new_tokens": config["evaluation"]["max_new_tokens"],
+    "precision": TRAINING["precision"],
+    "decided": PARAMS.answering_batch,
+    "version": 2,
+}
 
 
 rule answer_questions:
@@ -32,14 +39,49 @@ rule answer_questions:
     resources:
         **PARAMS.answering_job,
     params:
-        spec=PARAMS.model,
+        **ANSWERING,
         sample=RUNS.sample,
-        max_new_tokens=config["evaluation"]["max_new_tokens"],
-        precision=TRAINING["precision"],
-        decided=PARAMS.answering_batch,
-        version=2,
     script:
         "../workflow_scripts/answer_questions.py"
+
+
+# Whole recipes that are asked the same questions, evaluation.recipes_per_job of them: one load of the base. What another
+# one's change leaves as it is, is not asked again: its batches stay in work/answers/.
+for group in RUNS.answering_groups:
+    workflow.ruleorder(group.rule, "answer_questions")
+
+    rule:
+        name:
+            group.rule
+        input:
+            **SUITE_FILES,
+            splits=group.splits,
+            adapters=expand(
+                "<results>/models/{{model}}/{recipe}/seed-{{seed}}/adapter/adapter_model.safetensors",
+                recipe=group.recipes,
+            ),
+        output:
+            expand(
+                "<results>/answers/{{model}}/{recipe}/seed-{{seed}}/{suite}.jsonl",
+                recipe=group.recipes,
+                suite=SUITES,
+            ),
+        log:
+            f"<logs>/answer_recipes/{{model}}/{group.name}/seed-{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/answer_recipes/{{model}}/{group.name}/seed-{{seed}}.tsv"
+        wildcard_constraints:
+            seed=group.seeds,
+        conda:
+            "../envs/evaluation.yaml"
+        threads: PARAMS.answering_threads
+        resources:
+            **PARAMS.answering_job,
+        params:
+            **ANSWERING,
+            sample=group.sample,
+        script:
+            "../workflow_scripts/answer_questions.py"
 
 
 # All traced steps of a recipe (Figure 7): one load of the base.

@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 import torch
 
 from mmunlearn.evaluation.answer_store import AnswerStore, adapter_digests, identity
 from mmunlearn.evaluation.sampling import Sample, pick
-from mmunlearn.ids import Run
+from mmunlearn.ids import WHOLE, Run
 from mmunlearn.models.base import Base
 from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import FeatureTable
@@ -21,7 +22,16 @@ from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, check_recorded, load_base
 from mmunlearn.models.picture_list import PictureList, open_features
 from mmunlearn.provenance import versions
-from mmunlearn.records import Answer, Question, Split, SuiteQuestion, read_json, read_jsonl, write_jsonl
+from mmunlearn.records import (
+    Answer,
+    Question,
+    Split,
+    SuiteQuestion,
+    digest_of,
+    read_json,
+    read_jsonl,
+    write_jsonl,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +61,8 @@ def answer_questions(
         outputs: `answers/<run>/<suite>.jsonl`, one for each adapter and suite, in any order.
         spec: settings of `ModelSpec`.
         max_new_tokens: by kind of question.
-        work: batches that are answered lie in `work/answers` until the job is done.
+        work: batches that are answered lie in `work/answers`: until the job is done, or, of several whole
+            recipes, until its model is another one, so that a change of one does not ask the others again.
         precision: under which the adapters were trained: `loading.autocast`.
         version: of the rule; another one never goes on with an older one's batches.
         sample, splits: settings of `Sample`: which questions to ask, and on what they are scored; all without it.
@@ -78,7 +89,7 @@ def answer_questions(
         runs = [Run.of(path) for path in paths]
         folder = files[runs[0]]["dataset"].parent
         key = identity(digests, folder, spec=model_spec, features=features, settings=settings, work=work)
-        stores.append(work / "answers" / key)
+        stores.append(work / "answers" / digest_of(str(folder)) / key)
         part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
         with adapted(base, paths[0].parent) as model:
             for name, suite in suites.items():
@@ -86,8 +97,11 @@ def answer_questions(
                 for run in runs:
                     write_jsonl(files[run][name], answers)
                 logger.info("%s: %d answers", name + part, len(answers))
+    whole = [run for run in files if fullmatch(WHOLE, run.recipe)]
     for store in stores:
-        shutil.rmtree(store, ignore_errors=True)
+        for other in store.parent.iterdir() if len(whole) > 1 else [store.parent]:
+            if other != store:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def shaping(base: Base, suites: Mapping[str, Suite], version: int, batch: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mmunlearn.evaluation.judge.usage import usage_of
 from mmunlearn.workflow.benchmark import read_benchmark
 from mmunlearn.workflow.sizes import PRICES, Config, Sizes
 from mmunlearn.workflow.storage import bytes_of
+from mmunlearn.workflow.targets import SHARED
 from mmunlearn.workflow.work import DRAWING, LENGTHS, TOKENS, Estimate, PlannedJob
 
 SUMMARY = {
@@ -94,7 +95,7 @@ def _force_incomplete(workflow: Any) -> None:
 
 def _planned(job: Any, to_run: bool) -> PlannedJob:
     return PlannedJob(
-        rule=job.rule.name,
+        rule=SHARED if job.rule.name.startswith(SHARED) else job.rule.name,  # a rule a group
         outputs=tuple(map(Path, job.output)),
         wildcards=dict(job.wildcards_dict),
         params=dict(job.params.items()),

@@ -5,15 +5,18 @@ Rules expand this table, and the plan counts it. Imported by the Snakefile: noth
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from re import fullmatch
 from typing import Any
 
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.ids import (
     FINETUNED,
     GOAL,
+    WHOLE,
     Recipe,
     Run,
     parse_recipe,
@@ -52,6 +55,10 @@ def default(config: Config) -> list[str]:
     return [*own, *outputs(names), *(lifelong.page(config) if "lifelong" in names else ())]
 
 
+SHARED = "answer_recipes"
+"""How the names of rules begin that ask several recipes in a job."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One run.
@@ -74,6 +81,28 @@ class Row:
     def recipe(self) -> Recipe:
         """The run's recipe, parsed."""
         return parse_recipe(self.run.recipe)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Whole recipes that one job asks the same questions, of one model and seed.
+
+    Attributes:
+        name: the first and the last recipe, as logs are called.
+        seeds: a regular expression of those that all of them have.
+        splits: the split files that the sample is drawn for.
+    """
+
+    name: str
+    recipes: tuple[str, ...]
+    seeds: str
+    sample: Mapping[str, Any] | None
+    splits: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule that asks them."""
+        return f"{SHARED}_{self.recipes[0]}"
 
 
 @decisive
@@ -108,6 +137,30 @@ class Targets:
     def of(self, output: str) -> list[Row]:
         """The rows that an output wants."""
         return [row for row in self.rows if output in row.outputs]
+
+    @property
+    def answering_groups(self) -> list[Group]:
+        """The recipes that share a job, `evaluation.recipes_per_job` of them: of the same questions and seeds, and
+        wanted by the same outputs, so that none trains what it does not want. Recipes left alone are in no group."""
+        size, wanted = self._config["evaluation"]["recipes_per_job"], defaultdict(set)
+        for row in self.rows:
+            if fullmatch(WHOLE, row.run.recipe):
+                wanted[row.run.recipe] |= {
+                    ("seed", row.run.seed),
+                    *(("output", name) for name in row.outputs),
+                }
+        alike: dict[Any, list[str]] = {}
+        for recipe, own in wanted.items():
+            splits = self._sample_splits(parse_recipe(recipe))
+            alike.setdefault((*splits, frozenset(own)), []).append(recipe)
+        jobs = [names[i : i + size] for names in alike.values() for i in range(0, len(names), size)]
+        return [self._group(names, wanted[names[0]]) for names in jobs if len(names) > 1]
+
+    def _group(self, recipes: list[str], wanted: Iterable[tuple[str, Any]]) -> Group:
+        seeds = "|".join(sorted(str(one) for kind, one in wanted if kind == "seed"))
+        recipe, name = parse_recipe(recipes[0]), f"{recipes[0]}..{recipes[-1]}"
+        splits = tuple(f"<results>/dataset/splits/{split}.json" for split in self._sample_splits(recipe))
+        return Group(name, tuple(recipes), seeds, self._sample(recipe), splits)
 
     def scores(self, output: str) -> list[str]:
         """The score files that an output reads; `.sampled` ones rest on Figure 7's questions alone."""

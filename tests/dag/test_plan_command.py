@@ -102,6 +102,25 @@ def test_the_first_part_of_the_paper_is_what_a_day_of_one_gpu_makes_beside_the_p
     assert f"all else {beside:.1f}; " in note
 
 
+def test_recipes_that_share_a_job_load_its_model_once(folder):
+    """Of 14 jobs, those of five unlearned recipes each become one: a person's goal and four methods; five methods."""
+    (folder / "mine.yaml").write_text("evaluation: {recipes_per_job: 5}\n", encoding="utf-8")
+    alone, shared = plan_of(), plan_of("--configfile", "mine.yaml")
+    rows = [
+        {row.rule: row for row in plan.rules if row.rule.startswith("answer")} for plan in (alone, shared)
+    ]
+    assert [{rule: row.jobs for rule, row in of_plan.items()} for of_plan in rows] == [
+        {"answer_questions": 14},
+        {"answer_questions": 4, "answer_recipes": 2},
+    ]
+    questions, hours = (
+        [sum(values(row) for row in of_plan.values()) for of_plan in rows]
+        for values in (lambda row: row.counts["questions"], lambda row: row.hours)
+    )
+    assert questions[0] == questions[1]
+    assert hours[0] - hours[1] == pytest.approx(8 * 6.5 / 3600, rel=0.05), "a load a job"
+
+
 def test_what_the_first_part_has_made_the_whole_takes_over(folder):
     """Pictures and adapters are the same jobs in both: nothing that reruns a job differs."""
     first, whole = (
