@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,28 @@ def test_recipes_that_share_a_job_load_its_model_once(folder):
     )
     assert questions[0] == questions[1]
     assert hours[0] - hours[1] == pytest.approx(8 * 6.5 / 3600, rel=0.05), "a load a job"
+
+
+@pytest.mark.parametrize("preset", ["paper-first", "paper", "paper-official"])
+def test_the_readme_says_what_the_plan_does(folder, preset):
+    plan = plan_of("--configfile", f"presets/{preset}.yaml")
+    totals = {line.name: line for line in plan.totals}
+    pictures, rest = map(
+        float, re.match(r"pictures ([\d.]+), all else ([\d.]+);", totals["GPU-hours"].note).groups()
+    )
+    line = next(
+        one
+        for one in (ROOT / "README.md").read_text().splitlines()
+        if f"{preset}.yaml` |" in one and "TB" in one
+    )
+    _, hours, _, questions, judge, disk = line.strip("| ").split(" | ")
+    assert hours == f"{pictures:.0f} for pictures, {rest:.0f} for all else"
+    assert disk == f"{totals['disk'].value / 1000:.2g} TB"
+    asked = totals["questions"].value
+    assert questions in (f"{asked / 1e6:.3g} million", f"{asked:,.0f}", f"{round(asked, -3):,.0f}")
+    assert (
+        judge == f"{round(totals['judge calls'].value, -2):,.0f} calls, {totals['judge cost'].value:.2f} USD"
+    )
 
 
 def test_what_the_first_part_has_made_the_whole_takes_over(folder):
