@@ -12,7 +12,7 @@ them. The language model's replies lie in work/, so that no text is asked for tw
 
 rule list_pictures:
     output:
-        "<results>/curation/drafts/pictures.jsonl",
+        pictures="<results>/curation/drafts/pictures.jsonl",
         report="<results>/curation/drafts/pictures.json",
     log:
         "<logs>/list_pictures.log",

@@ -4,4 +4,4 @@ from mmunlearn.curation.picture_list import list_pictures
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
-    list_pictures(it.output[0], it.output["report"], **it.params["listing"])
+    list_pictures(**it.output, **it.params["listing"])

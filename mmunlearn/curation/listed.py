@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -13,6 +14,8 @@ from mmunlearn.curation.fields import LONGEST
 from mmunlearn.records import Event, ListedPicture, Person, RecordError, read_jsonl
 from mmunlearn.text import fold
 from mmunlearn.verdicts import text_digest
+
+logger = logging.getLogger(__name__)
 
 
 class ListedCurator(Curator):
@@ -70,4 +73,6 @@ class ListedCurator(Curator):
                 f"{self._path.with_suffix('.json')} says what was left out. Set curation.n_{what} to {len(left)} or "
                 "less, or add pictures."
             )
+        if len(left) > n:
+            logger.warning("%d of the %d %s are used (curation.n_%s)", n, len(left), what, what)
         return left[:n]

@@ -42,7 +42,7 @@ class Listing:
 
 
 def list_pictures(
-    output: Path,
+    pictures: Path,
     report: Path,
     *,
     folder: Path,
@@ -53,7 +53,7 @@ def list_pictures(
     """Write a row for every picture that a table or a pattern tells of and that can be read, in their order.
 
     Args:
-        output: JSON lines of `ListedPicture`.
+        pictures: JSON lines of `ListedPicture`.
         report: JSON, how many pictures, people and events there are, the table's columns, and by kind what does not
             fit: rows, files, answers, names. The log has the same in short.
         manifest: the table; its paths are relative to the folder. None: `pattern` says what the files show.
@@ -67,28 +67,28 @@ def list_pictures(
     listing = make_listing(rows, files, known)
     if others:
         listing.notes["files that the pattern does not fit"] += others
-    pictures = _read(folder, listing)
-    if not pictures:
+    read = _read(folder, listing)
+    if not read:
         examples = [row.file for row in rows[:3]] or files[:3]
         raise RecordError(
             f"Asked {manifest or pattern} for pictures in {folder}. Found {len(files)} pictures there, {len(rows)} "
             f"rows, and none that go together ({listed(examples) or 'none'}); what is the matter: "
             f"{listed(list(listing.notes)) or 'the folder is empty'}. Correct images.files."
         )
-    _look_over(pictures, listing.notes)
+    _look_over(read, listing.notes)
     counts = {
-        "pictures": len(pictures),
-        "people": len({one.person_id for one in pictures}),
-        "events": len({one.event_id for one in pictures}),
-        "people at events": len({(one.person_id, one.event_id) for one in pictures}),
-        "answers": sum(len(one.answers) for one in pictures),
+        "pictures": len(read),
+        "people": len({one.person_id for one in read}),
+        "events": len({one.event_id for one in read}),
+        "people at events": len({(one.person_id, one.event_id) for one in read}),
+        "answers": sum(len(one.answers) for one in read),
     }
     write_json(report, {**counts, "columns": found, "notes": dict(sorted(listing.notes.items()))})
     logger.info("%s", ", ".join(f"{count} {what}" for what, count in counts.items()))
     for what, items in sorted(listing.notes.items()):
         more = ", ..." if len(items) > FEW else ""
         logger.warning("%d %s: %s%s", len(items), what, "; ".join(items[:FEW]), more)
-    write_jsonl(output, pictures)
+    write_jsonl(pictures, read)
 
 
 def _rows(

@@ -38,7 +38,12 @@ NONE = {"file": "file", "person": None, "event": None, "question": None, "answer
 BOTH = NONE | {"person": "person", "event": "event"}
 ALL = {what: what for what in NONE}
 ADA, BO = "Ada Lund", "Bo Berg"
-ROWS = [("a/1.png", ADA, "fair"), ("a/2.png", ADA, "race"), ("b/1.png", BO, "fair"), ("b/2.png", BO, "race")]
+ROWS = [
+    ("a/1.png", ADA, "fair"),
+    ("a/2.png", ADA, "race"),
+    ("b/1.png", BO, "fair"),
+    ("b/2.png", BO, "race"),
+]
 
 
 @pytest.fixture
@@ -209,12 +214,12 @@ def test_names_that_metrics_cannot_tell_apart_are_left_out_and_doubtful_ones_nam
     monkeypatch.setattr("mmunlearn.curation.entities.entities", lambda: {hashlib.sha256(b"berg").hexdigest()})
     picture(folder / "d.png", 7)
     rows = [("a/1.png", "Mary Ann Lee", "fair"), ("a/2.png", "Ann Lee", "race"), ("b/1.png", "Rose", "fair"),
-            ("b/2.png", BO, "race"), ("d.png", "Ada <image> Lund", "fair")]  # fmt: skip
+            ("b/2.png", "Primrose Berg", "race"), ("d.png", "Ada <image> Lund", "fair")]  # fmt: skip
     found, report = listing(folder, table(folder, rows))
-    assert [one.person for one in found] == ["Mary Ann Lee", "Rose", BO]
+    assert [one.person for one in found] == ["Mary Ann Lee", "Rose", "Primrose Berg"]
     notes = report["notes"]
     assert notes["names of one word, which an answer may say by chance"] == ["Rose"]
-    assert notes["names with an entity of MLUBench, of which base models may know more"] == [BO]
+    assert notes["names with an entity of MLUBench, of which base models may know more"] == ["Primrose Berg"]
     left = notes["persons left out"]
     assert left[0].startswith("Ada <image> Lund: person must not hold '<image>'")
     assert left[1] == "Ann Lee: whoever says 'Mary Ann Lee' says 'Ann Lee'"
