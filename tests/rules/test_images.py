@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -332,3 +333,13 @@ def test_what_a_picture_took_stands_beside_it_and_outlives_a_job_that_finds_it(d
     world.run("draw_shard", shard="000")
     with chdir(world.root):
         assert drawing_cost(rows, Path("work")) == before
+
+
+def test_pictures_drawn_together_share_the_seconds(drawn, tmp_path, monkeypatch):
+    world = drawn.copy(tmp_path / "world")
+    shutil.rmtree(world.root / "work" / "features")
+    monkeypatch.setattr("time.perf_counter", count(0, 10).__next__)
+    world.run("draw_shard", shard="000", params={"batch": 3})
+    with chdir(world.root):
+        cost = drawing_cost(read_manifest(shard(world)), Path("work"))
+    assert cost.draw_seconds == pytest.approx(10 / 3) and cost.score_seconds == 10
