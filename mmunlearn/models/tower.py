@@ -46,7 +46,7 @@ class Tower:
         features = self._recent.pop(image_id, None)
         if features is None:
             with torch.no_grad(), _still(self._base.model):
-                (made,) = self._base.tower([self.pixels(image_id) if pixels is None else pixels])
+                (made,) = self._base.tower([self._pixels(image_id) if pixels is None else pixels])
             features = {name: one.detach() for name, one in made.items()}
         self._recent[image_id] = features
         if len(self._recent) > RECENT:

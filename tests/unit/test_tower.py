@@ -150,7 +150,10 @@ def test_answers_are_those_of_stored_features_and_a_pictures_questions_meet(chec
     assert collator.windows(["p0", "p1", "p2"]) == [0, 0, 0], "with stored features as ever"
 
 
-def test_states_of_drift_are_those_of_stored_features(checkpoint, listed):
+def test_states_of_drift_are_those_of_stored_features(checkpoint, listed, monkeypatch):
+    """Prompts of one length go together, within windows of two pictures."""
+    monkeypatch.setattr(tower, "RECENT", 2)
+    monkeypatch.setattr(collate, "RECENT", 2)
     if checkpoint[0] == "mllama":
         pytest.skip("its pictures are no tokens")
     base = load_vlm(*checkpoint)
