@@ -26,8 +26,9 @@ GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-5c89852c-d268)
 GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-8a56a4bc-e184)
 """
 HOLD = """
-import logging, os, subprocess, sys
+import logging, os, signal, subprocess, sys
 from mmunlearn import cards
+signal.alarm(60)
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 cards.PAUSE = 0.05
 with cards.own_cards(int(sys.argv[1])):
@@ -161,6 +162,12 @@ def test_training_processes_are_handed_the_locks(two):
     with own_cards(2), started, pytest.raises(ZeroDivisionError):
         launch._run(["accelerate"])
     assert len(handed[0]["pass_fds"]) == 2
+
+
+def test_each_training_process_has_its_share_of_the_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "10")
+    command = launch._command(SimpleNamespace(processes=2, accelerate_config=None), tmp_path)
+    assert command[command.index("--num_cpu_threads_per_process") + 1] == "5"
 
 
 def test_cards_are_given_back_and_the_environment_is_as_before(two, caplog):
