@@ -30,7 +30,7 @@ def write_pilot(
     thresholds: Mapping[str, float],
     config: Config,
     work: Path,
-    **drawn: Any,
+    **fields: Any,
 ) -> None:
     """Write what a shard says of all, as JSON and as Markdown.
 
@@ -39,9 +39,9 @@ def write_pilot(
         thresholds: settings of `Thresholds`.
         config: merged and checked.
         work: folder of the candidates' store.
-        drawn: further fields of `Drawing`.
+        fields: further ones of `Drawing`.
     """
-    rows, drawing = read_manifest(shard), Drawing(config, **drawn)
+    rows, drawing = read_manifest(shard), Drawing(config, **fields)
     cells: dict[str, list[Candidate]] = {}
     for row in rows:
         cells.setdefault(row.image_id, []).append(row)
@@ -97,8 +97,7 @@ class Rates:
 
     def acceptance(self) -> dict[str, float]:
         """Share of the candidates that pass all filters."""
-        passing = lambda rows: sum(not reasons(row) for row in rows)  # noqa: E731
-        return self._rate(passing, len, (0.0, 1.0), self.over)
+        return self._rate(lambda rows: sum(not reasons(row) for row in rows), len, (0.0, 1.0), self.over)
 
     def drawn(self, over: str) -> dict[str, float]:
         """Pictures drawn for a cell."""
