@@ -70,10 +70,10 @@ def fetch_weights(
         files[file] = measure(home / file)
         _compare(row, home, file, files[file], lock)
     converted = {one.target: _convert(one, home, files, lock) for one in row.convert if one.source in files}
+    commit = lock.revision if lock else commit or snapshot_commit(row.repo, home, files)
+    if row.revision and commit != row.revision:
+        _doubt(row, home, commit, _pinned_by(name, revision))
     if lock is None or lock.files != files or lock.converted != converted:
-        commit = commit or snapshot_commit(row.repo, home, files)
-        if row.revision and lock is None and commit != row.revision:
-            _doubt(row, home, commit, _pinned_by(name, revision))
         lock = _record(row, home, lock, files, converted, (origin, address, commit))
     address = None if lock.origin == "folder" else lock.address
     write_json(receipt, lock.model_copy(update={"address": address}).model_dump(exclude={"time"}))

@@ -122,7 +122,7 @@ def shape_of(config: Mapping[str, Any], parameters: int, family: str, side: int)
         keys=(text.get("num_key_value_heads") or heads) * width,
         picture=picture,
         states=states,
-        cross=len(text.get("cross_attention_layers", ())) if states else 0,
+        cross=len(text.get("cross_attention_layers", ())),
     )
 
 

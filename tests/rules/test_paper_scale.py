@@ -59,6 +59,12 @@ def manifest(world: World) -> list[Candidate]:
     return read_manifest(world.results / "images" / "manifest.parquet")
 
 
+def test_a_pin_of_the_configuration_reaches_the_fetch(paper, caplog):
+    pins = {"weights": {"revisions": {"dino-vitb16": "b" * 40}}}
+    paper.run("fetch_weights", weights="dino-vitb16", config=pins)
+    assert f"weights.revisions.dino-vitb16 pins revision {'b' * 40}, but nothing says" in caplog.text
+
+
 def test_every_cell_has_an_accepted_picture_with_every_score(paper):
     rows = manifest(paper)
     accepted = [row for row in rows if row.accepted]

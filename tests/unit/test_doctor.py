@@ -180,6 +180,15 @@ def test_what_a_pass_holds_follows_the_recipe_and_the_settings():
     assert "LoRA and AdamW 1.0," in parts("finetuned", output="lifelong/made"), "its own rank, 16"
 
 
+def test_pictures_of_released_tasks_are_taken_to_have_1024_pixels():
+    """Whatever images.size is: 1,024 tokens of Qwen3-VL, not 64."""
+    mlubench = load(ROOT / "presets" / "mlubench.yaml")
+    one = job("answer_stages", "lifelong/made", gpus=1, wildcards={"model": "qwen3-vl-4b-instruct"})
+    line = found(planned(one, overlay=mlubench), "gpu memory: qwen3-vl-4b-instruct")
+    kept = 16 * (1024 + 25 + 250) * 36 * 2 * 1024 * 2 / 1e9
+    assert f"keys and values {kept:.1f}" in line.found
+
+
 def test_a_gpu_that_nobody_can_look_at(tmp_path, monkeypatch):
     nvidia_smi(tmp_path, says="NVIDIA-SMI has failed because\nit could not talk to the driver", code=9)
     assert found(planned(TRAIN), "gpu").found == (
@@ -245,6 +254,8 @@ def test_weights_are_there_will_come_or_will_not(tiny, tmp_path):
     )
     place(Path("weights/tiny"))
     assert tiny().status == "ok" and "not recorded yet" in tiny().found
+    done = planned(fetch("tiny", to_run=False), job("draw_shard"), overlay={"weights": {}})
+    assert found(done, "weights: tiny").status == "ok", "fetched before, and still needed"
     fetch_weights(tmp_path / "receipt", name="tiny", folder="weights", source=None, download=False)
     assert tiny()[1:3] == ("ok", "weights/tiny, as recorded in weights/tiny.lock.json")
     Path("weights/tiny/config.json").write_text("{}")
@@ -274,6 +285,9 @@ def test_gates_ask_for_licence_and_token_of_what_will_be_fetched(tiny, tmp_path,
     assert line.status == "unknown" and "hf_secret" not in str(line)
     assert line.todo.startswith("accept 'of the tests' at https://huggingface.co/someone/tiny")
     monkeypatch.delenv("HF_TOKEN")
+    place(tmp_path / "hub", {"token": b""})
+    monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", " ")
+    assert tiny(gate, download=True).status == "missing", "nothing is in them"
     place(tmp_path / "hub", {"token": b"hf_secret"})
     assert tiny(gate, download=True).status == "unknown"
     place(Path("weights/tiny"))
@@ -337,6 +351,10 @@ def test_data_of_the_rules_that_run_has_a_line_a_folder():
     assert all(one.status == "missing" and one.todo.startswith("bring it: ") for one in lines)
     assert lines[0].found == "there is no folder 'data/mike'"
     assert found(planned(job("draw_shard")), "data").status == "ok"
+    own = {"weights": {"download": False}}
+    assert found(planned(fetch("clip-vit-l-14"), overlay=PAPER | own), "data").status == "ok", (
+        "weights have their own"
+    )
 
 
 def test_disks_are_added_up_by_file_system(monkeypatch, tiny):

@@ -540,4 +540,8 @@ def test_the_users_own_pin_is_fetched_and_compared(
     fetch.folder = tmp_path / "placed"
     place(fetch.folder / "tiny")
     assert fetch(revision=wrong)["revision"] is None
-    assert f"weights.revisions.tiny pins revision {wrong}, but nothing says of which commit" in caplog.text
+    doubt = f"weights.revisions.tiny pins revision {wrong}, but nothing says of which commit"
+    assert doubt in caplog.text
+    caplog.clear()
+    fetch(revision=wrong)
+    assert doubt in caplog.text, "as long as it is pinned"
