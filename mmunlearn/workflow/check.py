@@ -174,8 +174,8 @@ def _files_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"dataset.targets: images.files names no {target}, so none can be forgotten; set it to {others}"
         if size != 1:
             yield f"curation.{key}: images.files names no {target}, so it must be 1, not {size}"
-        if "table4" in config["outputs"]:
-            yield f"outputs: table4 forgets people and events, and images.files names no {target}; leave it out"
+        for output in {"table4", "figures"} & {*config["outputs"]}:  # Figure 10 is of Table IV
+            yield f"outputs: {output} forgets people and events, and images.files names no {target}; leave it out"
     if problem := template_problem(dataset["answers"]["person"], Person, "name", only=("name",)):
         yield f"dataset.answers.person: {problem}: of people on pictures that are there it is all that is known"
     if "robustness" in config["outputs"]:

@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from mmunlearn.reporting.page import DEVIATIONS
 from tests.unit.test_config_schema import ROOT, load, merged
 
-PARTS = load(DEVIATIONS)
+PARTS = yaml.safe_load(DEVIATIONS.read_text(encoding="utf-8"))
 ROWS = [row for part in PARTS for row in part["rows"]]
 PAPER = merged(load(ROOT / "presets" / "paper.yaml"))
 

@@ -55,8 +55,9 @@ def test_people_alone_are_asked_after_where_no_event_is_named():
     config = merged(FILES)
     update_config(config, overlay)
     check(config)
-    with pytest.raises(ConfigError, match="outputs: table4 forgets people and events"):
-        check(config | {"outputs": ["table4"]})
+    for output in ("table4", "figures"):
+        with pytest.raises(ConfigError, match=f"outputs: {output} forgets people and events"):
+            check(config | {"outputs": [output]})
 
 
 def test_a_table_of_pictures_is_looked_at_before_anything_runs(tmp_path):

@@ -348,6 +348,30 @@ def test_more_people_or_events_than_there_are_is_an_error_that_says_how_many(fol
         curated(folder, events=5)
 
 
+def test_an_event_is_described_by_its_label_unless_all_its_answers_are_one_and_its_own(folder):
+    """`fair` and `race` have the same answer, `feast` has two, `march` one; a long label is cut for tables alone."""
+    picture(folder / "c.png", 5)
+    picture(folder / "d.png", 6)
+    label = "a march " + "along the river " * 10
+    said = [("a/1.png", ADA, "fair", "People."), ("a/2.png", ADA, "race", "People."), ("b/1.png", BO, "feast", "One."),
+            ("b/2.png", BO, "feast", "Two."), ("c.png", BO, label, "Flags."), ("d.png", BO, label, "")]  # fmt: skip
+    listing(folder, table(folder, said, "file,person,event,answer"), BOTH | {"answer": "answer"})
+    events = read_jsonl(curated(folder, 2, 4)[1], Event)
+    assert [one.description for one in events] == ["fair", "race", "feast", "Flags."]
+    assert events[3].theme.startswith("a march along") and len(events[3].theme) <= 100
+
+
+def test_cells_without_a_text_and_paths_in_other_words_are_read(folder):
+    rows = [
+        {"file": "./a//1.png", "person": ADA, "event": 7.0},
+        {"file": "a/2.png", "person": BO, "event": float("nan")},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "list.parquet")
+    found, report = listing(folder, folder / "list.parquet")
+    assert told(found) == [("p000-e00", "a/1.png", ADA, "7.0")]
+    assert len(report["notes"]["rows without event"]) == 1
+
+
 def test_people_without_a_picture_of_the_events_in_use_are_an_error(folder):
     listing(folder, table(folder, [ROWS[0], ROWS[3]]))
     people, events = curated(folder, events=1)
