@@ -10,7 +10,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "curation": ("backend", "n_people", "n_events"),
     "review": ("reviewers",),
     "images": ("generator", "scorers", "size", "guidance_scales", "candidates", "stop_at_first_valid", "max_attempts",
-               "references_per_event", "person_reference", "min_accepted_share"),
+               "references_per_event", "person_reference", "filter", "min_accepted_share"),
     "images.thresholds": ("identity_l2", "scene_cosine", "scene_pair", "subject_cosine", "distortion", "aesthetic"),
     "dataset": ("targets", "percents"),
     "dataset.questions": ("person", "event"),

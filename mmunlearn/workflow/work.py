@@ -182,8 +182,9 @@ def _calls(job: Estimate, what: str, cases: float, names: Sequence[str]) -> Coun
 def _shards(job: Estimate) -> Counts:
     size, concepts = job.params["people_per_shard"], job.sizes.concepts
     people = sum(min(size, concepts["person"] - int(path.stem) * size) for path in job.files)
-    job.storage.keep(EMBEDDINGS, people * concepts["event"])
-    return _drawn(job, "pictures drawn", people * concepts["event"] * _attempts(job))
+    cells = job.sizes.pictures_of(people, concepts["event"])
+    job.storage.keep(EMBEDDINGS, cells)
+    return _drawn(job, "pictures drawn", cells * _attempts(job))
 
 
 def _drawn(job: Estimate, unit: str, pictures: float) -> Counts:

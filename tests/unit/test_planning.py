@@ -118,6 +118,16 @@ def draws_of(config: Config, acceptance: float, batch: int, max_attempts: int, p
     return sum(counts(config | {"plan": assumed}, name, params=params)["pictures drawn"] for name in names)
 
 
+def test_pictures_that_are_there_are_as_many_as_are_assumed_and_drawn_once():
+    """Of 40 people at 20 events half of the cells have a picture; 5% of the people are 2."""
+    config = merged({"plan": {"cell_pictures": {"value": 0.5}}})
+    sizes = Sizes(config)
+    assert (sizes.cells, sizes.forgotten("person05"), sizes.pictures("dataset")) == (400, 20, 400)
+    assert draws_of(config, 0.3, 1, 1) == 400
+    drafts = [counts(config, f"curation/drafts/{name}") for name in ("pictures.jsonl", "people.jsonl")]
+    assert drafts == [{}, {}]
+
+
 def test_pictures_are_drawn_until_one_is_accepted():
     # one by one until valid: the mean of a geometric distribution, 800 / 0.78, but for the cut at 15 attempts
     assert draws_of(POCKET, 0.78, 1, 15) == pytest.approx(800 / 0.78)
