@@ -178,6 +178,11 @@ class Collator:
         pixels = {image_id: self._tower.pixels(image_id) for image_id in image_ids}
         return {"pictures": list(image_ids), "pixels": pixels}
 
+    def release(self) -> None:
+        """Give back the memory of pictures that are at hand: of several suites on one base, one has them at a time."""
+        if self._tower:
+            self._tower.release()
+
     def _outline(self, image_id: str) -> Features:
         return self._tower.outline(image_id) if self._tower else self._features[image_id]
 

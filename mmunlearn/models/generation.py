@@ -82,6 +82,7 @@ def answer_all(
                 cache[number] = texts
             for i, text in zip(batch, texts, strict=True):
                 answers[i] = text
+    collator.release()
     return answers
 
 

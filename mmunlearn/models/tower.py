@@ -53,6 +53,11 @@ class Tower:
             del self._recent[next(iter(self._recent))]
         return features
 
+    def release(self) -> None:
+        """Give back what is at hand."""
+        self._recent.clear()
+        self.pixels.cache_clear()
+
 
 @contextmanager
 def _still(model: torch.nn.Module) -> Iterator[None]:

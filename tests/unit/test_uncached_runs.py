@@ -156,7 +156,7 @@ def test_answers_of_several_adapters_are_the_same(finetuned, suites, tmp_path, t
         )  # fmt: skip
         said[what] = [path.read_bytes() for path in outputs]
     assert said["listed"] == said["stored"] and len(set(said["stored"])) == 2
-    assert towers == [1] * len(PICTURES), "two questions on each, by two models"
+    assert towers == [1] * 2 * len(PICTURES), "two questions on each; what one model was shown is given back"
 
 
 def test_membership_is_inferred_alike(finetuned, suites, tmp_path):
