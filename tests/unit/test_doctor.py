@@ -277,6 +277,8 @@ def test_weights_are_there_will_come_or_will_not(tiny, tmp_path):
 def test_gates_ask_for_licence_and_token_of_what_will_be_fetched(tiny, tmp_path, monkeypatch):
     gate = "gate: someone/tiny"
     assert tiny(gate) is None, "nothing is fetched"
+    mine = {"tiny": str(place(tmp_path / "mine"))}
+    assert tiny(gate, download=True, sources=mine) is None, "nor where a folder of one's own is named"
     line = tiny(gate, download=True)
     assert line[1:3] == ("missing", "HF_TOKEN is not set")
     assert line.todo.startswith("accept the licence at https://huggingface.co/someone/tiny and set HF_TOKEN")
