@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,15 @@ def file_error(*paths: str | Path) -> ConfigError | None:
 
 
 def extended(path: str | Path) -> dict[str, Any]:
-    """A configuration file, sound by `file_error`, laid over the one that its key `extends` names, if any."""
-    content = load_configfile(path)
-    lower = content.pop(EXTENDS, None)
-    if lower is None:
-        return content
-    merged = extended(lower)
-    update_config(merged, content)
-    return merged
+    """A configuration file, sound by `file_error`, laid over those that it extends."""
+    return _merged(_chain(Path(path)))
 
 
 def extend(
     config: dict[str, Any], base: str, overlays: Sequence[str | Path], changes: Mapping[str, Any]
 ) -> None:
-    """Put the files that overlays extend below them, in a configuration as Snakemake has merged it.
+    """Put the files that overlays extend below them, in a configuration as Snakemake has merged it. A file that several
+    of them extend lies below the first of these alone, so that it takes nothing back.
 
     Args:
         config: of `base`, over it the overlays, over them the changes; changed in place.
@@ -63,9 +58,24 @@ def extend(
     """
     if EXTENDS not in config:
         return
+    layers = {file.resolve(): file for path in (base, *overlays) for file in _chain(Path(path))}
     config.clear()
-    for layer in (*map(extended, (base, *overlays)), changes):
-        update_config(config, layer)
+    update_config(config, _merged(layers.values()))
+    update_config(config, changes)
+
+
+def _chain(path: Path) -> list[Path]:
+    """A file and those that it extends, the lowest first."""
+    lower = load_configfile(path).get(EXTENDS)
+    return [path] if lower is None else [*_chain(Path(lower)), path]
+
+
+def _merged(files: Iterable[Path]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for file in files:
+        update_config(merged, load_configfile(file))
+    merged.pop(EXTENDS, None)
+    return merged
 
 
 def _chain_problems(path: Path, above: Sequence[Path] = ()) -> list[str]:

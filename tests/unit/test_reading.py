@@ -78,6 +78,7 @@ def layers(tmp_path, monkeypatch):
         "low": "scale: low\nimages: {size: 2, steps: 2}\nseeds: [1, 2]\n",
         "high": "extends: low.yaml\nscale: high\nimages: {steps: 3}\n",
         "mine": "extends: high.yaml\nseeds: [4]\n",
+        "beside": "extends: low.yaml\nimages: {batch: 7}\n",
         "plain": "images: {batch: 9}\n",
     }
     for name, text in files.items():
@@ -90,6 +91,11 @@ def test_an_overlay_lies_on_what_it_extends_and_that_on_the_workflows_own_file(l
     config = {"extends": "low.yaml"}
     extend(config, "config.yaml", ["mine.yaml", "plain.yaml"], {"scale": "last"})
     assert config == {"scale": "last", "images": {"size": 2, "steps": 3, "batch": 9}, "seeds": [4]}
+    config = {"extends": "low.yaml"}
+    extend(config, "config.yaml", ["high.yaml", "beside.yaml"], {})
+    assert config == {"scale": "high", "images": {"size": 2, "steps": 3, "batch": 7}, "seeds": [1, 2]}, (
+        "what both extend lies below both"
+    )
     untouched = {"scale": "a"}
     extend(untouched, "config.yaml", ["plain.yaml"], {})
     assert untouched == {"scale": "a"}, "where nothing extends, Snakemake's own merge stands"
