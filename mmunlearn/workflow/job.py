@@ -199,6 +199,7 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
+        _leave_threads(snakemake)
         with stopping(), own_cards(snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0):
             yield _job(snakemake)
     except Stopped as stopped:
@@ -213,6 +214,23 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _leave_threads(snakemake: Snakemake) -> None:
+    """Leave torch those of the job's threads that nothing beside it reads with, as sums are split by their number: the
+    workers of a training, of which each of its processes has so many, or what reads for a GPU. Several training
+    processes share what is left, see `launch`."""
+    training = snakemake.params.get("loop") is not None
+    beside = (
+        snakemake.config["training"]["workers"] if training else min(1, snakemake.resources.get("gpu", 0))
+    )
+    if beside:
+        left = max(1, snakemake.threads // (1 + beside))
+        os.environ["OMP_NUM_THREADS"] = str(
+            left
+        )  # for processes that start, and for torch where it is not here yet
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(left)
 
 
 def _say_no_more(error: Exception) -> None:

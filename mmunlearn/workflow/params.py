@@ -408,7 +408,7 @@ class Params:
         job = self._config["training"]["job"]
         return {**job, "gpu": min(1, job["gpu"])}
 
-    # `threads` of jobs: what torch takes on the CPU, too, as Snakemake sets OMP_NUM_THREADS to it
+    # `threads` of jobs; those that read are left out where torch computes on the CPU, see `job`
 
     @property
     def training_threads(self) -> int:

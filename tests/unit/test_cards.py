@@ -13,10 +13,13 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+import torch
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
+from snakemake.script import Snakemake
 
 from mmunlearn.cards import VISIBLE, found, locks, own_cards
 from mmunlearn.training import launch
-from mmunlearn.workflow.job import DEALING, deal_cards
+from mmunlearn.workflow.job import DEALING, deal_cards, job
 from tests.copies import ROOT
 
 LISTED = """\
@@ -168,6 +171,28 @@ def test_each_training_process_has_its_share_of_the_threads(tmp_path, monkeypatc
     monkeypatch.setenv("OMP_NUM_THREADS", "10")
     command = launch._command(SimpleNamespace(processes=2, accelerate_config=None), tmp_path)
     assert command[command.index("--num_cpu_threads_per_process") + 1] == "5"
+
+
+@pytest.mark.parametrize(
+    ("threads", "gpus", "workers", "loop", "left"),
+    [(5, 0, 4, True, 1), (10, 2, 4, True, 2), (4, 1, 4, True, 1), (3, 1, 0, True, 3), (2, 1, 4, False, 1),
+     (4, 0, 4, False, 4)],
+)  # fmt: skip
+def test_torch_computes_without_the_threads_that_read(monkeypatch, threads, gpus, workers, loop, left):
+    """Of a training of two processes each has half of what is left."""
+    monkeypatch.delenv(DEALING, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # as Snakemake does
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    snakemake = Snakemake(
+        InputFiles(), OutputFiles(), Params(fromdict={"loop": {}} if loop else {}), Wildcards(), threads,
+        ResourceList(fromdict={"gpu": gpus}), Log(), {"training": {"workers": workers}}, "any", None,
+    )  # fmt: skip
+    try:
+        with job(snakemake):
+            assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (left, str(left))
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_cards_are_given_back_and_the_environment_is_as_before(two, caplog):
