@@ -1,8 +1,8 @@
 """Cards of one machine: jobs that run side by side have GPUs of their own.
 
 A card is taken by the lock of a file, one for this user's workflows on a machine. The kernel frees it with the last
-process that holds it, so a job that is killed leaves none taken, and one whose training processes outlive it frees
-none too early (`locks`).
+process that holds it, so a job that is killed leaves none taken. The launcher of several training processes holds it,
+too (`locks`): should the job die and the launcher live, its cards stay taken.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """Read when CUDA is first used, not when torch is imported."""
 PAUSE = 1.0
 """Seconds between two looks at cards that are taken."""
+SILENT = 60.0
+"""Seconds that nvidia-smi may take."""
 LISTED = re.compile(r"(?:GPU (?P<number>\d+):|\s+MIG) .*\(UUID: (?P<uuid>[^)]+)\)")
 _locks: list[int] = []
 
@@ -45,6 +47,11 @@ def own_cards(number: int) -> Iterator[None]:
     """
     cards = found() if number else {}
     if not cards:
+        if number:
+            logger.warning(
+                "%d GPUs are asked for; found none in %s or by nvidia-smi -L: the job takes what torch finds, as "
+                "others may", number, VISIBLE,
+            )  # fmt: skip
         yield
         return
     if number > len(cards):
@@ -87,9 +94,14 @@ def found() -> dict[str, str]:
 def _listed() -> list[tuple[str, str]]:
     """Number and UUID of every card, and of the parts of one in MIG mode, as `nvidia-smi -L` prints them; no CUDA."""
     try:
-        printed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+        printed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SILENT)
+    except OSError:
         return []
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(
+            f"nvidia-smi -L was asked for this machine's GPUs; found no answer in {error.timeout:g} s; mend the "
+            f"driver, or name the GPUs in {VISIBLE}"
+        ) from error
     listed: list[tuple[str, str]] = []
     for match in filter(None, map(LISTED.match, printed.stdout.splitlines())):
         listed.append((match["number"] or listed[-1][0], match["uuid"]))
@@ -122,6 +134,10 @@ def _lock(name: str) -> int | None:
     """The open, locked file of a card; None where another process holds it."""
     folder = _folder()
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise RuntimeError(
+            f"{folder} is asked for, where locks of GPUs lie; found another user's; have it removed"
+        )
     path = folder / f"{name.replace('/', '_')}.lock"
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.utime(lock)  # what cleans /tmp leaves recent files alone

@@ -17,6 +17,7 @@ import torch
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 from snakemake.script import Snakemake
 
+from mmunlearn import cards
 from mmunlearn.cards import VISIBLE, found, locks, own_cards
 from mmunlearn.training import launch
 from mmunlearn.workflow.job import DEALING, deal_cards, job
@@ -112,14 +113,35 @@ def test_a_card_has_one_name_whoever_tells_it(smi, monkeypatch, visible, expecte
     assert found() == expected
 
 
-def test_where_nothing_is_listed_cards_are_those_that_are_named(smi, monkeypatch):
+def test_where_nothing_is_listed_cards_are_those_that_are_named(smi, monkeypatch, caplog):
     assert found() == {}, "no nvidia-smi"
     smi("No devices were found\n")
     assert found() == {}
+    with own_cards(0):
+        assert not caplog.messages
     with own_cards(2):
         assert VISIBLE not in os.environ and locks() == ()
+    assert "2 GPUs are asked for; found none in CUDA_VISIBLE_DEVICES or by nvidia-smi -L" in caplog.text
     monkeypatch.setenv(VISIBLE, "1,0")
     assert list(found().items()) == [("1", "1"), ("0", "0")]
+
+
+def test_a_list_of_cards_that_does_not_come_is_not_taken_for_an_empty_one(smi, monkeypatch, tmp_path):
+    smi("")
+    (tmp_path / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    monkeypatch.setattr(cards, "SILENT", 0.2)
+    with pytest.raises(
+        RuntimeError, match=r"found no answer in 0\.2 s; mend the driver, or name the GPUs in CUDA_VIS"
+    ):
+        found()
+
+
+def test_locks_are_not_looked_for_where_another_user_put_a_link(two, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "locks").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr(cards, "_folder", lambda: tmp_path / "locks")
+    with pytest.raises(RuntimeError, match="found another user's; have it removed"), own_cards(1):
+        pass
 
 
 def test_jobs_side_by_side_have_cards_of_their_own_and_a_third_waits(two, hold):
