@@ -16,9 +16,10 @@ from mmunlearn.curation.listing import pattern_problem
 from mmunlearn.dataset.splits import concepts_to_forget
 from mmunlearn.dataset.templates import template_problem
 from mmunlearn.endpoint import ChatError, check_endpoint, has_key, shown_name
+from mmunlearn.files import read_yaml
 from mmunlearn.ids import FINETUNED, GOAL, TARGETS, parse_recipe, split_id
 from mmunlearn.models import needs
-from mmunlearn.models.families import FAMILIES, caches_features
+from mmunlearn.models.families import FAMILIES, UNCACHED, caches_features
 from mmunlearn.records import Event, Person
 from mmunlearn.text import fold, model_token, nearest
 from mmunlearn.training.methods import METHODS
@@ -36,6 +37,8 @@ SHARDS = 1000
 """Shards have three digits."""
 ANSWERS = {"person": (Person, "name"), "event": (Event, "description")}
 """Kind of question -> the record whose fields its answer's template may name, and the one that it must."""
+SHARDED = ("FSDP", "DEEPSPEED")
+"""What `accelerate config` calls trainings of which no process has the whole model."""
 logger = logging.getLogger("mmunlearn")
 
 
@@ -93,7 +96,8 @@ def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | No
     rest = {name: row for name, row in config["methods"].items() if name not in unknown} if unknown else {}
     problems = [*unknown.values(), *schema.problems({**config, "methods": rest} if unknown else config)]
     if not problems:
-        problems = [*_conflicts(config), *(paths.problems(config) if places else ())]
+        problems = [*_conflicts(config)]
+        problems += [*paths.problems(config), *_shard_conflicts(config)] if places else []
     for line in (*paths.to_bring(config), *_keys_to_set(config)) if places and not problems else ():
         logger.warning("Before a run that needs it: %s", line)
     return ConfigError(problems) if problems else None
@@ -192,6 +196,22 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         except ValueError as error:
             yield from str(error).splitlines()
     yield from _label_conflicts(labels(config))
+
+
+def _shard_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
+    """Models whose vision tower would run in the loop, where no process has the whole of it."""
+    file = config["training"]["accelerate_config"]
+    try:
+        found = read_yaml(file) if file else None
+    except (OSError, ValueError):
+        return  # what is wrong with it is for `paths.problems`, or for accelerate
+    kind = str(found.get("distributed_type")) if isinstance(found, dict) else ""
+    for name, row in config["models"].items() if kind.upper() in SHARDED else ():
+        if not caches_features(row) and row["family"] not in UNCACHED:
+            yield (
+                f"models.{name}.cache_features: training.accelerate_config, {file}, has distributed_type {kind}, and "
+                f"no process of it has the whole vision tower to make features with; set it to true"
+            )
 
 
 def build_error(config: Mapping[str, Any], recipes: Iterable[str]) -> ConfigError | None:

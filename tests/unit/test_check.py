@@ -502,6 +502,31 @@ def test_threads_are_what_a_job_uses():
     assert threads(changed("images.job.gpu", 1)) == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "row", "refused"),
+    [
+        ("FSDP", {"family": "mllama"}, True),
+        ("DEEPSPEED", {"cache_features": False}, True),
+        ("FSDP", {}, False),
+        ("FSDP", {"family": "other"}, False),
+        ("MULTI_GPU", {"cache_features": False}, False),
+    ],
+)
+def test_shards_of_a_model_whose_tower_would_run_are_refused(tmp_path, kind, row, refused):
+    file = tmp_path / "accelerate.yaml"
+    file.write_text(f"distributed_type: {kind}\n")
+    config = changed("training.accelerate_config", str(file))
+    config["models"]["pocket-llava"] |= row
+    said = str(fault(config))
+    expected = (
+        f"models.pocket-llava.cache_features: training.accelerate_config, {file}, has distributed_type {kind}, and no "
+        "process of it has the whole vision tower to make features with; set it to true"
+    )
+    assert (expected in said) == refused == ("cache_features" in said)
+    file.write_text("- no settings\n")
+    assert "cache_features" not in str(fault(config))
+
+
 def test_gpus_that_snakemake_would_cut_stop_a_run():
     jobs = [Namespace(rule=Namespace(name="train_goal", resources={"gpu": Namespace(value=2)}))]
     jobs.append(Namespace(rule=Namespace(name="make_table3", resources={})))

@@ -17,6 +17,7 @@ from mmunlearn.models import collate, tower
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.example import Example
 from mmunlearn.models.families import FAMILIES
+from mmunlearn.models.features import encode
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.identity import stamps
 from mmunlearn.models.loading import autocast, new_adapter, trainable_parameters
@@ -117,6 +118,21 @@ def test_gradients_are_those_of_stored_features_and_the_tower_runs_once_a_pictur
     assert runs == [(False, False, False)] * 3
     collator.with_features(collator(EXAMPLES[::-1]))
     assert len(runs) == 3, "features of the views and batches before are at hand"
+
+
+def test_features_encoded_in_batches_change_answers_and_gradients_by_rounding_alone(checkpoint, listed):
+    """As the rule encode_images stores them: three pictures a pass of the tower."""
+    base, again = load_vlm(*checkpoint), load_vlm(*checkpoint)
+    kept = dict(encode(base, listed, batch=3))
+    queries = [Query(image, text, 6) for image in listed for text in (NAME, EVENT)]
+    expected, found = (answer_all(one.model, Collator(one, features), queries, batches=[[*range(6)]])
+                       for one, features in ((base, kept), (again, listed)))  # fmt: skip
+    assert found == expected
+    expected, gradients, _ = step(base, kept, packed=True)
+    logp, found, _ = step(again, listed, packed=True)
+    torch.testing.assert_close(logp, expected, rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5 * gradient.abs().max().item())
 
 
 def test_answers_are_those_of_stored_features_and_a_pictures_questions_meet(checkpoint, listed, monkeypatch):
