@@ -73,6 +73,8 @@ rule write_pilot:
         batch=PARAMS.sampler["batch"],
         thresholds=IMAGES["thresholds"],
         max_attempts=PARAMS.attempts,
+        redraws=PARAMS.redraws,
+        benchmark=expand(rules.draw_shard.benchmark, shard=PARAMS.shards[0])[0],
         networks=PARAMS.networks,
         decided=PARAMS.pilot,
         code=code_digest("write_pilot", "workflow/pilot.py"),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ from mmunlearn.synthesis.policy import (
     REVIEW,
     SURPLUS,
     AcceptanceError,
-    RawScores,
     Thresholds,
-    failed_filters,
+    reasons_by,
 )
 
 logger = logging.getLogger(__name__)
@@ -112,9 +110,8 @@ def readable(statistics: dict[str, Any]) -> str:
 def _filters_of(one: Candidate, manifest: Path, limits: Thresholds | None) -> set[str]:
     """Names of the filters that refused a candidate, or that would by these limits."""
     names = {part for part in one.reject_reason.split(", ") if part and part not in (SURPLUS, *BY_PEOPLE)}
-    if limits is not None:  # pairs of scenes need the features
-        scores = RawScores(**{score.name: getattr(one, score.name) for score in fields(RawScores)})
-        names |= {*failed_filters(scores, limits)}
+    if limits is not None:
+        names |= {*reasons_by(one, limits)}
     unknown = names - MEANT_FOR.keys() - FILTER_OF.keys()
     if unknown:
         raise RecordError(

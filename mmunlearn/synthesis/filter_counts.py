@@ -11,7 +11,15 @@ import numpy as np
 
 from mmunlearn.records import Candidate
 from mmunlearn.synthesis.candidates import reasons
-from mmunlearn.synthesis.policy import FILTER_OF, FILTERS, AcceptanceError, Draw, Thresholds, best
+from mmunlearn.synthesis.policy import (
+    FILTER_OF,
+    FILTERS,
+    AcceptanceError,
+    Draw,
+    Thresholds,
+    best,
+    reasons_by,
+)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 40
@@ -41,9 +49,12 @@ class FilterCount:
     histogram: list[int]
 
 
-def filter_counts(rows: Sequence[Candidate], limits: Thresholds) -> dict[str, FilterCount]:
-    """Filter -> what it does to the candidates, by their verdicts."""
-    refusals = [{FILTER_OF.get(reason, reason) for reason in reasons(row)} for row in rows]
+def filter_counts(
+    rows: Sequence[Candidate], limits: Thresholds, enforced: bool = True
+) -> dict[str, FilterCount]:
+    """Filter -> what it does to the candidates, by their verdicts; or would do by its limit, where none is enforced."""
+    verdicts = (reasons(row) if enforced else reasons_by(row, limits) for row in rows)
+    refusals = [{FILTER_OF.get(reason, reason) for reason in verdict} for verdict in verdicts]
     return {name: _count(name, rows, refusals, limits) for name in FILTERS}
 
 

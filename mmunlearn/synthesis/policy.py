@@ -7,7 +7,7 @@ aesthetic >= 6.0; five candidates a prompt, and new batches until one is valid.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mmunlearn.records import Candidate
@@ -70,6 +70,12 @@ def failed_filters(scores: RawScores, thresholds: Thresholds) -> list[str]:
         if value is None or value < getattr(thresholds, field):
             failed.append(name)
     return failed
+
+
+def reasons_by(row: Candidate, thresholds: Thresholds) -> list[str]:
+    """Names of the filters that would refuse a candidate by its scores; of pairs of scenes these say nothing."""
+    scores = RawScores(**{score.name: getattr(row, score.name) for score in fields(RawScores)})
+    return failed_filters(scores, thresholds)
 
 
 @dataclass(frozen=True)

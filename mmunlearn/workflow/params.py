@@ -230,6 +230,7 @@ class Params:
             "candidates",
             "references_per_event",
             "min_accepted_share",
+            "filter",
             "job",
         )
         bootstrap = self._config["evaluation"]["bootstrap"]

@@ -16,6 +16,7 @@ from mmunlearn.synthesis.filter_counts import filter_counts
 from mmunlearn.synthesis.policy import Thresholds, expected_draws
 from mmunlearn.workflow.benchmark import read_benchmark
 from mmunlearn.workflow.pilot_page import pilot_page
+from mmunlearn.workflow.sizes import Sizes
 
 Config = Mapping[str, Any]
 Cells = Mapping[str, Sequence[Candidate]]
@@ -27,6 +28,7 @@ def write_pilot(
     page: Path,
     *,
     shard: Path,
+    benchmark: Path,
     thresholds: Mapping[str, float],
     config: Config,
     work: Path,
@@ -36,6 +38,7 @@ def write_pilot(
 
     Args:
         shard: Parquet, rows of `Candidate`.
+        benchmark: what Snakemake wrote of the job that drew it, if it did.
         thresholds: settings of `Thresholds`.
         config: merged and checked.
         work: folder of the candidates' store.
@@ -47,8 +50,8 @@ def write_pilot(
         cells.setdefault(row.image_id, []).append(row)
     rates = Rates(cells, drawing.attempts, config["seed"], config["evaluation"]["bootstrap"])
     cost = drawing_cost(rows, work)
-    benchmark = read_benchmark(Path("benchmarks", config["scale"], "draw_shard", f"{shard.stem}.tsv"))
-    job_seconds = benchmark and benchmark[0]
+    job_seconds, _ = read_benchmark(benchmark) or (None, 0.0)
+    enforced, limits = config["images"]["filter"] == "enforce", Thresholds(**thresholds)
     values = {
         "acceptance": min(rates.acceptance()["value"], drawing.acceptance(rates.drawn(rates.over)["value"])),
         **drawing.seconds(cost, len(rows), job_seconds),
@@ -67,7 +70,8 @@ def write_pilot(
         "max_attempts": drawing.attempts[1],
         "no_face": sum(row.faces == 0 for row in rows),
         "several_faces": sum(row.faces > 1 for row in rows),
-        "filters": {name: asdict(one) for name, one in filter_counts(rows, Thresholds(**thresholds)).items()},
+        "enforced": enforced,
+        "filters": {name: asdict(one) for name, one in filter_counts(rows, limits, enforced).items()},
         "interval_over": rates.over,
         "acceptance": rates.acceptance(),
         "drawn_a_cell": rates.drawn(rates.over),
@@ -134,12 +138,14 @@ class Drawing:
     Attributes:
         config: merged and checked.
         batch, max_attempts: least and most pictures of a cell.
+        redraws: pictures in place of one that is refused afterwards, at most.
         networks: names of the fetched weights that a job reads.
     """
 
     config: Config
     batch: int
     max_attempts: int
+    redraws: int
     networks: Sequence[str]
 
     @property
@@ -197,8 +203,8 @@ class Drawing:
     def totals(self, values: Mapping[str, float]) -> dict[str, float]:
         """Pictures, hours and GB; `values` replace assumptions of the plan."""
         images, curation, assumed = self.config["images"], self.config["curation"], self._assumed | values
-        cells = curation["n_people"] * curation["n_events"]
-        again = cells * assumed["pair_refusals"] * images["candidates"]
+        cells = Sizes(self.config).cells
+        again = cells * assumed["pair_refusals"] * self.redraws
         references = images["references_per_event"] * curation["n_events"]
         pictures = references + cells * expected_draws(assumed["acceptance"], *self.attempts) + again
         jobs = 1 + -(-curation["n_people"] // images["people_per_shard"]) + (again > 0)

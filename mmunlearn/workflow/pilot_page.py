@@ -16,7 +16,7 @@ WIDTH = 118
 Pilot = Mapping[str, Any]
 BARS = " ▁▂▃▄▅▆▇█"
 ALL = {
-    "pictures": "pictures drawn, references included",
+    "pictures": "pictures, references included",
     "hours": "time, one job after another",
     "gpu_hours": "GPU-hours",
     "disk": "disk, GB",
@@ -28,7 +28,7 @@ def pilot_page(pilot: Pilot) -> str:
     parts = [
         f"# Pilot: shard {pilot['shard']}",
         "\n".join(_wrapped(line, "- ") for line in [*_findings(pilot), *_warnings(pilot)]),
-        "## What the filters refuse",
+        f"## What the filters {'refuse' if pilot['enforced'] else 'would refuse (images.filter: report)'}",
         _grid(filter_table({name: FilterCount(**one) for name, one in pilot["filters"].items()})),
         f"No face: {pilot['no_face']:,}; several faces: {pilot['several_faces']:,}; the identity filter refuses both. "
         "Alone: by no other filter.",

@@ -318,6 +318,7 @@ def test_a_pilot_is_the_run_s_own_first_shard_and_nothing_is_drawn_twice(curated
     assert numbers["all"]["pilot"]["pictures"] > len(brush.drawn) and "## Correct the plan by" in page
     rest = world.bring("images/manifest.parquet")
     assert rest == ["draw_shard", "settle_pictures", "merge_manifest"]
+    assert Path(world.job("write_pilot")["params"]["benchmark"]).match("draw_shard/000.tsv")
     assert len(set(brush.drawn)) == len(brush.drawn)
     for name in ("shards/000.parquet", "manifest.parquet"):
         assert sha256_of(world.results / "images" / name) == sha256_of(drawn.results / "images" / name)

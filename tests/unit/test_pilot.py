@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from mmunlearn.records import Candidate, write_manifest
+from mmunlearn.reporting.filter_statistics import check_images
 from mmunlearn.synthesis.candidate_store import features_file
 from mmunlearn.synthesis.policy import expected_draws
+from mmunlearn.workflow.params import Params
 from mmunlearn.workflow.pilot import Drawing, write_pilot
+from mmunlearn.workflow.reading import extended
 from mmunlearn.workflow.work import Estimate, PlannedJob, Sizes
 from tests.unit.report_fixtures import candidate
 from tests.unit.test_config_schema import ROOT, check, load, merged
@@ -22,6 +25,9 @@ PAPER = merged(load(ROOT / "presets" / "paper.yaml"))
 NETWORKS = ["flux-dev", "clip-vit-l-14"]  # 35.45 s to read
 HEADER = "s\tmax_rss\n"
 Pilot = dict[str, Any]
+LISTED = extended(ROOT / "presets" / "paper-official.yaml")
+LISTED["plan"] |= {"cell_pictures": {"value": 2.0}, "pair_refusals": {"value": 0.5}}
+"""Two pictures a cell, and pairs that are drawn anew where anything is drawn."""
 
 
 def store(row: Candidate, took: tuple[float, float] | None = (6.0, 0.25)) -> Candidate:
@@ -51,8 +57,7 @@ def shard(cells: list[list[str]], people: int = 1, took: Any = (6.0, 0.25)) -> l
 
 def pilot(rows: list[Candidate], job_seconds: float | None = None, config: Any = PAPER) -> tuple[Pilot, str]:
     """The numbers and the page."""
-    benchmark = Path("benchmarks", config["scale"], "draw_shard", "000.tsv")
-    benchmark.parent.mkdir(parents=True, exist_ok=True)
+    benchmark = Path("000.tsv")
     if job_seconds is not None:
         benchmark.write_text(f"{HEADER}{job_seconds}\t1\n")
     write_manifest("000.parquet", rows)
@@ -60,8 +65,10 @@ def pilot(rows: list[Candidate], job_seconds: float | None = None, config: Any =
         Path("pilot.json"),
         Path("pilot.md"),
         shard=Path("000.parquet"),
+        benchmark=benchmark,
         batch=1 if config["images"]["stop_at_first_valid"] else 5,
         max_attempts=config["images"]["max_attempts"],
+        redraws=config["images"]["candidates"],
         networks=NETWORKS,
         thresholds=config["images"]["thresholds"],
         config=config,
@@ -125,27 +132,31 @@ def test_the_overlay_gives_the_plan_the_pilot_s_numbers():
     plan = {name: {**paper["plan"][name], **row} for name, row in overlay["plan"].items()}
     corrected = merged({**paper, "plan": {**paper["plan"], **plan}})
     check(corrected, places=False)
-    totals = Drawing(corrected, 5, 25, NETWORKS).totals({})
+    totals = Drawing(corrected, 5, 25, 5, NETWORKS).totals({})
     assert {**totals, "disk": 0} == {**found["all"]["pilot"], "disk": 0}
     assert totals["disk"] == pytest.approx(found["all"]["pilot"]["disk"], rel=0.01), "but for features"
 
 
-@pytest.mark.parametrize("config", [PAPER, merged({})])
+@pytest.mark.parametrize("config", [PAPER, merged({}), merged(LISTED)])
 def test_all_drawing_is_counted_as_the_plan_counts_it(config):
-    images, folder = config["images"], Path("results", config["scale"], "images")
-    batch = 1 if images["stop_at_first_valid"] else 5
-    shards = -(-config["curation"]["n_people"] // images["people_per_shard"])
-    names = ["references.npz", *(f"shards/{k:03d}.parquet" for k in range(shards)), "settled.parquet"]
+    """With the values that the rules hand over."""
+    folder, rules = Path("results", config["scale"], "images"), Params(config)
+    shards = [f"shards/{shard}.parquet" for shard in rules.shards]
+    names = ["references.npz", *shards, "settled.parquet"]
+    batch, attempts = rules.sampler["batch"], rules.attempts
+    params = {"batch": batch, "max_attempts": attempts, "candidates": rules.redraws}
     sizes = Sizes(config)
     networks = NETWORKS if config is PAPER else []
     given = {
-        "params": {**images, "batch": batch},
+        "params": {**config["images"], **params},
         "inputs": {"weights": [Path(f"{name}.json") for name in networks]},
     }
     jobs = [
         Estimate(PlannedJob("r", (folder / name,), **given), sizes) for name in [*names, "manifest.parquet"]
     ]
-    found = Drawing(config, batch, images["max_attempts"], networks).totals({})
+    found = Drawing(config, batch, attempts, rules.redraws, networks).totals({})
+    if config["images"]["generator"] == "files":
+        assert found["pictures"] == 200 * 40 * 2 + 200, "all that are there, and the references"
     assert found["disk"] == pytest.approx(sum(job.storage.gigabytes().get("GB on disk", 0) for job in jobs))
     jobs.pop()  # it copies what is accepted
     assert found["pictures"] == pytest.approx(sum(sum(job.counts.values()) for job in jobs))
@@ -222,14 +233,31 @@ def test_intervals_are_over_people_where_there_are_enough():
 
 @pytest.mark.parametrize("drawn", [5.0, 5.2, 7.0, 20.0, 25.0])
 def test_the_acceptance_of_so_many_pictures_is_the_inverse_of_the_plan_s_count(drawn):
-    acceptance = Drawing(PAPER, 5, 25, []).acceptance(drawn)
+    acceptance = Drawing(PAPER, 5, 25, 5, []).acceptance(drawn)
     assert expected_draws(acceptance, 5, 25) == pytest.approx(drawn, abs=1e-6)
 
 
 def test_where_all_cells_take_as_many_pictures_the_share_that_passes_is_the_acceptance():
-    assert Drawing(PAPER, 5, 5, []).acceptance(5.0) == 1.0
+    assert Drawing(PAPER, 5, 5, 5, []).acceptance(5.0) == 1.0
     one = merged({"images": {"candidates": 1, "max_attempts": 1}})
     rows = shard([[""], [""], [""], ["scene"]])
     found, _ = pilot(rows, config=one)
     assert found["measured"]["acceptance"] == 0.75
     assert {found["all"][case]["pictures"] for case in ("low", "pilot", "high")} == {800 + 100}
+
+
+def test_filters_that_refuse_nothing_are_counted_by_their_thresholds():
+    """As the check counts them; what is accepted and drawn are pictures, whatever the thresholds say."""
+    reported = merged({"images": {"filter": "report"}})
+    limits = reported["images"]["thresholds"]
+    rows = shard([[""]] * 4)
+    rows[0] = rows[0].model_copy(update={"identity_l2": limits["identity_l2"] + 0.1, "aesthetic": 0.0})
+    rows[1] = rows[1].model_copy(update={"faces": 0, "identity_l2": None})
+    found, page = pilot(rows, config=reported)
+    counted = {name: one["refused"] for name, one in found["filters"].items()}
+    write_manifest("manifest.parquet", rows)
+    check_images(Path("manifest.parquet"), [], Path("filters.json"), 0.0, limits)
+    checked = json.loads(Path("filters.json").read_text())["filters"]
+    assert counted == {name: one["rejected"] for name, one in checked.items()}
+    assert counted["identity"] == 2 and counted["aesthetic"] >= 1
+    assert found["acceptance"]["value"] == 1.0 and "would refuse (images.filter: report)" in page
