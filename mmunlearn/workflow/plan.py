@@ -24,6 +24,7 @@ from mmunlearn.workflow.work import DRAWING, LENGTHS, TOKENS, Estimate, PlannedJ
 
 SUMMARY = {
     "pictures drawn": ("acceptance", "pair_refusals"),
+    "pictures opened": (),
     "optimizer steps": ("steps_share",),
     "questions": (),
     "answer tokens": (*LENGTHS.values(), "task_tokens"),
@@ -254,7 +255,7 @@ def _totals(sizes: Sizes, estimates: Sequence[Estimate], actual: Mapping[str, Ac
         notes["judge cost"] = f"local judge; {judge['model']} would cost about {cost:,.2f}"
     assumed = {name for job in estimates for name in job.rests}
     for name, rests in SUMMARY.items():
-        if counts[name] or not name.startswith("text"):
+        if counts[name] or not name.startswith(("text", "pictures opened")):
             unit = "USD" if name == "text cost" else ""
             own = tuple(
                 one for one in rests if one in assumed or "price" in one or (local and "judge" in one)
@@ -310,9 +311,10 @@ TELLING = {
     "lifelong/*/rejection.jsonl": ("judge cases", _lines),
     "lifelong/*/correctness.jsonl": ("judge cases", _lines),
     "lifelong/*/training.json": ("optimizer steps", lambda path: _entry(path, "steps")),
-    "images/filters.json": ("pictures drawn", lambda path: _entry(path, "candidates")),
+    "images/filters.json": ("", lambda path: _entry(path, "candidates")),
 }
-"""Files below the results -> the line of the summary that they tell of, and what a file says of it."""
+"""Files below the results -> the line of the summary that they tell of (none: the pictures'), and what a file says of
+it."""
 
 
 def actual_counts(estimates: Sequence[Estimate]) -> dict[str, Actual]:
@@ -322,6 +324,7 @@ def actual_counts(estimates: Sequence[Estimate]) -> dict[str, Actual]:
     for job in estimates:
         for pattern, (name, read) in TELLING.items():
             files = job.outputs(pattern)
+            name = name or job.sizes.pictures_unit
             numbers = [read(path) for path in files if path.is_file()]
             if files and len(numbers) == len(files) and None not in numbers:
                 expected = job.counts.get(name) or sum(other.counts.get(name, 0) for other in estimates)

@@ -42,6 +42,7 @@ class Sizes:
 
     Attributes:
         concepts: people and events.
+        pictures_unit: what takes a picture of the data set: it is drawn, or opened where it is there.
         cells: pictures of the data set: every person at every event, or as many as are assumed to be there.
         at_once: unit -> how many are worked on side by side.
     """
@@ -49,6 +50,7 @@ class Sizes:
     def __init__(self, config: Config) -> None:
         self.config, self.assumptions, self._runs = config, assumptions(config), Targets(config)
         self.concepts = {"person": config["curation"]["n_people"], "event": config["curation"]["n_events"]}
+        self.pictures_unit = f"pictures {'opened' if config['images']['generator'] == 'files' else 'drawn'}"
         self.cells = self.pictures_of(*self.concepts.values())
         calls, processes = config["evaluation"]["openai"]["concurrency"], config["training"]["processes"]
         self.at_once = {"judge calls": calls, "pictures shown": processes}

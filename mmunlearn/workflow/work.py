@@ -26,6 +26,7 @@ from mmunlearn.workflow.storage import EMBEDDINGS, PICTURES, Storage
 LIGHT, DRAWING, MODEL = "light_job_seconds", "draw_job_seconds", "model_job_seconds"
 SECONDS = {
     "pictures drawn": ("draw_seconds", "score_seconds", DRAWING),
+    "pictures opened": ("draw_seconds", "score_seconds", DRAWING),
     "reference pictures": ("draw_seconds", "score_seconds", DRAWING),
     "unseen pictures": ("draw_seconds", "score_seconds", DRAWING),
     "set pictures": ("draw_seconds", LIGHT),
@@ -184,7 +185,7 @@ def _shards(job: Estimate) -> Counts:
     people = sum(min(size, concepts["person"] - int(path.stem) * size) for path in job.files)
     cells = job.sizes.pictures_of(people, concepts["event"])
     job.storage.keep(EMBEDDINGS, cells)
-    return _drawn(job, "pictures drawn", cells * _attempts(job))
+    return _drawn(job, job.sizes.pictures_unit, cells * _attempts(job))
 
 
 def _drawn(job: Estimate, unit: str, pictures: float) -> Counts:
@@ -198,7 +199,7 @@ def _attempts(job: Estimate) -> float:
 
 def _settling(job: Estimate) -> Counts:
     pictures = job.sizes.cells * job.assume("pair_refusals") * job.params["candidates"]
-    return _drawn(job, "pictures drawn", pictures) if pictures else {}  # then it loads no network
+    return _drawn(job, job.sizes.pictures_unit, pictures) if pictures else {}  # then it loads no network
 
 
 def _publishing(job: Estimate) -> Counts:

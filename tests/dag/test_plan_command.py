@@ -15,12 +15,14 @@ import yaml
 from mmunlearn.cli import main
 from mmunlearn.workflow.plan import Plan, make_plan, plan_jobs
 from mmunlearn.workflow.show import WIDTH, show_plan
+from mmunlearn.workflow.sizes import Sizes
 from mmunlearn.workflow.work import PlannedJob
 from tests.copies import ROOT, copy_workflow
 from tests.unit.judge_fixtures import store_verdicts, texts
 
 HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
 DRAWN_AND_TRAINED = ("draw_shard", "train_finetuned", "train_goal", "train_unlearned")
+MLUBENCH = ("--configfile", "presets/mlubench.yaml")
 TARGETS = ("all", "table4", "figures", "robustness", "review", "export", "pocket_models")
 
 
@@ -122,6 +124,28 @@ def test_recipes_that_share_a_job_load_its_model_once(folder):
     assert hours[0] - hours[1] == pytest.approx(8 * 6.5 / 3600, rel=0.05), "a load a job"
 
 
+def readme_row(preset: str) -> list[str]:
+    """The cells of README's cost table."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    line = next(one for one in lines if f"{preset}.yaml` |" in one and "TB" in one)
+    return line.strip("| ").split(" | ")[1:]
+
+
+def test_the_readme_says_of_mlubench_what_is_known_without_its_tasks(folder):
+    """Hours, questions and disk follow from the released tasks; the verdicts' number is told to be 1.18 million."""
+    config, planned = plan_jobs(["--dry-run", "--snakefile", str(ROOT / "Snakefile"), *MLUBENCH])
+    _, drawn, _, judge, _ = readme_row("mlubench")
+    totals = {line.name: line.value for line in make_plan(config, planned).totals}
+    assert drawn == f"{totals['pictures drawn']:,.0f}"
+    # three models; six rows rate every task's answers after each stage, four each of 15,414 once
+    retained = 4 * 1680 + 3 * 1374 + 2 * 1800 + 1134
+    verdicts = 3 * (6 * (4 * 2442 + 3 * 2154 + 2 * 2580 + 2250 + retained) + 4 * 15_414)
+    calls = verdicts * config["plan"]["judge_calls"]["value"]
+    tokens = (config["plan"][name]["value"] for name in ("rating_prompt_tokens", "judge_reply_tokens"))
+    cost = Sizes(config).cost("judge", *(calls * each for each in tokens))
+    assert judge == f"{round(calls, -3):,.0f} calls at most, {cost:.0f} USD by the Batch API"
+
+
 @pytest.mark.parametrize("preset", ["paper-first", "paper", "paper-official"])
 def test_the_readme_says_what_the_plan_does(folder, preset):
     plan = plan_of("--configfile", f"presets/{preset}.yaml")
@@ -129,14 +153,13 @@ def test_the_readme_says_what_the_plan_does(folder, preset):
     pictures, rest = map(
         float, re.match(r"pictures ([\d.]+), all else ([\d.]+);", totals["GPU-hours"].note).groups()
     )
-    line = next(
-        one
-        for one in (ROOT / "README.md").read_text().splitlines()
-        if f"{preset}.yaml` |" in one and "TB" in one
-    )
-    _, hours, _, questions, judge, disk = line.strip("| ").split(" | ")
+    hours, drawn, questions, judge, disk = readme_row(preset)
     assert hours == f"{pictures:.0f} for pictures, {rest:.0f} for all else"
     assert disk == f"{totals['disk'].value / 1000:.2g} TB"
+    opened = totals.get("pictures opened")
+    assert drawn == f"{round(totals['pictures drawn'].value, -2):,.0f}" + (
+        f"; {opened.value:,.0f} opened" if opened else ""
+    )
     asked = totals["questions"].value
     assert questions in (f"{asked / 1e6:.3g} million", f"{asked:,.0f}", f"{round(asked, -3):,.0f}")
     assert (

@@ -124,6 +124,11 @@ def test_pictures_that_are_there_are_as_many_as_are_assumed_and_drawn_once():
     sizes = Sizes(config)
     assert (sizes.cells, sizes.forgotten("person05"), sizes.pictures("dataset")) == (400, 20, 400)
     assert draws_of(config, 0.3, 1, 1) == 400
+    there = config | {"images": config["images"] | {"generator": "files"}}
+    shard = job("images/shards/000.parquet", params={"people_per_shard": 40, "batch": 1, "max_attempts": 1})
+    found = lines(make_plan(there, [shard]))
+    assert (found["pictures drawn"].value, found["pictures opened"].value) == (0, 400), "nothing is drawn"
+    assert "pictures opened" not in lines(make_plan(config, [shard]))
     drafts = [counts(config, f"curation/drafts/{name}") for name in ("pictures.jsonl", "people.jsonl")]
     assert drafts == [{}, {}]
 
