@@ -18,11 +18,11 @@ out of memory or time is a row that says so.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,15 +31,35 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
+STARTED = time.monotonic()
+SPARE = 15
+"""Seconds after its time at which the process ends, whatever it is doing: a call into the device hears no alarm."""
 HERE = Path(__file__).resolve()
+TABLE = HERE.with_suffix(".csv")
+
+
+def arguments() -> argparse.Namespace:
+    """What the run is told."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tiny", action="store_true", help="toys instead of the real sizes")
+    parser.add_argument("--seconds", type=float, default=450, help="of the whole run, at most")
+    parser.add_argument("--share", type=float, default=60, help="seconds of one measurement, at most")
+    parser.add_argument("--table", type=Path, default=TABLE, help="where rows go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":  # before what is heavy is imported, which may take minutes, or never end
+    ARGUMENTS = arguments()
+    faulthandler.dump_traceback_later(ARGUMENTS.seconds + SPARE, exit=True)  # without Python's lock
+
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]  # benchmarks, and the project
 
+import torch  # noqa: E402
 from measuring import machine, write_row  # noqa: E402
 from vision_models import MODELS, Trained, trained  # noqa: E402
 
-TABLE = HERE.with_suffix(".csv")
 KEY = ("what", "model", "method", "packed", "features", "device")
 NUMBERS = ("seconds", "samples_per_second", "tokens_per_second", "mfu", "peak_gb", "rounds")
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
@@ -160,22 +180,11 @@ def flux_figures(drawn: list[Any], batch: int, compiled: bool, tiny: bool, devic
     return found | ({"peak_gb": peak} if device == "cuda" else {})
 
 
-def main() -> None:
-    """Measure all, most wanted first; the process ends when its time does, whatever it is doing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--tiny", action="store_true", help="toys instead of the real sizes")
-    parser.add_argument("--seconds", type=float, default=450, help="of the whole run, at most")
-    parser.add_argument("--share", type=float, default=60, help="seconds of one measurement, at most")
-    parser.add_argument("--table", type=Path, default=TABLE, help="where rows go")
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
+    """Measure all, most wanted first."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tiny = args.tiny or device == "cpu"
-    table = Table(args.table, device, args.seconds, args.share)
-    end = threading.Timer(args.seconds + 15, lambda: os._exit(3))  # a call into the device hears no alarm
-    end.daemon = True
-    end.start()
+    table = Table(args.table, device, args.seconds, args.share, STARTED)
     print(
         f"{machine(device)}{'; TINY toys: no figure here says anything of real sizes' if tiny else ''}",
         flush=True,
@@ -214,4 +223,5 @@ def _measure_model(table: Table, name: str, tiny: bool, device: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGUMENTS)
+    os._exit(0)  # nor does it wait for what the device or a compiler has still to end

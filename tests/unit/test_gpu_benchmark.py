@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
 import sys
 import time
 from importlib import import_module
@@ -47,6 +49,16 @@ def test_what_fails_is_a_row_that_says_why(throughput, tmp_path):
     }  # fmt: skip
     assert (found["good"]["seconds"], found["full"]["seconds"]) == ("1.235", "")
     assert found["good"]["device"].startswith("CPU") and found["good"]["torch"] == torch.__version__
+
+
+def test_the_time_holds_also_where_an_import_never_ends_and_keeps_python_s_lock(tmp_path):
+    (tmp_path / "torch.py").write_text("import ctypes\nctypes.PyDLL(None).sleep(60)\n")
+    script, start = ROOT / "benchmarks" / "gpu" / "throughput.py", time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(script), "--tiny", "--seconds=-14"],  # the process ends 15 later
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Timeout (0:00:01)!" in done.stderr and time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "qwen3-vl-4b"])
