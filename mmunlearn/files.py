@@ -14,6 +14,7 @@ import yaml
 SHOWN = 20  # problems in a message
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Ends of pictures' names, in lower case."""
+_SNAPSHOT = re.compile(r"(.*/(?:models|datasets)--[^/]+)/snapshots/[0-9a-f]{40}/")
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -89,14 +90,14 @@ def decode(data: bytes, name: str | Path) -> str:
     raise RecordError(f"Asked {name} for text in UTF-8. Found {found}. Save it again as UTF-8.")
 
 
-def inside(folder: Path, name: str, where: str) -> Path:
+def inside(folder: Path, name: str, where: str, follow: bool = True) -> Path:
     """The file of a list's `name`, a path relative to the list's `folder`; `where` is its place in the list.
 
     Raises:
-        RecordError: the path is empty, absolute, goes up (`..`), is written with backslashes, or leads out of the
-            folder by a link.
+        RecordError: the path is empty, absolute, goes up (`..`), is written with backslashes, or, with `follow`, leads
+            out of the folder by a link.
     """
-    problem = _misplaced(folder, name)
+    problem = _misplaced(name) or (leads_out(folder, name) if follow else None)
     if problem:
         raise RecordError(
             f"Asked {where} for a file below {folder}, by a path relative to it with / between folders. "
@@ -105,7 +106,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
     return folder / name
 
 
-def _misplaced(folder: Path, name: str) -> str | None:
+def _misplaced(name: str) -> str | None:
     parts = re.split(r"[/\\]", name)
     if not name.strip() or "\0" in name:
         return "is no path"
@@ -113,10 +114,17 @@ def _misplaced(folder: Path, name: str) -> str | None:
         return "is absolute"
     if ".." in parts:
         return "leads upwards"
-    if "\\" in name:
-        return "has backslashes"
+    return "has backslashes" if "\\" in name else None
+
+
+def leads_out(folder: Path, name: str) -> str | None:
+    """What is wrong with where the links of a path below a folder lead: out of it, unless the folder lies in a snapshot
+    of the model hub's cache, `.../<repository>/snapshots/<commit>/`, and they lead to that repository's `blobs`."""
     try:
-        return None if (folder / name).resolve().is_relative_to(folder.resolve()) else "is a link out of it"
+        home, found = folder.resolve(), (folder / name).resolve()
+        snapshot = _SNAPSHOT.match(f"{home.as_posix()}/")
+        homes = [home, Path(snapshot[1], "blobs")] if snapshot else [home]
+        return None if any(map(found.is_relative_to, homes)) else "is a link out of it"
     except (OSError, RuntimeError) as error:  # a circle of links
         return f"cannot be followed ({error})"
 

@@ -13,7 +13,7 @@ from mmunlearn.curation.entities import entity_in
 from mmunlearn.curation.fields import LONGEST, text_problem
 from mmunlearn.curation.listing import Row, read_names, read_table
 from mmunlearn.digests import tree
-from mmunlearn.files import PICTURES, RecordError, inside, listed
+from mmunlearn.files import PICTURES, RecordError, inside, leads_out, listed
 from mmunlearn.ids import TARGETS, event_id, image_id, person_id
 from mmunlearn.names import says_name
 from mmunlearn.pictures import open_picture
@@ -59,14 +59,18 @@ def list_pictures(
         manifest: the table; its paths are relative to the folder. None: `pattern` says what the files show.
         columns: see `listing.read_table`; a person or an event that has no column is one and the same on all pictures.
     Raises:
-        RecordError: nothing fits, or as of `listing.read_table` and `files.inside`.
+        RecordError: nothing fits, or as of `listing.read_table` and, but for links, `files.inside`.
     """
     files = sorted(name for name in tree(folder) if Path(name).suffix.lower() in PICTURES)
     rows, found, others = _rows(folder, files, manifest, columns, pattern)
+    out = {name for name in {*files, *(row.file for row in rows)} if leads_out(folder, name)}
+    rows, files = [row for row in rows if row.file not in out], [name for name in files if name not in out]
     known = {what for what in TARGETS if (columns[what] if manifest else f"{{{what}}}" in pattern)}
     listing = make_listing(rows, files, known)
     if others:
         listing.notes["files that the pattern does not fit"] += others
+    if out:
+        listing.notes["links out of the folder"] += sorted(out)
     read = _read(folder, listing)
     if not read:
         examples = [row.file for row in rows[:3]] or files[:3]
@@ -104,7 +108,7 @@ def _rows(
         return rows, [], others
     rows, found = read_table(manifest, columns)
     for row in rows:
-        inside(folder, row.file, row.where)
+        inside(folder, row.file, row.where, follow=False)
     return [Row(**{**vars(row), "file": posixpath.normpath(row.file)}) for row in rows], found, []
 
 
@@ -155,7 +159,7 @@ def _texts(what: str, rows: Sequence[Row], notes: Notes) -> dict[str, str]:
     texts = {key: all_[0] for key, all_ in spelt.items()}
     problems = {key: problem for key, text in texts.items() if (problem := text_problem(what, text, limit))}
     if what == "person":
-        problems |= _within_others(texts) | problems
+        problems = _within_others(texts) | problems
         left = [text for key, text in texts.items() if key not in problems]
         notes_of["names of one word, which an answer may say by chance"] = [
             name for name in left if len(name_words(name)) == 1

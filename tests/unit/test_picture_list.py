@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from mmunlearn.curation.listed import ListedCurator
-from mmunlearn.curation.picture_list import list_pictures
+from mmunlearn.curation.listing import Row
+from mmunlearn.curation.picture_list import list_pictures, make_listing
 from mmunlearn.curation.prompts import write_prompts
 from mmunlearn.dataset.questions import build_questions
 from mmunlearn.files import RecordError
@@ -210,6 +211,41 @@ def test_what_does_not_fit_is_listed_and_the_rest_is_taken(folder):
     }
 
 
+def forms(folder: Path) -> list[dict[str, Any]]:
+    """A table and a pattern that say the same."""
+    rows = [("ada_fair.png", "ada", "fair"), ("bo_race.png", "bo", "race")]
+    return [{"manifest": table(folder, rows)}, {"pattern": "{person}_{event}.png"}]
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_a_link_out_of_the_folder_is_left_out_and_listed(tmp_path, form):
+    picture(tmp_path / "private.png")
+    picture(tmp_path / "in" / "bo_race.png", 1)
+    (tmp_path / "in" / "ada_fair.png").symlink_to(tmp_path / "private.png")
+    found, report = listing(tmp_path / "in", **forms(tmp_path / "in")[form])
+    assert [one.file for one in found] == ["bo_race.png"]
+    assert report["notes"].pop("links out of the folder") == ["ada_fair.png"]
+    assert not {"rows without a file", "files without a row"} & report["notes"].keys()
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.parametrize("blobs", ["datasets--a--b/blobs", "datasets--a--c/blobs", "datasets--a--b/refs"])
+def test_a_snapshot_of_the_hub_is_all_links_to_the_blobs_beside_it(tmp_path, blobs, form):
+    """A link to it takes its place."""
+    snapshot = tmp_path / "datasets--a--b" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    for number, name in enumerate(("ada_fair.png", "bo_race.png")):
+        picture(tmp_path / blobs / f"{number}.png", number)
+        (snapshot / name).symlink_to(Path("../../..", blobs, f"{number}.png"))
+    folder = tmp_path / "PEBench"
+    folder.symlink_to(snapshot)
+    if blobs == "datasets--a--b/blobs":
+        assert len(listing(folder, **forms(folder)[form])[0]) == 2
+    else:
+        with pytest.raises(RecordError, match="what is the matter: links out of the folder"):
+            listing(folder, **forms(folder)[form])
+
+
 def test_names_that_metrics_cannot_tell_apart_are_left_out_and_doubtful_ones_named(folder, monkeypatch):
     monkeypatch.setattr("mmunlearn.curation.entities.entities", lambda: {hashlib.sha256(b"berg").hexdigest()})
     picture(folder / "d.png", 7)
@@ -220,10 +256,16 @@ def test_names_that_metrics_cannot_tell_apart_are_left_out_and_doubtful_ones_nam
     notes = report["notes"]
     assert notes["names of one word, which an answer may say by chance"] == ["Rose"]
     assert notes["names with an entity of MLUBench, of which base models may know more"] == ["Primrose Berg"]
-    left = notes["persons left out"]
+    left = sorted(notes["persons left out"])
     assert left[0].startswith("Ada <image> Lund: person must not hold '<image>'")
     assert left[1] == "Ann Lee: whoever says 'Mary Ann Lee' says 'Ann Lee'"
     assert len(notes["persons with fewer than 2 pictures"]) == 3
+
+
+def test_a_name_s_own_problem_is_told_before_that_it_lies_in_another():
+    rows = [Row("", "a.png", name) for name in ("Ann <image> Lee", "Mary Ann <image> Lee")]
+    left = make_listing(rows, ["a.png"], {"person"}).notes["persons left out"]
+    assert len(left) == 2 and all("must not hold '<image>'" in one for one in left)
 
 
 ASKED = [
