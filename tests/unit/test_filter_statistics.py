@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from mmunlearn.records import RecordError, write_manifest
 from mmunlearn.reporting.filter_statistics import MEANT_FOR, AcceptanceError, check_images
 from tests.unit.report_fixtures import candidate
+from tests.unit.test_config_schema import ROOT, load
 
 # image, attempt, reject reason, planted defect
 ROWS = [
@@ -159,3 +161,16 @@ def test_faces_and_pairs_count_for_their_filter_and_people_for_none(tmp_path: Pa
     assert (rejected, counts["chain"]["rejected"]) == ([2, 1, 1], 3)
     reasons = ("several_faces", "no_face", "scene_pair", "review", "awaiting_review", "surplus")
     assert [counts[name] for name in reasons] == [1] * 6
+
+
+def test_pairs_of_scenes_are_the_one_threshold_that_a_report_does_not_count(tmp_path: Path) -> None:
+    """The configuration and its schema say so."""
+    write_manifest(tmp_path / "manifest.parquet", [candidate("p000-e00", 0, "")])
+    limits = {"identity_l2": 9, "scene_cosine": -1, "subject_cosine": -1, "distortion": -1, "aesthetic": -1}
+    check_images(tmp_path / "manifest.parquet", [], tmp_path / "f.json", 0.0, limits | {"scene_pair": 1.1})
+    counts = json.loads((tmp_path / "f.json").read_text())
+    assert (counts["chain"]["rejected"], counts["scene_pair"]) == (0, 0)
+    schema = load(ROOT / "resources" / "config.schema.yaml")["properties"]["images"]["properties"]
+    assert "all but scene_pair" in schema["filter"]["description"]
+    comment = re.search(r"\n  filter: enforce.*\n.*", (ROOT / "config.yaml").read_text())
+    assert comment and "but for scene_pair" in comment[0]

@@ -18,6 +18,7 @@ from mmunlearn.reporting import (
 )
 from mmunlearn.reporting.lifelong_cells import PARTS, header
 from mmunlearn.workflow.lifelong import REPORTED, TABLES
+from tests.pocket.test_photographs import LESS, PAGE
 from tests.rules.standin import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -109,3 +110,11 @@ def test_every_column_of_the_lifelong_tables_is_explained():
     for name, columns in COLUMNS.items():
         said = set(re.findall(r"`([^`]+)`", common + own[name]))
         assert [one for one in columns if not said & {one, f"_{one.partition('_')[2]}"}] == [], name
+
+
+def test_the_page_on_pictures_says_how_much_less_its_test_trains():
+    page = re.sub(r"\s+", " ", PAGE)
+    methods = {name: row for name, row in LESS["methods"].items() if row}
+    epochs, steps = LESS["training"]["finetune"]["epochs"], methods["ga"]["max_steps"]
+    assert list(methods) == ["ga"]
+    assert f"with less training (epochs: {epochs}; of methods GA alone, {steps} steps)" in page
