@@ -9,14 +9,12 @@ from functools import lru_cache
 import torch
 
 from mmunlearn.models.base import Base, Features
+from mmunlearn.models.families import RECENT
 from mmunlearn.models.picture_list import Picture
-
-RECENT = 64
-"""Pictures whose pixels, in memory, and whose features, where the model is, stay at hand (Llama 11B: 3.3 GB)."""
 
 
 class Tower:
-    """Features of listed pictures, made when they are asked for.
+    """Features of listed pictures, made when they are asked for; those of RECENT pictures stay at hand.
 
     The tower is frozen: it runs without gradient and dropout and in the model's own dtype, whatever autocast is on, as
     where features are written to a file. It sees one picture at a time, so that a picture's features are the same bits

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmunlearn.workflow.memory import Batch, Shape, answering, drawing, peak, read_shape, training
+from mmunlearn.models.families import caches_features
+from mmunlearn.workflow.memory import Batch, Shape, answering, at_hand, drawing, peak, read_shape, training
 from mmunlearn.workflow.paths import checkpoint_folder
 from mmunlearn.workflow.work import PlannedJob
 
@@ -48,13 +50,17 @@ def _of_model(
     if shape is None:
         found = f"no shape is known of family {row['family']} in {row['source']}"
         return GpuNeed(name, 0, found, "twice the bytes of its weights is a first guess")
-    needs = [_of_job(config, shape, row, job) for job in jobs]
+    extra = {} if caches_features(row) else {"pictures at hand": at_hand(shape, row["dtype"])}
+    needs = [(how, parts | extra) for job in jobs for how, parts in _of_job(config, shape, row, job)]
     worst = {
         how: max((parts for kind, parts in needs if kind == how), key=peak)
         for how in {how for how, _ in needs}
     }
     said = "; ".join(_said(how, worst[how]) for how in sorted(worst, reverse=True))
-    todo = f"lower models.{name}.batch or training.*.batch, set training.checkpointing: true, lower evaluation.batch"
+    todo = (
+        f"lower models.{name}.batch, training.*.batch or robustness.relearn.batch, set training.checkpointing: true, "
+        "lower evaluation.batch"
+    )
     return GpuNeed(name, max(map(peak, worst.values())), said, todo)
 
 
@@ -65,8 +71,8 @@ def _said(how: str, parts: Mapping[str, float]) -> str:
 
 def _of_job(
     config: Mapping[str, Any], shape: Shape, row: Mapping[str, Any], job: PlannedJob
-) -> tuple[str, dict[str, float]]:
-    """How a job uses the model, and the parts of what it takes."""
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """How a job uses the model, one way after the other, and the parts of what each takes."""
     lifelong = "lifelong" in job.outputs[0].parts
     settings = config["training"]
     lora, mixed = (config["lifelong"] if lifelong else settings)["lora"], settings["precision"] == "bf16"
@@ -76,16 +82,24 @@ def _of_job(
         answers = questions * tokens["task"] if lifelong else tokens["person"] + tokens["event"]
         batch = Batch(loop["batch"] * _views(job), int(questions * QUESTION + answers), int(answers))
         checkpointing = settings["checkpointing"]
-        return "to train", training(
-            shape, batch, row["dtype"], lora, mixed=mixed, checkpointing=checkpointing
+        yield (
+            "to train",
+            training(shape, batch, row["dtype"], lora, mixed=mixed, checkpointing=checkpointing),
         )
+        return
+    if attacks := job.params.get("attacks"):  # a question a sample, and all activations are kept
+        relearning, longest = attacks["relearning"], max(tokens["person"], tokens["event"])
+        size = relearning["batch"]
+        passes = ceil(size / min(relearning["at_once"] or size, size))
+        batch = Batch(ceil(size / passes), QUESTION + longest, longest)
+        yield "to relearn", training(shape, batch, row["dtype"], lora, mixed=mixed, checkpointing=False)
     longest = (
         config["lifelong"]["max_new_tokens"]
         if lifelong
         else max(config["evaluation"]["max_new_tokens"].values())
     )
     batch = Batch(config["evaluation"]["batch"], QUESTION, longest)
-    return "to answer", answering(shape, batch, row["dtype"], lora["rank"], mixed=mixed)
+    yield "to answer", answering(shape, batch, row["dtype"], lora["rank"], mixed=mixed)
 
 
 def _views(job: PlannedJob) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.files import read_text, read_yaml
+from mmunlearn.models.families import RECENT
 from mmunlearn.weights.tensors import read_header
 
 RESOURCE = Path(__file__).resolve().parents[2] / "resources" / "model_shapes.yaml"
@@ -32,6 +33,8 @@ reference's (6)."""
 FLUX_KEPT = 16
 """Widths of hidden states alive at once in a single-stream block: residual, norm, queries, keys and values, the wider
 half of the feed-forward part (4), its activation, and both halves joined (5). No gradients."""
+DEEPSTACK = (8, 16, 24)
+"""Layers of Qwen3-VL's tower that embed a picture besides the last, where its config.json leaves them out."""
 FILTER_BYTES = 4  # filters compute in float32
 
 
@@ -45,6 +48,7 @@ class Shape:
         queries, keys: width of all heads' queries, and of all heads' keys.
         picture: tokens of a picture among those of the text, at most.
         states: of a picture that stays outside the text, which `cross` layers look at.
+        levels: embeddings of a picture's token.
     """
 
     parameters: int
@@ -57,6 +61,7 @@ class Shape:
     picture: int
     states: int = 0
     cross: int = 0
+    levels: int = 1
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,9 @@ def shape_of(config: Mapping[str, Any], parameters: int, family: str, side: int)
     text = {**table()["defaults"].get(text.get("model_type"), {}), **text}
     heads, hidden = text["num_attention_heads"], text["hidden_size"]
     width = text.get("head_dim") or hidden // heads
-    picture, states = picture_tokens(config["vision_config"], family, side)
+    vision = config["vision_config"]
+    picture, states = picture_tokens(vision, family, side)
+    deepstack = vision.get("deepstack_visual_indexes", DEEPSTACK) if family == "qwen3_vl" else ()
     return Shape(
         parameters=parameters,
         layers=text["num_hidden_layers"],
@@ -123,6 +130,7 @@ def shape_of(config: Mapping[str, Any], parameters: int, family: str, side: int)
         picture=picture,
         states=states,
         cross=len(text.get("cross_attention_layers", ())),
+        levels=1 + len(deepstack),
     )
 
 
@@ -153,6 +161,11 @@ def layer_bytes(shape: Shape, dropout: bool) -> int:
     linear."""
     kept = 20 * shape.hidden + 4 * shape.queries + 4 * shape.keys + 8 * shape.intermediate
     return kept + 3 * (5 * shape.hidden + shape.queries + shape.intermediate) * dropout
+
+
+def at_hand(shape: Shape, dtype: str) -> float:
+    """Bytes of the features that `models/tower.py` has at hand where none are kept on disk, in the base's dtype."""
+    return RECENT * (shape.states or shape.picture * shape.levels) * shape.hidden * BYTES[dtype]
 
 
 def training(

@@ -180,6 +180,28 @@ def test_what_a_pass_holds_follows_the_recipe_and_the_settings():
     assert "LoRA and AdamW 1.0," in parts("finetuned", output="lifelong/made"), "its own rank, 16"
 
 
+@pytest.mark.parametrize("cached", [True, False, None])
+def test_a_model_that_keeps_no_features_has_those_of_64_pictures_at_hand(cached):
+    name = "llama-3.2-vision-11b"
+    overlay = PAPER | {"models": {name: PAPER["models"][name] | {"cache_features": cached}}}
+    jobs = [job("any", gpus=1, wildcards={"model": name, "recipe": "gd-event05"}, params=params)
+            for params in ({"loop": {"batch": 4}}, {})]  # fmt: skip
+    said = found(planned(*jobs, overlay=overlay), f"gpu memory: {name}").found
+    assert said.count("pictures at hand 3.4)") == (0 if cached else 2)
+    assert "GB to train (" in said and "GB to answer (" in said
+
+
+@pytest.mark.parametrize(("at_once", "rows"), [(None, 6), (4, 3), (8, 6)])
+def test_an_attack_relearns_before_it_asks(at_once, rows):
+    """Of one question a sample, its answer the longer one, without checkpointing."""
+    attacks = {"relearning": {"batch": 6, "at_once": at_once}}
+    one = job("attack_model", gpus=1, wildcards=ANSWER.wildcards, params={"attacks": attacks})
+    said = found(planned(one), "gpu memory: llava-1.5-7b").found
+    layer = 24 * 4096 + 4 * 4096 + 8 * 11008 + 3 * (6 * 4096 + 11008)
+    assert f"activations {rows * (576 + 25 + 59) * 32 * layer / 1e9:.1f}, logits" in said
+    assert " GB to relearn (" in said and "; 32.0 GB to answer (" in said and "to train" not in said
+
+
 def test_pictures_of_released_tasks_are_taken_to_have_1024_pixels():
     """Whatever images.size is: 1,024 tokens of Qwen3-VL, not 64."""
     mlubench = load(ROOT / "presets" / "mlubench.yaml")

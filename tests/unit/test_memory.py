@@ -14,6 +14,7 @@ from mmunlearn.workflow.memory import (
     Batch,
     Shape,
     answering,
+    at_hand,
     drawing,
     layer_bytes,
     lora_parameters,
@@ -32,7 +33,7 @@ NOWHERE = Path("nowhere")
         ("llava-v1.6-7b", "llava_next", Shape(7063431168, 32, 4096, 11008, 32064, 4096, 4096, 2928)),
         ("llava-v1.6-13b", "llava_next", Shape(13351499776, 40, 5120, 13824, 32064, 5120, 5120, 2928)),
         ("llama-3.2-vision-11b", "mllama", Shape(10670220835, 40, 4096, 14336, 128256, 4096, 1024, 1, 6404, 8)),
-        ("qwen3-vl-4b", "qwen3_vl", Shape(4437815808, 36, 2560, 9728, 151936, 4096, 1024, 1024)),
+        ("qwen3-vl-4b", "qwen3_vl", Shape(4437815808, 36, 2560, 9728, 151936, 4096, 1024, 1024, levels=4)),
     ],
 )  # fmt: skip
 def test_shapes_of_networks_that_are_not_there(name, family, shape):
@@ -104,6 +105,14 @@ def test_the_parts_of_a_training_step():
     layer = 24 * 4096 + 4 * 1024 + 8 * 14336 + 3 * (6 * 4096 + 14336)
     looked_at = states * (4 * 1024 + 6 * 4096)
     assert outside == 4 * 101 * (40 * 2 * 4096 + layer) + looked_at + states * 2 * 4096
+
+
+def test_features_at_hand():
+    """64 pictures: Llama's 4 tiles of 1,601 states, LLaVA's 576 tokens, Qwen3-VL's with three levels more."""
+    assert at_hand(LLAMA, "bfloat16") == 64 * 6404 * 4096 * 2
+    assert at_hand(LLAVA, "float32") == 64 * 576 * 4096 * 4
+    qwen = read_shape("qwen3-vl-4b", NOWHERE, "qwen3_vl", 512)
+    assert at_hand(qwen, "bfloat16") == 64 * 256 * 4 * 2560 * 2
 
 
 def test_the_parts_of_answering():

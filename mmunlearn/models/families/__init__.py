@@ -27,6 +27,10 @@ CACHED = ("llava", "llava_next", "qwen3_vl")
 UNCACHED = ("other",)
 """Families that keep no features, whatever a row says: their processor makes all inputs at once."""
 
+RECENT = 64
+"""Pictures whose pixels, in memory, and whose features, where the model is, stay at hand where features are not kept on
+disk (Llama 11B: 3.4 GB)."""
+
 
 def caches_features(row: Mapping[str, Any]) -> bool:
     """Whether the vision features of a row of `models` are kept on disk: as it says, by default as its family does."""
