@@ -74,7 +74,7 @@ ADA = {"person_id": "p0", "name": "Ada Lund", "age": 42, "gender": "woman", "job
 ADA |= {"birthplace": "Oslo", "appearance": "Tall."}
 
 
-@pytest.mark.parametrize("age", ["42", 42.0, True, None, [42], 1e400, "NaN"])
+@pytest.mark.parametrize("age", ["42", 42.0, True, [42], 1e400, "NaN"])
 def test_a_value_of_another_type_is_not_made_to_fit(tmp_path, age):
     (tmp_path / "a.jsonl").write_text(json.dumps(ADA | {"age": age}))
     with pytest.raises(RecordError, match=r"line 1 \(p0\): age: .*, found "):
