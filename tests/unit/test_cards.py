@@ -200,7 +200,9 @@ def test_each_training_process_has_its_share_of_the_threads(tmp_path, monkeypatc
     [(5, 0, 4, True, 1), (10, 2, 4, True, 2), (4, 1, 4, True, 1), (3, 1, 0, True, 3), (2, 1, 4, False, 1),
      (4, 0, 4, False, 4)],
 )  # fmt: skip
-def test_torch_computes_without_the_threads_that_read(monkeypatch, threads, gpus, workers, loop, left):
+def test_torch_computes_without_the_threads_that_read(
+    tmp_path, monkeypatch, threads, gpus, workers, loop, left
+):
     """Of a training of two processes each has half of what is left."""
     monkeypatch.delenv(DEALING, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # as Snakemake does
@@ -213,6 +215,9 @@ def test_torch_computes_without_the_threads_that_read(monkeypatch, threads, gpus
     try:
         with job(snakemake):
             assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (left, str(left))
+            command = launch._command(SimpleNamespace(processes=2, accelerate_config=None), tmp_path)
+            each = command[command.index("--num_cpu_threads_per_process") + 1]
+            assert each == str(max(1, left // 2))
     finally:
         torch.set_num_threads(before)
 
