@@ -17,7 +17,7 @@ from mmunlearn.pocket.generator import PocketGenerator
 from mmunlearn.pocket.scorers import PocketScorers
 from mmunlearn.records import Prompt, Truth, read_jsonl, read_manifest, sha256_of
 from mmunlearn.synthesis.generate import DrawRequest
-from mmunlearn.workflow.params import THRESHOLDS
+from mmunlearn.workflow.data_params import THRESHOLDS
 from tests.rules.standin import ROOT
 from tests.tiny import load_tiny
 

@@ -19,8 +19,9 @@ from mmunlearn.digests import checksums
 from mmunlearn.records import sha256_of, write_json
 from mmunlearn.weights.lock import Fact, Lock
 from mmunlearn.workflow import identity
+from mmunlearn.workflow.data_params import NETWORKS
 from mmunlearn.workflow.identity import Contents, Recorded
-from mmunlearn.workflow.params import NETWORKS, Params
+from mmunlearn.workflow.params import Params
 from tests.copies import ROOT
 
 
