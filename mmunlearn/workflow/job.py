@@ -220,17 +220,14 @@ def _leave_threads(snakemake: Snakemake) -> None:
     """Leave torch those of the job's threads that nothing beside it reads with, as sums are split by their number: the
     workers of a training, of which each of its processes has so many, or what reads for a GPU. Several training
     processes share what is left, see `launch`."""
-    training = snakemake.params.get("loop") is not None
-    beside = (
-        snakemake.config["training"]["workers"] if training else min(1, snakemake.resources.get("gpu", 0))
-    )
+    workers = snakemake.config["training"]["workers"] if snakemake.params.get("loop") is not None else None
+    beside = min(1, snakemake.resources.get("gpu", 0)) if workers is None else workers
     if beside:
+        import torch
+
         left = max(1, snakemake.threads // (1 + beside))
-        os.environ["OMP_NUM_THREADS"] = str(
-            left
-        )  # for processes that start, and for torch where it is not here yet
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(left)
+        os.environ["OMP_NUM_THREADS"] = str(left)  # for processes that start; this one has read it
+        torch.set_num_threads(left)
 
 
 def _say_no_more(error: Exception) -> None:

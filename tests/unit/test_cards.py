@@ -248,6 +248,7 @@ rule all:
 rule card:
     output: "{n}.txt"
     log: "{n}.log"
+    threads: 2
     resources: gpu=1
     script: "card.py"
 """
@@ -259,16 +260,20 @@ with job(snakemake) as it:
     Path(f"{it.wildcards['n']}.started").touch()
     while len(list(Path().glob("*.started"))) < 2:
         time.sleep(0.02)
-    it.output[0].write_text(os.environ["CUDA_VISIBLE_DEVICES"], encoding="utf-8")
+    import torch
+    found = f"{os.environ['CUDA_VISIBLE_DEVICES']} {torch.get_num_threads()}"
+    it.output[0].write_text(found, encoding="utf-8")
 """
 
 
 def test_two_jobs_of_snakemake_have_a_card_each(two, tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
     (tmp_path / "card.py").write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=2", "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", "--resources", "gpu=2", "--quiet", "all"]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=120)
-    assert sorted((tmp_path / f"{n}.txt").read_text(encoding="utf-8") for n in (1, 2)) == two
+    assert sorted((tmp_path / f"{n}.txt").read_text(encoding="utf-8") for n in (1, 2)) == [
+        f"{card} 1" for card in two
+    ]
     assert "card/1: GPU GPU-" in (tmp_path / "1.log").read_text(encoding="utf-8")
 
 
