@@ -32,7 +32,10 @@ wildcard_constraints:
 
 
 onstart:
-    if error := paths.brought_error(config, {job.rule.name for job in workflow.dag.needrun_jobs()}):
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if error := check.outputs_error(config, rules):
+        raise error
+    if error := paths.brought_error(config, rules):
         raise error
     if error := check.build_error(config, targets.trained(workflow.dag.needrun_jobs())):
         raise error

@@ -8,18 +8,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmunlearn.ids import parse_split
-from mmunlearn.records import Split, Target, read_manifest, write_json
+from mmunlearn.records import RecordError, Split, Target, read_manifest, write_json
 from mmunlearn.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 
 
 def split_concepts(output: Path, manifest: Path, *, split: str, seed: int) -> None:
-    """Write a split, such as `person05`, over all valid pictures."""
+    """Write a split, such as `person05`, over all valid pictures.
+
+    Raises:
+        RecordError: the percentage is of too few people or events: there is none to forget.
+    """
     target, percent = parse_split(split)
     pictures = [row for row in read_manifest(manifest) if row.accepted]
     concept_of = {row.image_id: row.person_id if target == "person" else row.event_id for row in pictures}
     made = make_split(concept_of, target=target, percent=percent, seed=seed)
+    if not made.forgotten:
+        raise RecordError(
+            f"Asked {manifest} for {percent}% of its {target} ids. Found {len(set(concept_of.values()))} with a valid "
+            f"picture, of which that is none. Raise the percentage ({split}), or add pictures."
+        )
     write_json(output, made)
     logger.info(
         "%s: %d concepts, %d to forget and %d held out, %d to retain",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -35,8 +35,16 @@ __all__ = ["SCHEMA", "ConfigError", "check", "prepare"]
 
 SHARDS = 1000
 """Shards have three digits."""
+PLURALS = {"person": "people", "event": "events"}
 ANSWERS = {"person": (Person, "name"), "event": (Event, "description")}
 """Kind of question -> the record whose fields its answer's template may name, and the one that it must."""
+OUTPUT_OF = {
+    "make_table4": "table4",
+    "plot_figure10": "figures",
+    "draw_unseen": "robustness",
+    "export_dataset": "export",
+}
+"""Rule -> the output that cannot be made without it, where pictures that are there may lack what it takes."""
 SHARDED = ("FSDP", "DEEPSPEED")
 """What `accelerate config` calls trainings of which no process has the whole model."""
 logger = logging.getLogger("mmunlearn")
@@ -140,15 +148,22 @@ def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
         percents = {*dataset["both_percents"], *dataset["percents"]} if asked else set()
         if not asked and images["generator"] != "files":  # Table IV forgets both
             percents = {*dataset["both_percents"]}
-        for percent in sorted(percents):
-            if not 0 < concepts_to_forget(size, percent) < size:
-                yield f"dataset.percents: {percent}% of {size} {target}s: nothing to forget or to retain"
+        yield from _percent_conflicts(target, size, percents)
     for target in dataset["targets"] if "robustness" in config["outputs"] else ():
         if problem := relearn_problem(config, split_id(target, config["robustness"]["percent"])):
             yield problem
     yield from _unknown_names(config)
     yield from _text_conflicts(dataset)
     yield from lifelong_check.conflicts(config)
+
+
+def _percent_conflicts(target: str, size: int, percents: Iterable[int]) -> Iterable[str]:
+    """Shares of so many people or events that leave none of them to forget, or none to retain."""
+    plural = PLURALS[target]
+    fit = [percent for percent in range(1, 100) if 0 < concepts_to_forget(size, percent) < size]
+    todo = f"set {fit[0]} to {fit[-1]}" if fit else f"set curation.n_{plural} to 2 or more"
+    for percent in sorted({*percents} - {*fit}):
+        yield f"dataset.percents: {percent}% of {size} {plural}: nothing to forget or to retain; {todo}"
 
 
 def _files_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
@@ -178,12 +193,30 @@ def _files_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"dataset.targets: images.files names no {target}, so none can be forgotten; set it to {others}"
         if size != 1:
             yield f"curation.{key}: images.files names no {target}, so it must be 1, not {size}"
-        for output in {"table4", "figures"} & {*config["outputs"]}:  # Figure 10 is of Table IV
-            yield f"outputs: {output} forgets people and events, and images.files names no {target}; leave it out"
     if problem := template_problem(dataset["answers"]["person"], Person, "name", only=("name",)):
         yield f"dataset.answers.person: {problem}: of people on pictures that are there it is all that is known"
-    if "robustness" in config["outputs"]:
+    yield from _output_conflicts(config, config["outputs"])
+
+
+def _output_conflicts(config: Mapping[str, Any], outputs: Collection[str]) -> Iterable[str]:
+    """Of `outputs`, and of the export, what cannot be made of pictures that are there, which are described well."""
+    options, curation, dataset = config["images"]["files"], config["curation"], config["dataset"]
+    both = [one for one in ("table4", "figures") if one in outputs]  # Figure 10 is of Table IV
+    for target in TARGETS:
+        found = (
+            options["columns"][target]
+            if options["pattern"] is None
+            else f"{{{target}}}" in options["pattern"]
+        )
+        if found and both and target not in dataset["targets"]:
+            size = curation[f"n_{PLURALS[target]}"]
+            yield from _percent_conflicts(target, size, dataset["both_percents"])
+        for output in both if not found else ():
+            yield f"outputs: {output} forgets people and events, and images.files names no {target}; leave it out"
+    if "robustness" in outputs:
         yield "outputs: robustness needs pictures that no model has seen, and files draws none; leave it out"
+    if "export" in outputs:
+        yield "export: a data card names the licence of its pictures, and of files only you know it; leave it out"
 
 
 def _training_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
@@ -230,6 +263,14 @@ def build_error(config: Mapping[str, Any], recipes: Iterable[str]) -> ConfigErro
             import_module("mmunlearn.training.methods.building").build_method(name, row)
         except ValueError as error:
             problems.append(str(error))
+    return ConfigError(problems) if problems else None
+
+
+def outputs_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigError | None:
+    """What is wrong, if anything, with outputs that a run makes by some rules: asked for by name, none of them need
+    stand in the configuration."""
+    outputs = [output for rule, output in OUTPUT_OF.items() if rule in rules]
+    problems = [*_output_conflicts(config, outputs)] if config["images"]["generator"] == "files" else []
     return ConfigError(problems) if problems else None
 
 

@@ -311,7 +311,10 @@ class Params(DataParams):
 
 
 def relearn_problem(config: Mapping[str, Any], split: str) -> str | None:
-    """What is wrong, if anything, with the number of samples that relearning finetunes on."""
+    """What is wrong, if anything, with the number of samples that relearning finetunes on. Nothing where no unseen
+    pictures can be drawn: there is no relearning, see `check`."""
+    if config["images"]["generator"] == "files":
+        return None
     (target, percent), curation = parse_split(split), config["curation"]
     sizes = {"person": curation["n_people"], "event": curation["n_events"]}
     present = to_train(sizes.pop(target), percent, *sizes.values())

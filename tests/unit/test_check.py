@@ -21,7 +21,7 @@ from mmunlearn.registry import Registry
 from mmunlearn.training.methods import METHODS
 from mmunlearn.verdicts import COLUMNS
 from mmunlearn.weights import entries
-from mmunlearn.workflow.check import ConfigError, check, fault, gpus_error, prepare
+from mmunlearn.workflow.check import ConfigError, _percent_conflicts, check, fault, gpus_error, prepare
 from mmunlearn.workflow.errors import NoPlan
 from mmunlearn.workflow.params import Params, labels
 from mmunlearn.workflow.targets import Targets
@@ -257,8 +257,13 @@ def test_questions_are_no_templates_and_public_figures_have_names_alone(tmp_path
 def test_both_forgets_events_where_no_other_recipe_does():
     config = changed("dataset.targets", ["person"])
     config["curation"]["n_events"] = 2
-    with pytest.raises(ConfigError, match="5% of 2 events: nothing to forget or to retain"):
+    with pytest.raises(ConfigError, match="5% of 2 events: nothing to forget or to retain; set 25 to 74"):
         check(config)
+    assert [*_percent_conflicts("person", 6, [5, 9, 91, 92])] == [
+        f"dataset.percents: {percent}% of 6 people: nothing to forget or to retain; set 9 to 91"
+        for percent in (5, 92)
+    ]
+    assert next(iter(_percent_conflicts("event", 1, [50]))).endswith("set curation.n_events to 2 or more")
 
 
 def test_a_bound_on_the_cost_needs_prices():

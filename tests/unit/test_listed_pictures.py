@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from snakemake.utils import update_config
 
-from mmunlearn.workflow.check import ConfigError, check
-from mmunlearn.workflow.params import Params
+from mmunlearn.workflow.check import OUTPUT_OF, ConfigError, check, outputs_error
+from mmunlearn.workflow.params import Params, relearn_problem
 from tests.unit.test_config_schema import merged
 
 CONFIG = merged({})
@@ -58,6 +60,34 @@ def test_people_alone_are_asked_after_where_no_event_is_named():
     for output in ("table4", "figures"):
         with pytest.raises(ConfigError, match=f"outputs: {output} forgets people and events"):
             check(config | {"outputs": [output]})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rules", "said"),
+    [
+        ("{person}/*", {"make_table4"}, ["outputs: table4 forgets people and events, .* names no event"]),
+        ("{person}/*", {"plot_figure10"}, ["outputs: figures forgets people and events, .* names no event"]),
+        ("{person}/*", {"draw_unseen", "make_table3"}, ["outputs: robustness needs pictures that no model"]),
+        ("{person}/{event}.*", {"export_dataset"}, ["export: a data card names the licence"]),
+        ("{person}/{event}.*", {"make_table4"}, ["5% of 4 events: nothing to forget or to retain"]),
+        ("{person}/*", {"make_table3", "plot_figure7"}, []),
+    ],
+)
+def test_outputs_that_pictures_cannot_give_are_refused_by_name_too(pattern, rules, said):
+    """What stands in `outputs` is refused when the configuration is read, what a run is asked for before its jobs."""
+    overlay = {
+        "curation": {"n_events": 4 if "event" in pattern else 1},
+        "dataset": {"targets": ["person"]},
+        "images": {"files": {"pattern": pattern}},
+    }
+    config = merged(FILES)
+    update_config(config, overlay)
+    check(config)
+    found = str(outputs_error(config, rules) or "").splitlines()[1:]
+    assert len(found) == len(said) and all(map(re.search, said, found))
+    assert outputs_error(CONFIG, set(OUTPUT_OF)) is None
+    config["robustness"]["relearn"]["samples"] = 10_000
+    assert relearn_problem(config, "person05") is None, "there is none, so nothing is advised of it"
 
 
 def test_a_table_of_pictures_is_looked_at_before_anything_runs(tmp_path):

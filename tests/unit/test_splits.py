@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmunlearn.dataset.splits import concepts_to_forget, make_split
+from mmunlearn.dataset.splits import concepts_to_forget, make_split, split_concepts
+from mmunlearn.records import RecordError, write_manifest
+from tests.unit.report_fixtures import candidate
 
 worlds = st.builds(
     lambda people, events, holes: {
@@ -23,6 +26,15 @@ worlds = st.builds(
 )
 percents = st.sampled_from([5, 10, 15])
 seeds = st.integers(0, 2**31)
+
+
+def test_a_split_that_forgets_nothing_is_refused(tmp_path):
+    write_manifest(tmp_path / "manifest.parquet", [candidate(f"p00{n}-e00", 0, "") for n in range(2)])
+    with pytest.raises(
+        RecordError, match=r"for 5% of its person ids. Found 2 .*Raise the percentage \(person05\)"
+    ):
+        split_concepts(tmp_path / "out.json", tmp_path / "manifest.parquet", split="person05", seed=1)
+    split_concepts(tmp_path / "out.json", tmp_path / "manifest.parquet", split="person50", seed=1)
 
 
 @given(worlds, percents, seeds)
