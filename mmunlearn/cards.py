@@ -94,7 +94,9 @@ def found() -> dict[str, str]:
 def _listed() -> list[tuple[str, str]]:
     """Number and UUID of every card, and of the parts of one in MIG mode, as `nvidia-smi -L` prints them; no CUDA."""
     try:
-        printed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SILENT)
+        printed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, errors="replace", timeout=SILENT
+        )
     except OSError:
         return []
     except subprocess.TimeoutExpired as error:
@@ -104,7 +106,9 @@ def _listed() -> list[tuple[str, str]]:
         ) from error
     listed: list[tuple[str, str]] = []
     for match in filter(None, map(LISTED.match, printed.stdout.splitlines())):
-        listed.append((match["number"] or listed[-1][0], match["uuid"]))
+        number = match["number"] or (listed[-1][0] if listed else None)
+        if number is not None:  # a part stands below its GPU
+            listed.append((number, match["uuid"]))
     return listed
 
 

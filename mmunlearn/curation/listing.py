@@ -59,7 +59,7 @@ def read_table(path: Path, columns: Mapping[str, str | None]) -> tuple[list[Row]
             f"{', '.join(map(shown, found)) or 'none'}. Name them as they are there; null for what it does not have."
         )
     return [
-        Row(where, **{what: _text(row.get(name), f"{where}, {name}") for what, name in named.items()})
+        Row(where, **{what: _text(row.get(name), f"{where}, {name}", what) for what, name in named.items()})
         for where, row in cells
     ], found
 
@@ -118,13 +118,14 @@ def _parquet(path: Path, names: Sequence[str]) -> tuple[list[str], list[tuple[st
     return found, [(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
-def _text(value: Any, where: str) -> str:
-    """A cell as one line of text. Raises RecordError where it is none."""
+def _text(value: Any, where: str, what: str) -> str:
+    """A cell as one line of text, of a file its name. Raises RecordError where it is none."""
     if isinstance(value, float) and value != value:  # pandas writes a missing text so
         value = None
     if not isinstance(value, str | int | float | None):
         raise RecordError(f"Asked {where} for a text. Found {shown(value)}. Write one.")
-    return "" if value is None else " ".join(str(value).split())
+    text = "" if value is None else str(value)
+    return text.strip() if what == "file" else " ".join(text.split())
 
 
 def pattern_problem(pattern: str) -> str | None:

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from mmunlearn.curation.entities import entity_in
 from mmunlearn.curation.fields import LONGEST, text_problem
@@ -109,7 +110,10 @@ def _rows(
     rows, found = read_table(manifest, columns)
     for row in rows:
         inside(folder, row.file, row.where, follow=False)
-    return [Row(**{**vars(row), "file": posixpath.normpath(row.file)}) for row in rows], found, []
+    spelt = {normalize("NFC", file): file for file in files}
+    paths = (posixpath.normpath(row.file) for row in rows)
+    named = [path if path in files else spelt.get(normalize("NFC", path), path) for path in paths]
+    return [Row(**{**vars(row), "file": file}) for row, file in zip(rows, named, strict=True)], found, []
 
 
 def make_listing(rows: Sequence[Row], files: Sequence[str], known: set[str]) -> Listing:

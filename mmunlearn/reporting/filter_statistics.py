@@ -88,7 +88,7 @@ def check_images(
     empty = [cell for cell in cells if cell not in accepted]
     failed = output.with_name(f"{output.stem}_failed.json")
     failed.unlink(missing_ok=True)
-    if len(accepted) < min_accepted_share * len(cells) or not cells:
+    if len(accepted) < min_accepted_share * len(cells) or not accepted:
         write_json(failed, statistics | {"without_picture": empty, "awaiting_review_cells": sorted(waiting)})
         raise AcceptanceError(_explain(cells, empty, waiting, min_accepted_share, failed))
 

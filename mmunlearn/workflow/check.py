@@ -179,6 +179,9 @@ def _files_conflicts(config: Mapping[str, Any]) -> Iterable[str]:
     if table == (pattern is not None):
         yield "images.files: manifest or pattern says who and what the pictures show; set one, the other to null"
         return
+    names = [name for name in options["columns"].values() if name is not None] if table else []
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"images.files.columns: '{name}' is named twice; a column says one thing"
     if pattern is not None and (problem := pattern_problem(pattern)):
         yield f"images.files.pattern: {problem}"
         return

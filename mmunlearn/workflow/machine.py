@@ -65,7 +65,7 @@ def lacking_packages(requirements: Iterable[str]) -> list[str]:
 def cards() -> tuple[list[Card], str]:
     """The GPUs that jobs may take here, or none and why: of CUDA_VISIBLE_DEVICES, or all that nvidia-smi lists."""
     try:
-        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(QUERY, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except FileNotFoundError:
         return [], "there is no nvidia-smi"
     except (OSError, subprocess.TimeoutExpired) as error:

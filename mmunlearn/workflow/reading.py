@@ -58,6 +58,8 @@ def extend(
     """
     if EXTENDS not in config:
         return
+    if EXTENDS in changes:
+        raise ConfigError([f"{EXTENDS}: a key of configuration files; name the file by --configfile"])
     layers = {file.resolve(): file for path in (base, *overlays) for file in _chain(Path(path))}
     config.clear()
     update_config(config, _merged(layers.values()))
@@ -86,14 +88,15 @@ def _chain_problems(path: Path, above: Sequence[Path] = ()) -> list[str]:
         ]
     if above and not path.is_file():
         return [
-            f"{above[-1]}: {EXTENDS}: there is no file '{path}'; name a configuration file, such as a preset"
+            f"{above[-1]}: {EXTENDS}: there is no file '{path}' in {Path.cwd().name}/, where the run works; name a "
+            f"configuration file, such as a preset"
         ]
     if problems := file_problems(path):
         return problems
     lower = load_configfile(path).get(EXTENDS)
     if lower is None:
         return []
-    if not isinstance(lower, str):
+    if not isinstance(lower, str) or not lower.strip():
         return [f"{path}: {EXTENDS}: one configuration file is asked for, not {lower!r}; write its path"]
     return _chain_problems(Path(lower), (*above, path))
 

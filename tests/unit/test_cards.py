@@ -126,6 +126,13 @@ def test_where_nothing_is_listed_cards_are_those_that_are_named(smi, monkeypatch
     assert list(found().items()) == [("1", "1"), ("0", "0")]
 
 
+def test_what_nvidia_smi_may_say_else_is_passed_over(smi, tmp_path):
+    smi("  MIG 1g.5gb Device 0: (UUID: MIG-lost)\nGPU 0: A100 (UUID: GPU-1)\n")
+    assert found() == {"GPU-1": "GPU-1"}
+    (tmp_path / "bin" / "nvidia-smi").write_bytes(b"#!/bin/sh\nprintf '\\377\\376 broken'\nexit 9\n")
+    assert found() == {}
+
+
 def test_a_list_of_cards_that_does_not_come_is_not_taken_for_an_empty_one(smi, monkeypatch, tmp_path):
     smi("")
     (tmp_path / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")

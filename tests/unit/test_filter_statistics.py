@@ -142,6 +142,11 @@ def test_no_candidates_at_all_is_an_error(tmp_path: Path) -> None:
         statistics(tmp_path, [], None, 0.99)
 
 
+def test_no_picture_at_all_is_an_error_whatever_share_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(AcceptanceError, match="in 0 of 2"):
+        statistics(tmp_path, [(f"p{n:03d}-e00", 0, "scene") for n in range(2)], None, 0.0)
+
+
 def test_truth_must_cover_every_candidate(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"9 candidates. Found 1 without.*p001-e01, attempt 0"):
         statistics(tmp_path, CANDIDATES, TRUTH[:-1])

@@ -28,6 +28,14 @@ FILES = {
         ({"images": {"generator": "flux"}}, "images.generator: people, events and pictures are of one list"),
         ({"images": {"files": {"pattern": None}}}, "images.files: manifest or pattern says who and what"),
         ({"images": {"files": {"manifest": "pyproject.toml"}}}, "images.files: manifest or pattern says who"),
+        (
+            {
+                "images": {
+                    "files": {"pattern": None, "manifest": "pyproject.toml", "columns": {"person": "file"}}
+                }
+            },
+            "images.files.columns: 'file' is named twice; a column says one thing",
+        ),
         ({"images": {"files": {"pattern": "{name}.jpg"}}}, r"images.files.pattern: '{name}' says nothing"),
         ({"images": {"files": {"pattern": "*.jpg"}}}, r"pattern: '\*\.jpg' must hold {person} or {event}"),
         ({"images": {"files": {"pattern": "{person}/*"}}}, "dataset.targets: .* no event, .*\\['person'\\]"),

@@ -8,6 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -412,6 +413,14 @@ def test_cells_without_a_text_and_paths_in_other_words_are_read(folder):
     found, report = listing(folder, folder / "list.parquet")
     assert told(found) == [("p000-e00", "a/1.png", ADA, "7.0")]
     assert len(report["notes"]["rows without event"]) == 1
+
+
+def test_names_of_files_keep_their_blanks_and_are_found_in_either_form_of_their_accents(folder):
+    picture(folder / "a  b.png", 8)
+    picture(folder / normalize("NFC", "é.png"), 9)
+    rows = [("a  b.png", ADA, "fair"), (normalize("NFD", "é.png"), ADA, "race")]
+    found, _ = listing(folder, table(folder, rows))
+    assert [one.file for one in found] == ["a  b.png", normalize("NFC", "é.png")]
 
 
 def test_people_without_a_picture_of_the_events_in_use_are_an_error(folder):

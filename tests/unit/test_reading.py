@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmunlearn.workflow.errors import ConfigError
 from mmunlearn.workflow.reading import extend, extended, file_error
 from tests.copies import ROOT
 
@@ -96,6 +97,8 @@ def test_an_overlay_lies_on_what_it_extends_and_that_on_the_workflows_own_file(l
     assert config == {"scale": "high", "images": {"size": 2, "steps": 3, "batch": 7}, "seeds": [1, 2]}, (
         "what both extend lies below both"
     )
+    with pytest.raises(ConfigError, match="extends: a key of configuration files"):
+        extend({"extends": "low.yaml"}, "config.yaml", [], {"extends": "low.yaml"})
     untouched = {"scale": "a"}
     extend(untouched, "config.yaml", ["plain.yaml"], {})
     assert untouched == {"scale": "a"}, "where nothing extends, Snakemake's own merge stands"
@@ -104,7 +107,11 @@ def test_an_overlay_lies_on_what_it_extends_and_that_on_the_workflows_own_file(l
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("extends: nowhere.yaml\n", r"mine\.yaml: extends: there is no file 'nowhere\.yaml'; name"),
+        (
+            "extends: nowhere.yaml\n",
+            r"mine\.yaml: extends: there is no file 'nowhere\.yaml' in .*/, where the run works; name",
+        ),
+        ("extends: ''\n", r"mine\.yaml: extends: one configuration file is asked for, not ''"),
         ("extends: [low.yaml]\n", r"mine\.yaml: extends: one configuration file is asked for"),
         ("extends: mine.yaml\n", r"the files mine\.yaml extend each other"),
         ("extends: broken.yaml\n", r"broken\.yaml, line 2: the key 'a' stands in line 1"),
