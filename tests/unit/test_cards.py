@@ -59,11 +59,14 @@ def smi(tmp_path, monkeypatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def two(tmp_path, monkeypatch) -> list[str]:
+def two(tmp_path, monkeypatch) -> Iterator[list[str]]:
     """Two cards that no other test has."""
     names = [f"GPU-{digit}-{abs(hash(tmp_path)):x}" for digit in "ab"]
     monkeypatch.setenv(VISIBLE, ",".join(names))
-    return names
+    folder = cards._folder()
+    yield names
+    for name in names:
+        (folder / f"{name}.lock").unlink(missing_ok=True)
 
 
 @pytest.fixture
