@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def add_request(command: argparse.ArgumentParser) -> None:
     """The options that say which run is meant, and how to print."""
     command.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="rules or files, as for snakemake; put -- before"
+        "targets", nargs="*", metavar="TARGET", help="rules or files, as for snakemake, last and behind a --"
     )
     command.add_argument(
         "--configfile", nargs="+", default=[], metavar="FILE", help="as for snakemake, e.g. a preset"
@@ -88,12 +88,16 @@ def run_plan(args: argparse.Namespace) -> int:
 def run_doctor(args: argparse.Namespace) -> int:
     """Print what this machine lacks; the exit code."""
     from mmunlearn.workflow.doctor import PlannedRun, disk_left, examine, show_findings
+    from mmunlearn.workflow.machine import lacking_executor
 
     logging.getLogger("mmunlearn").setLevel(logging.ERROR)  # what a run would warn of is a finding here
+    executor = lacking_executor(Path(args.workflow_profile)) if args.workflow_profile else ""
+    if executor:  # Snakemake refuses such a profile, of which nothing else is looked at
+        args.workflow_profile = None
     planned = planned_jobs(args)
     if planned is None:
         return 1
-    findings = examine(PlannedRun(*planned, disk_left(*planned), args.network))
+    findings = examine(PlannedRun(*planned, disk_left(*planned), args.network, executor))
     rows = [one._asdict() for one in findings]
     print(f"{json.dumps(rows, indent=2)}\n" if args.json else show_findings(findings), end="")
     return int(any(one.status == "missing" for one in findings))
@@ -108,8 +112,9 @@ def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[Planned
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         print(
-            f"mmunlearn: a plan by {', '.join(files)} is asked for; found no file {missing[0]} in {Path.cwd().name}/. "
-            "Run it in the folder of the workflow, where the Snakefile lies, or correct the name.",
+            f"mmunlearn {args.command}: asked for {', '.join(files)}; found no file {missing[0]} in {Path.cwd().name}/."
+            " Run it in the folder of the workflow, where the Snakefile lies, or correct the name, or put -- before the "
+            "targets.",
             file=sys.stderr,
         )
         return None

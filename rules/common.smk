@@ -9,7 +9,7 @@ from mmunlearn.workflow.job import deal_cards, require_library
 require_library(workflow.basedir)
 deal_cards(workflow)
 check.prepare(config)
-if error := check.fault(config, places=workflow.is_main_process):
+if error := check.fault(config, places=workflow.is_main_process, gpus=workflow.global_resources.get("gpu")):
     raise error
 
 RUNS, PARAMS = targets.Targets(config), params.Params(config)

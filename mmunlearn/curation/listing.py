@@ -56,7 +56,8 @@ def read_table(path: Path, columns: Mapping[str, str | None]) -> tuple[list[Row]
         asked = ", ".join(f"{shown(named[what])} (images.files.columns.{what})" for what in wrong)
         raise RecordError(
             f"Asked {path} for the columns {asked}, each once. Found the columns "
-            f"{', '.join(map(shown, found)) or 'none'}. Name them as they are there; null for what it does not have."
+            f"{', '.join(map(shown, found)) or 'none'}. Name them as they are there; null for what it does not have: "
+            f"images.files.columns: {{{', '.join(f'{what}: ...' for what in columns)}}}"
         )
     return [
         Row(where, **{what: _text(row.get(name), f"{where}, {name}", what) for what, name in named.items()})

@@ -95,10 +95,11 @@ def check(config: Mapping[str, Any], *, places: bool = True) -> None:
         raise error
 
 
-def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | None:
+def fault(config: Mapping[str, Any], *, places: bool = True, gpus: Any = None) -> ConfigError | None:
     """What `check` raises. The Snakefile raises it itself, so that Snakemake prints no traceback of this module.
 
-    Warns of data that has to be brought, and of keys to be set, before a run, though not before a plan.
+    Warns of data that has to be brought, of keys to be set, and of jobs that ask for more than the `gpus` that all may
+    have at once (None: no bound), before a run, though not before a plan.
     """
     unknown = _unknown_methods(config)
     rest = {name: row for name, row in config["methods"].items() if name not in unknown} if unknown else {}
@@ -106,9 +107,11 @@ def fault(config: Mapping[str, Any], *, places: bool = True) -> ConfigError | No
     if not problems:
         problems = [*_conflicts(config)]
         problems += [*paths.problems(config), *_shard_conflicts(config)] if places else []
-    for line in (*paths.to_bring(config), *_keys_to_set(config)) if places and not problems else ():
+    if not places or problems:
+        return ConfigError(problems) if problems else None
+    for line in (*paths.to_bring(config), *_keys_to_set(config), *_gpus_to_name(config, gpus)):
         logger.warning("Before a run that needs it: %s", line)
-    return ConfigError(problems) if problems else None
+    return None
 
 
 def _conflicts(config: Mapping[str, Any]) -> Iterable[str]:
@@ -275,6 +278,15 @@ def outputs_error(config: Mapping[str, Any], rules: Collection[str]) -> ConfigEr
     outputs = [output for rule, output in OUTPUT_OF.items() if rule in rules]
     problems = [*_output_conflicts(config, outputs)] if config["images"]["generator"] == "files" else []
     return ConfigError(problems) if problems else None
+
+
+def _gpus_to_name(config: Mapping[str, Any], most: Any) -> Iterable[str]:
+    limit = getattr(most, "value", most)
+    for section in ("images", "training"):
+        if limit is not None and (number := config[section]["job"]["gpu"]) > limit:
+            yield (
+                f"{section}.job.gpu: {number}, of {limit} for all jobs; start it with --resources gpu={number} judge=1"
+            )
 
 
 def gpus_error(jobs: Iterable[Any], most: Any) -> ConfigError | None:

@@ -59,12 +59,14 @@ class PlannedRun:
         jobs: all jobs of the targets.
         disk: gigabytes that they will still write, see `disk_left`.
         network: whether addresses are tried.
+        executor: the package of the workflow profile's executor that is not here; empty: none is lacking.
     """
 
     config: Mapping[str, Any]
     jobs: Sequence[PlannedJob]
     disk: float = 0.0
     network: bool = False
+    executor: str = ""
 
     @cached_property
     def left(self) -> list[PlannedJob]:
@@ -118,11 +120,15 @@ def show_findings(findings: Sequence[Finding]) -> str:
 
 def scope(run: PlannedRun) -> Iterator[Finding]:
     """What the findings are about."""
-    yield Finding("run", "note", f"scale {run.config['scale']}: {len(run.left):,} jobs to run")
+    count = sum(job.to_run for job in run.jobs)
+    yield Finding("run", "note", f"scale {run.config['scale']}: {count:,} jobs to run")
 
 
 def packages(run: PlannedRun) -> Iterator[Finding]:
-    """Python and the packages that the backends in use need."""
+    """Python and the packages that the backends in use and the profile's executor need."""
+    if run.executor:
+        todo = PIP.format(f"-e '.[{run.executor.rpartition('-')[2]}]'")
+        yield Finding("packages for --workflow-profile", "missing", f"no {run.executor}", todo)
     if not machine.PROJECT.is_file():
         yield Finding(
             "packages", "unknown", f"there is no {machine.PROJECT}, which lists them", "get it again"
@@ -200,9 +206,9 @@ def gpus(run: PlannedRun) -> Iterator[Finding]:
         status: Status = "ok" if len(found) >= count else "missing"
         sizes = [f"{card.memory / GB:.1f} GB" if card.memory else "memory not known" for card in found]
         names = ", ".join(f"{card.name} ({size})" for card, size in zip(found, sizes, strict=True))
-        todo = (
-            f"a job asks for {count}: lower training.processes and training.job.gpu" if status != "ok" else ""
-        )
+        todo = f"a job asks for {count}: start with --resources gpu={len(found)} judge=1" if count > 1 else ""
+        if status == "missing":
+            todo = f"a job asks for {count}: lower training.processes and training.job.gpu"
         yield Finding("gpu", status, names, todo)
     smallest = min((card.memory for card in found), default=0)
     yield from (_memory(need, smallest) for need in needs)
@@ -217,6 +223,25 @@ def _memory(need: GpuNeed, card: int) -> Finding:
         return Finding(what, "note", need.found)
     fits = need.bytes <= card
     return Finding(what, "ok", need.found) if fits else Finding(what, "missing", need.found, need.todo)
+
+
+def memory(run: PlannedRun) -> Iterator[Finding]:
+    """Main memory that the largest job asks for, and as many of these as there are GPUs, against what is there."""
+    asking = [job for job in run.left if job.memory_mb]
+    if not asking:
+        return
+    here, largest = machine.memory_bytes() / GB, max(asking, key=lambda job: job.memory_mb or 0)
+    one = (largest.memory_mb or 0) / 1e3
+    at_once = max(1, len(machine.cards()[0]) // largest.gpus) if largest.gpus else 1
+    found = f"{here:.0f} GB; the largest job, {largest.rule}, asks for {one:.0f} GB"
+    if one > here:
+        todo = "lower the mem_mb of its job (images.job, training.job) to what it takes, or run where there is more"
+        yield Finding("memory", "missing", found, todo)
+    elif one * at_once > here:
+        todo = f"nothing bounds the sum here: --resources gpu={at_once} judge=1 mem_mb={here * 1e3:.0f}"
+        yield Finding("memory", "note", f"{found}, {at_once} at once {one * at_once:.0f} GB", todo)
+    else:
+        yield Finding("memory", "ok", found)
 
 
 def weights(run: PlannedRun) -> Iterator[Finding]:
@@ -320,6 +345,8 @@ def addresses(run: PlannedRun) -> Iterator[Finding]:
             )
         elif reason := machine.reachable(url):
             todo = "correct base_url, start the server, or open the network"
+            if what == "hub":
+                todo = 'open the network, set HF_ENDPOINT to a mirror, or fetch elsewhere: README, "Weights"'
             yield Finding(what, "missing", f"{shown_url(url)} takes no connection: {reason}", todo)
         else:
             yield Finding(what, "ok", f"{shown_url(url)} takes connections; nothing was asked of it")
@@ -350,10 +377,14 @@ def disk(run: PlannedRun) -> Iterator[Finding]:
         needed, names = sum(size for _, size, _ in group), ", ".join(name for *_, name in group)
         found = f"{needed:,.1f} GB needed, {free:,.1f} GB free at {shlex.quote(str(group[0][0]))}"
         fits = needed <= free
-        todo = "" if fits else "free some, or put results/, work/ or weights.folder on a larger disk"
+        todo = (
+            ""
+            if fits
+            else "free some, or put results/, work/ (links will do) or weights.folder on a larger disk"
+        )
         yield Finding(f"disk: {names}", "ok" if fits else "missing", found, todo)
 
 
 CHECKS: tuple[Callable[[PlannedRun], Iterator[Finding]], ...] = (
-    scope, packages, gpus, weights, gates, keys, addresses, folders, disk,
+    scope, packages, gpus, memory, weights, gates, keys, addresses, folders, disk,
 )  # fmt: skip

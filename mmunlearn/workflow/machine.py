@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -28,6 +29,9 @@ QUERY = ("nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,nohea
 SECONDS = 20.0
 """Until nvidia-smi, or an address, counts as silent."""
 MEBIBYTE = 2**20
+EXECUTORS = "snakemake-executor-plugin-"
+OWN = frozenset(f"{EXECUTORS}{name}" for name in ("local", "dryrun", "touch"))
+"""Snakemake's own executors, of which there are no packages."""
 
 
 class Card(NamedTuple):
@@ -80,6 +84,22 @@ def cards() -> tuple[list[Card], str]:
     parts = Card("part of a GPU in MIG mode", 0)
     found = [listed.get(uuid, parts) for uuid in visible_cards().values()]
     return found, "" if found else "CUDA_VISIBLE_DEVICES shows none"
+
+
+def memory_bytes() -> int:
+    """Main memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def lacking_executor(profile: Path) -> str:
+    """The package of the executor that a folder's profile names, where it is not installed; else nothing."""
+    files = sorted([*profile.glob("profile*.y*ml"), *profile.glob("config*.y*ml")])
+    try:
+        settings = yaml.safe_load(files[-1].read_text(encoding="utf-8")) if files else None
+    except yaml.YAMLError:  # Snakemake says what is wrong with it
+        return ""
+    name = f"{EXECUTORS}{settings.get('executor', 'local') if isinstance(settings, dict) else 'local'}"
+    return name if name not in OWN and lacking_packages([name]) else ""
 
 
 def free_bytes(path: Path) -> tuple[int, int]:

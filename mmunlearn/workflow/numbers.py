@@ -12,7 +12,7 @@ def duration(hours: float) -> str:
 
 
 def amount(value: float) -> str:
-    """A number for people: `41,290`, `73.2`, `0.013`, `0`."""
+    """A number for people: `41,290`, `73.2`, `0.013`, `0`; a whole one where it rounds to it."""
     if value == int(value) or value >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:,.1f}".removesuffix(".0") if value >= 10 else f"{value:.2g}"

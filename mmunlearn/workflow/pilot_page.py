@@ -39,7 +39,9 @@ def pilot_page(pilot: Pilot) -> str:
         _wrapped(_about_cost(pilot)),
         "## Correct the plan by",
         f"```yaml\n{overlay(pilot)}```",
-        "in a file that you pass with `--configfile`; `make plan` then counts as this page does.",
+        "in a file `mine.yaml`, named behind your preset. The plan then counts as this page does; it lists references\n"
+        "apart, as reference pictures:",
+        "```bash\n.venv/bin/mmunlearn plan --configfile presets/paper-first.yaml mine.yaml\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -132,8 +134,9 @@ def _about_cost(pilot: Pilot) -> str:
     features = (cost["candidate_bytes"] - cost["picture_bytes"]) / 1000
     return (
         f"Measured {where}: {beside}. Disk is candidates, their published copies, embeddings of prompts and, which the "
-        f"plan leaves out, {features:.3g} kB of features a candidate. Intervals are over {_clusters(pilot)}; what is "
-        "drawn again for pairs of scenes (pair_refusals) is the plan's."
+        f"plan leaves out, {features:.3g} kB of features a candidate. Intervals are over {_clusters(pilot)} "
+        "and of acceptance alone, time's, too: seconds a picture are taken as measured. What is drawn again for pairs "
+        "of scenes (pair_refusals) is the plan's."
     )
 
 

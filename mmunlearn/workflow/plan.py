@@ -106,6 +106,7 @@ def _planned(job: Any, to_run: bool) -> PlannedJob:
         },
         benchmark=Path(job.benchmark) if job.benchmark else None,
         gpus=job.resources.get("gpu"),
+        memory_mb=job.resources.get("mem_mb"),
         to_run=to_run,
         target=bool(job.rule.norun),
     )

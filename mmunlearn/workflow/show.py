@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmunlearn.workflow.numbers import amount, duration
@@ -34,15 +35,22 @@ def show_plan(plan: Plan) -> str:
     return "\n\n".join(map("\n".join, parts)) + "\n"
 
 
+def count(name: str, value: float) -> str:
+    """So many of `name`: whole from 10 on where they can be counted."""
+    whole = value >= 10 and "GB" not in name and not name.endswith(("cost", "-hours"))
+    return amount(round(value) if whole else value)
+
+
 def _total(plan: Plan, line: Total) -> list[str]:
     values = [f"{name} = {_value(plan.assumptions[name]['value'])}" for name in line.rests]
     because = "; ".join(filter(None, [", ".join(values) if line.value else "", line.note]))
-    return [line.name, f"{amount(line.value)} {line.unit}".rstrip(), *_beside(line.actual, amount), because]
+    write = partial(count, f"{line.name} {line.unit}".rstrip())
+    return [line.name, f"{write(line.value)} {line.unit}".rstrip(), *_beside(line.actual, write), because]
 
 
 def _rule(row: RuleRow) -> list[str]:
     time = "-" if row.hours is None else f"{'GPU' if row.gpus else 'CPU'} {duration(row.hours)}"
-    work = ", ".join(f"{amount(count)} {unit}" for unit, count in row.counts.items())
+    work = ", ".join(f"{count(unit, number)} {unit}" for unit, number in row.counts.items())
     rests = f"no estimate: {row.reason}" if row.reason else ", ".join(row.rests)
     work = "collects files, runs nothing" if row.target else "; ".join(filter(None, [work, rests]))
     return [row.rule, str(row.jobs), str(row.to_run), time, *_beside(row.actual, duration), work]

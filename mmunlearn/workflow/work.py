@@ -54,6 +54,7 @@ class PlannedJob:
         inputs: its named inputs, files or lists of files.
         benchmark: where its seconds and memory will stand, or stand already.
         gpus: what it asks of the machine; None where it leaves that open, as light jobs do.
+        memory_mb: main memory that it asks for; None as of `gpus`.
         to_run: False where its outputs are there and up to date.
         target: it only collects files and runs nothing.
     """
@@ -65,6 +66,7 @@ class PlannedJob:
     inputs: Mapping[str, Path | list[Path]] = field(default_factory=dict)
     benchmark: Path | None = None
     gpus: int | None = None
+    memory_mb: int | None = None
     to_run: bool = True
     target: bool = False
 

@@ -532,6 +532,14 @@ def test_shards_of_a_model_whose_tower_would_run_are_refused(tmp_path, kind, row
     assert "cache_features" not in str(fault(config))
 
 
+def test_gpus_that_snakemake_would_cut_are_warned_of_before(caplog):
+    config = merged({"training": {"job": {"gpu": 2}}})
+    assert fault(config, gpus=1) is None
+    assert "training.job.gpu: 2, of 1 for all jobs; start it with --resources gpu=2 judge=1" in caplog.text
+    caplog.clear()
+    assert fault(config, gpus=Namespace(value=2)) is fault(config) is None and "gpu" not in caplog.text
+
+
 def test_gpus_that_snakemake_would_cut_stop_a_run():
     jobs = [Namespace(rule=Namespace(name="train_goal", resources={"gpu": Namespace(value=2)}))]
     jobs.append(Namespace(rule=Namespace(name="make_table3", resources={})))

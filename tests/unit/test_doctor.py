@@ -157,6 +157,38 @@ def test_a_gpu_is_large_enough_or_the_keys_to_lower_are_named(tmp_path, monkeypa
     )  # fmt: skip
 
 
+def test_main_memory_of_the_largest_job_and_of_as_many_as_there_are_gpus(tmp_path, monkeypatch):
+    run = planned(replace(TRAIN, memory_mb=128000), replace(DRAW, memory_mb=96000))
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 270 * 10**9)
+    nvidia_smi(tmp_path, *["A100, 81920"] * 2)
+    assert found(run, "memory")[1:] == ("ok", "270 GB; the largest job, train_unlearned, asks for 128 GB", "")
+    nvidia_smi(tmp_path, *["A100, 81920"] * 3)
+    line = found(run, "memory")
+    assert line.status == "note" and line.found.endswith("asks for 128 GB, 3 at once 384 GB")
+    assert line.todo == "nothing bounds the sum here: --resources gpu=3 judge=1 mem_mb=270000"
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 127 * 10**9)
+    assert found(run, "memory").status == "missing" and "lower the mem_mb" in found(run, "memory").todo
+
+
+def test_a_job_of_several_gpus_is_told_with_how_to_start_it(tmp_path):
+    nvidia_smi(tmp_path, *["A100, 81920"] * 2)
+    line = found(planned(replace(TRAIN, gpus=2)), "gpu")
+    assert line.status == "ok" and line.todo == "a job asks for 2: start with --resources gpu=2 judge=1"
+
+
+@pytest.mark.parametrize("text", ["executor: local", "executor: [", "- a", ""])
+def test_an_executor_that_is_not_installed_is_a_package(tmp_path, monkeypatch, text):
+    (tmp_path / "profile.yaml").write_text(text)
+    assert machine.lacking_executor(tmp_path) == machine.lacking_executor(tmp_path / "none") == ""
+    monkeypatch.setattr(machine, "lacking_packages", lambda names: [f"no {name}" for name in names])
+    (tmp_path / "profile.yaml").write_text("executor: slurm\n")
+    assert machine.lacking_executor(tmp_path) == "snakemake-executor-plugin-slurm"
+    line = found(
+        planned(TRAIN, executor="snakemake-executor-plugin-slurm"), "packages for --workflow-profile"
+    )
+    assert line.todo == ".venv/bin/pip install -c constraints.txt -e '.[slurm]'"
+
+
 def test_what_a_pass_holds_follows_the_recipe_and_the_settings():
     def parts(recipe: str, overlay: dict[str, Any] = PAPER, output: str = "made") -> str:
         one = job(
@@ -360,7 +392,8 @@ def test_addresses_are_tried_only_when_asked(monkeypatch, tiny):
         assert found(hub, "hub").status == "ok"
     line = found(run, "endpoint: evaluation.openai")
     assert line.status == "missing" and "takes no connection: Connection refused" in line.found
-    assert found(hub, "hub").status == "missing"
+    line = found(hub, "hub")
+    assert line.status == "missing" and "HF_ENDPOINT" in line.todo and "base_url" not in line.todo
 
 
 # data and disks
@@ -430,7 +463,7 @@ def test_a_finding_is_a_line_with_stable_keys():
     findings = [Finding("a", "ok", "b"), Finding("longer", "missing", "c", "d")]
     assert show_findings(findings) == ("ok       a       b\nmissing  longer  c -> d\n\n1 of 2 are missing.\n")
     assert findings[1]._asdict() == {"what": "longer", "status": "missing", "found": "c", "todo": "d"}
-    assert len(CHECKS) == 9 and all(check.__doc__ for check in CHECKS)
+    assert len(CHECKS) == 10 and all(check.__doc__ for check in CHECKS)
 
 
 def test_paper_names_all_that_it_lacks_here():

@@ -20,7 +20,7 @@ from mmunlearn.records import Question, SuiteQuestion, write_json
 from mmunlearn.training.methods import METHODS
 from mmunlearn.workflow.benchmark import read_benchmark
 from mmunlearn.workflow.plan import Plan, make_plan
-from mmunlearn.workflow.show import WIDTH, amount, duration, show_plan
+from mmunlearn.workflow.show import WIDTH, amount, count, duration, show_plan
 from mmunlearn.workflow.sizes import Sizes
 from mmunlearn.workflow.targets import Targets
 from mmunlearn.workflow.work import Estimate, PlannedJob
@@ -438,4 +438,7 @@ def test_every_used_assumption_is_printed_with_unit_and_source():
 
 def test_numbers_for_people():
     assert [amount(x) for x in (0, 3, 0.0135, 12.34, 41290.3)] == ["0", "3", "0.013", "12.3", "41,290"]
+    assert [amount(x) for x in (249.96, 999.97, 84.7)] == ["250", "1,000", "84.7"]
+    assert count("pictures drawn", 84.7) == "85" and count("judge cost", 84.7) == "84.7"
+    assert count("GB read", 84.7) == count("disk GB", 84.7) == "84.7"
     assert [duration(x) for x in (84.7, 1.5, 0.1, 0.001)] == ["84.7 h", "1.5 h", "6 min", "3.6 s"]
