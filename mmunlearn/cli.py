@@ -113,7 +113,7 @@ def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[Planned
     if missing:
         print(
             f"mmunlearn {args.command}: asked for {', '.join(files)}; found no file {missing[0]} in {Path.cwd().name}/."
-            " Run it in the folder of the workflow, where the Snakefile lies, or correct the name, or put -- before the "
+            " Run it in the folder of the workflow, where the Snakefile lies, correct the name, or put -- before the "
             "targets.",
             file=sys.stderr,
         )

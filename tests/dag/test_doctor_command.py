@@ -92,7 +92,16 @@ def test_a_wrong_configuration_is_exit_code_1(doctor, tmp_path):
     done = doctor("--configfile", str(tmp_path / "typo.yaml"))
     assert done.returncode == 1 and done.stdout == ""
     assert "'plan.draw_second': did you mean 'draw_seconds'?" in done.stderr
-    assert doctor("--configfile", "presets/papre.yaml").returncode == 1
+    done = doctor("--configfile", "presets/paper.yaml", "table4")
+    assert done.returncode == 1 and "a plan" not in done.stderr and "put -- before the targets" in done.stderr
+
+
+def test_a_profile_whose_executor_is_not_installed_is_a_missing_package(doctor):
+    done = doctor("--workflow-profile", "profiles/slurm")
+    if "missing" in done.stdout:  # or it is installed
+        assert done.returncode == 1 and done.stderr == ""
+        assert "no snakemake-executor-plugin-slurm -> .venv/bin/pip install" in done.stdout
+    assert "scale pocket: 81 jobs to run" in done.stdout, "as the plan counts them"
 
 
 @pytest.mark.parametrize("preset", ["paper", "mlubench"])

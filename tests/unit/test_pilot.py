@@ -116,7 +116,8 @@ def test_a_shard_of_the_paper_says_what_all_cells_take():
     assert found["all"]["pilot"]["disk"] - rest == pytest.approx(pictures * features / 1e9)
     assert found["all"]["low"]["pictures"] < pictures < found["all"]["high"]["pictures"]
     assert found["all"]["plan"]["pictures"] == pytest.approx(8000 * expected_draws(0.5, 5, 25) + 200 + 400)
-    assert "Measured on NVIDIA H100" in page
+    assert "Measured on NVIDIA H100" in page and "of acceptance alone" in page.replace("\n", " ")
+    assert "\n.venv/bin/mmunlearn plan --configfile presets/paper-first.yaml mine.yaml\n" in page
     assert "36 of 40 cells have a valid picture (90.0%), after 280 candidates of 1 people." in page
     assert (
         "The check asks for a valid picture in 100.0% of the cells" in page
