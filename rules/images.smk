@@ -147,6 +147,7 @@ rule check_images:
     input:
         manifest="<results>/images/manifest.parquet",
         truth=PARAMS.planted_truth,
+        listed=PARAMS.listing_report,
     output:
         "<results>/images/filters.json",
     log:

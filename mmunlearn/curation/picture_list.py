@@ -14,7 +14,7 @@ from mmunlearn.curation.entities import entity_in
 from mmunlearn.curation.fields import LONGEST, text_problem
 from mmunlearn.curation.listing import Row, read_names, read_table
 from mmunlearn.digests import tree
-from mmunlearn.files import PICTURES, RecordError, inside, leads_out, listed
+from mmunlearn.files import PICTURES, UNREAD, RecordError, inside, leads_out, listed
 from mmunlearn.ids import TARGETS, event_id, image_id, person_id
 from mmunlearn.names import says_name
 from mmunlearn.pictures import open_picture
@@ -62,12 +62,17 @@ def list_pictures(
     Raises:
         RecordError: nothing fits, or as of `listing.read_table` and, but for links, `files.inside`.
     """
-    files = sorted(name for name in tree(folder) if Path(name).suffix.lower() in PICTURES)
+    present = sorted(tree(folder))
+    files, unread = ([name for name in present if _end(name) in ends] for ends in (PICTURES, UNREAD))
     rows, found, others = _rows(folder, files, manifest, columns, pattern)
     out = {name for name in {*files, *(row.file for row in rows)} if leads_out(folder, name)}
-    rows, files = [row for row in rows if row.file not in out], [name for name in files if name not in out]
+    rows = [row for row in rows if row.file not in {*out, *unread}]
+    files = [name for name in files if name not in out]
     known = {what for what in TARGETS if (columns[what] if manifest else f"{{{what}}}" in pattern)}
-    listing = make_listing(rows, files, known)
+    listing = make_listing(rows, [name for name in files if name not in {*others}], known)
+    if unread:
+        kinds = ", ".join(f"{end}: {count}" for end, count in sorted(Counter(map(_end, unread)).items()))
+        listing.notes[f"files of a kind that is not read ({kinds}): convert them to JPEG or PNG"] += unread
     if others:
         listing.notes["files that the pattern does not fit"] += others
     if out:
@@ -87,13 +92,18 @@ def list_pictures(
         "events": len({one.event_id for one in read}),
         "people at events": len({(one.person_id, one.event_id) for one in read}),
         "answers": sum(len(one.answers) for one in read),
+        "files left out": len({*files, *out, *unread} - {one.file for one in read}),
     }
     write_json(report, {**counts, "columns": found, "notes": dict(sorted(listing.notes.items()))})
-    logger.info("%s", ", ".join(f"{count} {what}" for what, count in counts.items()))
+    logger.info("%s", ", ".join(f"{what}: {count}" for what, count in counts.items()))
     for what, items in sorted(listing.notes.items()):
         more = ", ..." if len(items) > FEW else ""
-        logger.warning("%d %s: %s%s", len(items), what, "; ".join(items[:FEW]), more)
+        logger.warning("%s (%d): %s%s", what, len(items), "; ".join(items[:FEW]), more)
     write_jsonl(pictures, read)
+
+
+def _end(name: str) -> str:
+    return Path(name).suffix.lower()
 
 
 def _rows(

@@ -9,6 +9,7 @@ counted on its own besides. What people refuse is counted apart; `surplus` candi
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ def check_images(
     output: Path,
     min_accepted_share: float,
     thresholds: Mapping[str, float] | None = None,
+    listed: Path | Sequence[Path] = (),
 ) -> None:
     """Count refusals, compare them with the planted truth, and insist on enough accepted cells.
 
@@ -59,6 +61,7 @@ def check_images(
         min_accepted_share: least share of cells with an accepted picture, 0 to 1.
         thresholds: settings of `Thresholds`, of filters that refused nothing: what they would have refused is counted
             in `filters` and `chain`. None: what they did refuse.
+        listed: report of `curation.picture_list`: the log repeats how many it left out; empty where pictures are drawn.
 
     Raises:
         AcceptanceError: fewer cells have an accepted picture. Snakemake removes the output of a failed job, so the
@@ -84,6 +87,8 @@ def check_images(
     }
     write_json(output, statistics)
     logger.info("%s", readable(statistics))
+    if listed and (left := json.loads(listed.read_text(encoding="utf-8"))["files left out"]):
+        logger.warning("Files left out, of which nothing was scored: %d; see %s", left, listed)
     waiting = {one.image_id for one in candidates if one.reject_reason == AWAITING}
     empty = [cell for cell in cells if cell not in accepted]
     failed = output.with_name(f"{output.stem}_failed.json")
@@ -94,12 +99,19 @@ def check_images(
 
 
 def readable(statistics: dict[str, Any]) -> str:
-    """The statistics as a table of fixed width, for the log."""
+    """The statistics as a table of fixed width, for the log; counts alone where no defects were planted."""
+    head = "{accepted} of {cells} cells accepted from {candidates} candidates".format(**statistics)
+    verdicts = statistics["filters"] | {"chain": statistics["chain"]}
+    if statistics["chain"]["truth"] == "none":
+        names = [*statistics["filters"], "any filter"]
+        title = f"{'filter':<11}{'refused' if statistics['enforced'] else 'would refuse':>13}"
+        rows = zip(names, verdicts.values(), strict=True)
+        return "\n".join([head, title, *(f"{name:<11}{one['rejected']:>13}" for name, one in rows)])
     lines = [
-        "{accepted} of {cells} cells accepted from {candidates} candidates".format(**statistics),
+        head,
         f"{'filter':<11}{'rejected':>9}{'recall':>8}{'precision':>11}  truth",
     ]
-    for name, verdict in (*statistics["filters"].items(), ("chain", statistics["chain"])):
+    for name, verdict in verdicts.items():
         recall, precision = (
             "-" if verdict[key] is None else f"{verdict[key]:.3f}" for key in ("recall", "precision")
         )

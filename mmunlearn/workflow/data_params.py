@@ -109,6 +109,11 @@ class DataParams:
         """The list of the pictures that are there, as an input; none where pictures are drawn."""
         return "<results>/curation/drafts/pictures.jsonl" if self._found else []
 
+    @property
+    def listing_report(self) -> str | list[str]:
+        """What that list left out, likewise."""
+        return "<results>/curation/drafts/pictures.json" if self._found else []
+
     def listing(self, wildcards: Any) -> dict[str, Any]:
         """What says who and what the pictures of `images.files` show."""
         options = self._config["images"]["files"]

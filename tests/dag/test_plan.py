@@ -46,7 +46,7 @@ PRESETS = {
         "judge_answers": 3 * (3 + 3 * 6) + 3,
     },
     ("presets/paper.yaml",): PAPER,
-    ("presets/paper-official.yaml",): PAPER,
+    ("presets/paper-official.yaml",): PAPER | {"draw_shard": 10},
     ("presets/paper-first.yaml",): {
         "draw_shard": 200,
         "train_finetuned": 1,

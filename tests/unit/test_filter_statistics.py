@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mmunlearn.records import RecordError, write_manifest
-from mmunlearn.reporting.filter_statistics import MEANT_FOR, AcceptanceError, check_images
+from mmunlearn.reporting.filter_statistics import MEANT_FOR, AcceptanceError, check_images, readable
 from tests.unit.report_fixtures import candidate
 from tests.unit.test_config_schema import ROOT, load
 
@@ -33,7 +33,11 @@ TRUTH = [{"image_id": image, "attempt": attempt, "defect": defect} for image, at
 
 
 def statistics(
-    folder: Path, rows: list[tuple[str, int, str]], truth: list[dict[str, Any]] | None, least: float = 0.5
+    folder: Path,
+    rows: list[tuple[str, int, str]],
+    truth: list[dict[str, Any]] | None,
+    least: float = 0.5,
+    listed: Any = (),
 ) -> dict[str, Any]:
     """Of candidates (image, attempt, reject reason)."""
     files: Any = []
@@ -41,7 +45,7 @@ def statistics(
         files = folder / "truth.jsonl"
         files.write_text("".join(json.dumps(row) + "\n" for row in truth))
     write_manifest(folder / "manifest.parquet", [candidate(*row) for row in rows])
-    check_images(folder / "manifest.parquet", files, folder / "filters.json", least)
+    check_images(folder / "manifest.parquet", files, folder / "filters.json", least, listed=listed)
     return json.loads((folder / "filters.json").read_text())
 
 
@@ -118,6 +122,21 @@ def test_the_log_holds_a_readable_table(tmp_path: Path, caplog: pytest.LogCaptur
         statistics(tmp_path, CANDIDATES, TRUTH)
     assert "4 of 4 cells accepted from 9 candidates" in caplog.text
     assert "chain              4   0.600      0.750" in caplog.text
+    counts = statistics(tmp_path, CANDIDATES, None)
+    assert readable(counts).split("\n")[1:3] == [
+        "filter           refused",
+        "identity               3",
+    ]
+    table = readable(counts | {"enforced": False}).split("\n")
+    assert (table[1], table[-1]) == ("filter      would refuse", "any filter             4")
+
+
+def test_what_the_list_of_pictures_left_out_is_said_again(tmp_path, caplog):
+    for left in (0, 3):
+        assert "Files left out" not in caplog.text
+        (tmp_path / "pictures.json").write_text(json.dumps({"files left out": left}))
+        statistics(tmp_path, CANDIDATES, None, listed=tmp_path / "pictures.json")
+    assert f"Files left out, of which nothing was scored: 3; see {tmp_path}/pictures.json" in caplog.text
 
 
 def test_too_few_accepted_cells_is_an_error_that_names_them(tmp_path: Path) -> None:

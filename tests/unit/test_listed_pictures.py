@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from snakemake.utils import update_config
 
-from mmunlearn.workflow.check import OUTPUT_OF, ConfigError, check, outputs_error
+from mmunlearn.workflow.check import OUTPUT_OF, ConfigError, check, outputs_error, prepare
 from mmunlearn.workflow.params import Params, relearn_problem
-from tests.unit.test_config_schema import merged
+from tests.unit.test_config_schema import ROOT, merged
 
 CONFIG = merged({})
 FILES = {
@@ -96,6 +97,18 @@ def test_outputs_that_pictures_cannot_give_are_refused_by_name_too(pattern, rule
     assert outputs_error(CONFIG, set(OUTPUT_OF)) is None
     config["robustness"]["relearn"]["samples"] = 10_000
     assert relearn_problem(config, "person05") is None, "there is none, so nothing is advised of it"
+
+
+def test_the_configurations_of_the_page_can_be_run():
+    page = (ROOT / "docs" / "your_own_pictures.md").read_text(encoding="utf-8")
+    texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(texts) == 2
+    for text in texts:
+        config = merged(yaml.safe_load(text))
+        prepare(config)
+        config["images"]["files"] |= {"folder": "tests", "manifest": None}
+        config["images"]["files"]["pattern"] = config["images"]["files"]["pattern"] or "{person}/{event}.*"
+        check(config)
 
 
 def test_a_table_of_pictures_is_looked_at_before_anything_runs(tmp_path):

@@ -183,6 +183,21 @@ def test_a_pattern_finds_names_in_paths(tmp_path, pattern, files, expected):
     found = [(one.person.title(), one.event) for one in rows]
     assert found == expected
     assert report["notes"]["files that the pattern does not fit"] == ["deep/er/still.png"]
+    assert "files without a row" not in report["notes"], "it is listed once"
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_listed_with_what_to_do(folder):
+    unread = ["a/3.HEIC", "b/3.heic", "b/4.dng"]
+    for name in unread:
+        (folder / name).write_bytes(b"?")
+    found, report = listing(folder, table(folder, [*ROWS, ("b/3.heic", BO, "race")]))
+    assert told(found) == EXPECTED and report["files left out"] == 3
+    note = "files of a kind that is not read (.dng: 1, .heic: 2): convert them to JPEG or PNG"
+    assert report["notes"] == {note: unread}
+    for name, *_ in ROWS:
+        (folder / name).unlink()
+    with pytest.raises(RecordError, match=r"what is the matter: files of a kind that is not read \(\.dng: 1"):
+        listing(folder, pattern="{person}/*")
 
 
 def test_what_does_not_fit_is_listed_and_the_rest_is_taken(folder):
@@ -200,6 +215,7 @@ def test_what_does_not_fit_is_listed_and_the_rest_is_taken(folder):
     ]
     found, report = listing(folder, table(folder, rows))
     assert told(found) == [*EXPECTED, ("p000-e00_2", "c/same.png", ADA, "fair")]
+    assert report["files left out"] == 3
     notes = {what: [str(one).rpartition(": ")[2] for one in items] for what, items in report["notes"].items()}
     cut = notes.pop("files that cannot be read")
     assert len(cut) == 1 and "c/cut.png" in report["notes"]["files that cannot be read"][0]
