@@ -1,6 +1,7 @@
 """Images: every person at every event, drawn until valid, or as found.
 
-needs  <results>/curation/prompts.jsonl, the generator's and the scorers' weights, the reviewers' verdicts if any
+needs  <results>/curation/prompts.jsonl, and drafts/pictures.json where pictures are there; the generator's and the
+       scorers' weights, the reviewers' verdicts if any
 makes  <results>/images/<image_id>.png, manifest.parquet (every candidate), filters.json (the check);
        target `pilot`, which prints it: pilot.json, pilot.md (what the first shard says of all)
 
