@@ -118,6 +118,12 @@ def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[Planned
             file=sys.stderr,
         )
         return None
+    if taken := [name for name in ("results", "work", "logs", "benchmarks") if Path(name).is_file()]:
+        print(
+            f"mmunlearn {args.command}: asked for the folder {taken[0]}/; found a file of that name; move it away.",
+            file=sys.stderr,
+        )
+        return None
     if error := file_error("config.yaml", *args.configfile):
         print(f"mmunlearn: {error}", file=sys.stderr)
         return None

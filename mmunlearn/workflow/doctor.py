@@ -37,6 +37,8 @@ ASKING = {
 }
 """Section with an endpoint -> the rules that ask it."""
 HUB = "https://huggingface.co"
+OWN_FOLDERS = ("results", "work", "logs", "benchmarks", ".snakemake")
+"""What every run writes to."""
 ADVICE = re.compile(r"; (?=bring it|set |'.+' is to hold )|\. (?=Put |Correct |Bring )")
 """Where a message about data goes on with what to do."""
 
@@ -363,6 +365,18 @@ def folders(run: PlannedRun) -> Iterator[Finding]:
         yield Finding("data", "ok", "every folder and file that the configuration names is there")
 
 
+def written(run: PlannedRun) -> Iterator[Finding]:
+    """Folders of the run that cannot be written."""
+    names = [*OWN_FOLDERS, *([run.config["weights"]["folder"]] if run.to_fetch else [])]
+    for name in (name for name in names if not machine.writable(Path(name))):
+        yield Finding(
+            f"folder: {name}",
+            "missing",
+            "it cannot be written here",
+            "change its owner or its mode, or make it a link",
+        )
+
+
 def disk(run: PlannedRun) -> Iterator[Finding]:
     """Room for what the run will still write, a line a file system."""
     folder = Path(run.config["weights"]["folder"])
@@ -386,5 +400,5 @@ def disk(run: PlannedRun) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[PlannedRun], Iterator[Finding]], ...] = (
-    scope, packages, gpus, memory, weights, gates, keys, addresses, folders, disk,
+    scope, packages, gpus, memory, weights, gates, keys, addresses, folders, written, disk,
 )  # fmt: skip

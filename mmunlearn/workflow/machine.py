@@ -102,6 +102,12 @@ def lacking_executor(profile: Path) -> str:
     return name if name not in OWN and lacking_packages([name]) else ""
 
 
+def writable(path: Path) -> bool:
+    """Whether a folder is there, or can be made, and files can be written to it."""
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def free_bytes(path: Path) -> tuple[int, int]:
     """The file system that a path lies on, or will, and the bytes free there."""
     there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
@@ -120,10 +126,14 @@ def has_token() -> bool:
 
 def reachable(url: str) -> str | None:
     """Why nothing takes a connection at an address, or None; nothing is sent."""
-    parts = urlsplit(url)
-    place = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
     try:
-        socket.create_connection(place, timeout=SECONDS).close()
+        parts = urlsplit(url)
+        if not parts.hostname:
+            return "no web address"
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        socket.create_connection((parts.hostname, port), timeout=SECONDS).close()
+    except ValueError:  # of a port, or of a name that no address can have
+        return "no web address"
     except OSError as error:
         return type(error).__name__ if not error.strerror else error.strerror
     return None

@@ -414,6 +414,27 @@ def test_data_of_the_rules_that_run_has_a_line_a_folder():
     )
 
 
+@pytest.mark.parametrize(
+    "address", ["https://localhost:99999/x", "localhost:8080", f"https://{'a' * 80}.example", "http://[x"]
+)
+def test_what_is_no_address_is_not_tried(address, monkeypatch):
+    monkeypatch.setattr(machine.socket, "create_connection", lambda place, timeout: place[0].encode("idna"))
+    assert machine.reachable(address) == "no web address"
+
+
+def test_folders_that_cannot_be_written_are_named(monkeypatch, tmp_path):
+    run = planned(job("draw_shard"))
+    monkeypatch.chdir(tmp_path)
+    assert list(doctor.written(run)) == []
+    (tmp_path / "logs").write_text("a file")
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(machine.os, "access", lambda path, mode: "results" not in str(path))
+    assert [(one.what, one.status) for one in doctor.written(run)] == [
+        ("folder: results", "missing"),
+        ("folder: logs", "missing"),
+    ]
+
+
 def test_disks_are_added_up_by_file_system(monkeypatch, tiny):
     """The plan's gigabytes and those of the weights to fetch, against what is free where each will lie."""
     disks = {"weights": (1, 8e9), "results": (2, 100e9)}
@@ -463,7 +484,7 @@ def test_a_finding_is_a_line_with_stable_keys():
     findings = [Finding("a", "ok", "b"), Finding("longer", "missing", "c", "d")]
     assert show_findings(findings) == ("ok       a       b\nmissing  longer  c -> d\n\n1 of 2 are missing.\n")
     assert findings[1]._asdict() == {"what": "longer", "status": "missing", "found": "c", "todo": "d"}
-    assert len(CHECKS) == 10 and all(check.__doc__ for check in CHECKS)
+    assert len(CHECKS) == 11 and all(check.__doc__ for check in CHECKS)
 
 
 def test_paper_names_all_that_it_lacks_here():
