@@ -192,7 +192,7 @@ def _facts(
     """The few numbers of the page's head: (number, what it counts)."""
     return [
         (f"{statistics['accepted']:,} of {statistics['cells']:,}", "cells with an accepted picture"),
-        (f"{statistics['candidates']:,}", "candidate pictures drawn"),
+        (f"{statistics['candidates']:,}", "candidate pictures"),
         (f"{trainings}", "models trained"),
         (f"{answer_files}", "models questioned"),
         (total_time, "of computing, all jobs added up"),
