@@ -237,8 +237,8 @@ def memory(run: PlannedRun) -> Iterator[Finding]:
     at_once = max(1, len(machine.cards()[0]) // largest.gpus) if largest.gpus else 1
     found = f"{here:.0f} GB; the largest job, {largest.rule}, asks for {one:.0f} GB"
     if one > here:
-        todo = "lower the mem_mb of its job (images.job, training.job) to what it takes, or run where there is more"
-        yield Finding("memory", "missing", found, todo)
+        todo = "a scheduler gives as much; here lower the mem_mb of images.job or training.job to what its jobs take"
+        yield Finding("memory", "note", found, todo)
     elif one * at_once > here:
         todo = f"nothing bounds the sum here: --resources gpu={at_once} judge=1 mem_mb={here * 1e3:.0f}"
         yield Finding("memory", "note", f"{found}, {at_once} at once {one * at_once:.0f} GB", todo)
