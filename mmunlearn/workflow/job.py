@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -222,12 +223,10 @@ def _leave_threads(snakemake: Snakemake) -> None:
     processes share what is left, see `launch`."""
     workers = snakemake.config["training"]["workers"] if snakemake.params.get("loop") is not None else None
     beside = min(1, snakemake.resources.get("gpu", 0)) if workers is None else workers
-    if beside:
-        import torch
-
+    if beside:  # environments of jobs that nothing reads beside may lack torch
         left = max(1, snakemake.threads // (1 + beside))
         os.environ["OMP_NUM_THREADS"] = str(left)  # for processes that start; this one has read it
-        torch.set_num_threads(left)
+        import_module("torch").set_num_threads(left)
 
 
 def _say_no_more(error: Exception) -> None:
