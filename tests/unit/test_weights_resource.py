@@ -14,6 +14,7 @@ import yaml
 
 from mmunlearn.weights import WeightsError, entries, entry, fingerprint, known
 from mmunlearn.weights.lock import lock_path
+from mmunlearn.workflow.reading import extended
 from tests.unit.hub_standin import REPO, TINY, Fetch, place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,3 +129,12 @@ def test_a_wrong_row_is_refused(tiny: Callable[..., None], change: dict[str, Any
     tiny(**change)
     with pytest.raises(WeightsError, match=r"found a wrong row in weights\.yaml \(tiny.*; correct it"):
         entry("tiny")
+
+
+@pytest.mark.parametrize("preset", sorted(path.name for path in (ROOT / "presets").glob("*.yaml")))
+def test_the_plan_and_doctor_give_weights_one_size(preset):
+    """`plan.weights_mb` of a preset, beside the gigabytes that are fetched."""
+    sizes = extended(ROOT / "presets" / preset).get("plan", {}).get("weights_mb", {"value": {}})["value"]
+    for name in sizes.keys() & set(known()):
+        assert sizes[name] == pytest.approx(1000 * entry(name).gigabytes, rel=0.03), name
+    assert preset not in ("paper.yaml", "mlubench.yaml") or len(sizes.keys() & set(known())) >= 4
