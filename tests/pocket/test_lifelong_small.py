@@ -12,7 +12,7 @@ from mmunlearn.lifelong.routing import Route
 from mmunlearn.records import read_jsonl, sha256_of
 from tests.copies import ROOT, copy_workflow
 from tests.matrix_check import check_matrix
-from tests.pocket.conftest import Run, copy_run
+from tests.small import Run, copy_run
 
 pytestmark = pytest.mark.pocket
 GA = {"max_steps": 12}

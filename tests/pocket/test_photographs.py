@@ -12,7 +12,7 @@ import yaml
 from mmunlearn.records import Question, read_jsonl, read_manifest
 from tests.copies import ROOT, copy_workflow
 from tests.photographs import write_photographs
-from tests.pocket.conftest import Run
+from tests.small import Run
 
 pytestmark = pytest.mark.pocket
 PAGE = (ROOT / "docs" / "your_own_pictures.md").read_text(encoding="utf-8")
