@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmunlearn.cards import own_cards
 from mmunlearn.ids import Run
 from mmunlearn.interrupts import Stopped, stopping
+from mmunlearn.spool import release
 from mmunlearn.tasks import TaskSequence
 from mmunlearn.verdicts import verdict_files
 
@@ -202,7 +203,9 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
     try:
         _leave_threads(snakemake)
         with stopping(), own_cards(snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0):
-            yield _job(snakemake)
+            it = _job(snakemake)
+            yield it
+            release(it.work, it.input.paths)
     except Stopped as stopped:
         logger.error("%s", stopped)
         raise SystemExit(stopped.status) from None

@@ -1,0 +1,125 @@
+"""What a job has finished outlives a kill, damage is seen, and what was read goes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mmunlearn.spool import Spool, release
+
+TEXTS = {"adapter/weights": "1 2 3", "steps.jsonl": "{}\n"}
+
+
+def spool(folder: Path, identity: str = "new") -> Spool:
+    outputs = {name: folder / "results/models" / name for name in TEXTS}
+    return Spool(folder / "work", "training", outputs, identity)
+
+
+def finished(folder: Path, identity: str = "new") -> Spool:
+    made = spool(folder, identity)
+    for name, text in TEXTS.items():
+        (made.folder / name).parent.mkdir(exist_ok=True)
+        (made.folder / name).write_text(text)
+    (made.folder / "checkpoint-3").mkdir()
+    made.finish()
+    return made
+
+
+def delivered(folder: Path) -> dict[str, str]:
+    return {name: (folder / "results/models" / name).read_text() for name in TEXTS}
+
+
+def test_a_job_that_was_killed_behind_its_last_line_finds_its_work(tmp_path):
+    """Without a second copy, as new as a job's output is; all else that it worked in, and older work, is gone."""
+    spool(tmp_path, "old").folder.joinpath("checkpoint-1").mkdir()
+    assert not spool(tmp_path).is_finished()
+    os.utime(finished(tmp_path).folder / "steps.jsonl", (1e9, 1e9))
+    again = spool(tmp_path)
+    assert again.is_finished() and not spool(tmp_path, "other").is_finished()
+    again.deliver()
+    assert delivered(tmp_path) == TEXTS
+    place = tmp_path / "results/models/steps.jsonl"
+    assert place.samefile(again.folder / "steps.jsonl") and place.stat().st_mtime > 1e9 + 1
+    assert sorted(path.name for path in again.folder.iterdir()) == [
+        "adapter",
+        "checksums.json",
+        "steps.jsonl",
+    ]
+    assert not (again.folder.parent / "old").exists()
+    again.deliver()
+    assert [path.name for path in place.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "no record", "empty record", "a list"])
+def test_damaged_work_is_made_again(harm, tmp_path, caplog):
+    path = finished(tmp_path).folder / "adapter/weights"
+    record = path.parents[1] / "checksums.json"
+    match harm:
+        case "cut":
+            path.write_text("1 ")
+        case "missing":
+            path.unlink()
+        case "no record":
+            record.unlink()
+        case "empty record":
+            record.write_text("{}")
+        case "a list":
+            record.write_text("[1")
+    assert not spool(tmp_path).is_finished()
+    assert ("is not the work that was finished: it is made again" in caplog.text) == (harm != "no record")
+    assert not record.exists() and (harm == "no record" or not path.exists())
+    finished(tmp_path)
+    assert spool(tmp_path).is_finished()
+
+
+def test_a_growing_file_is_seen_in_its_place(tmp_path):
+    made = spool(tmp_path)
+    log = made.folder / "steps.jsonl"
+    log.write_text("1\n")
+    made.link("steps.jsonl")
+    with log.open("a") as file:
+        file.write("2\n")
+    assert (tmp_path / "results/models/steps.jsonl").read_text() == "1\n2\n"
+
+
+def test_without_links_there_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("not on this file system")
+
+    monkeypatch.setattr("os.link", refuse)
+    finished(tmp_path).deliver()
+    assert delivered(tmp_path) == TEXTS
+
+
+def test_work_goes_when_one_of_its_outputs_was_read(tmp_path, monkeypatch):
+    """By name: the reader's paths are relative, as Snakemake gives them, and another model's work stays."""
+    mine, other = (
+        finished(tmp_path),
+        Spool(tmp_path / "work", "answers", {"a": tmp_path / "results/a"}, "new"),
+    )
+    monkeypatch.chdir(tmp_path)
+    release(Path("work"), [Path("results/b"), Path("results/models")])
+    assert mine.folder.exists()
+    release(Path("work"), [Path("results/b"), Path("results/models/steps.jsonl")])
+    assert not mine.folder.parent.exists() and other.folder.exists()
+    release(Path("work"), [Path("results/models/steps.jsonl")])
+    release(Path("nowhere"), [Path("results/a")])
+    assert other.folder.exists() and not Path("nowhere").exists()
+    assert sorted(path.name for path in Path("work/training").iterdir()) == []
+
+
+def test_a_damaged_list_of_outputs_is_written_again(tmp_path):
+    path = finished(tmp_path).folder.parent / "outputs.json"
+    for text in ("", "{}", '["x"]', "3"):
+        path.write_text(text)
+        release(tmp_path / "work", [tmp_path / "results/models/steps.jsonl"])
+        assert spool(tmp_path).is_finished()
+        assert json.loads(path.read_text()) == [f"../results/models/{name}" for name in sorted(TEXTS)]
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"kind pictures .* found answers, training; add it to KINDS"):
+        Spool(tmp_path, "pictures", {}, "new")
