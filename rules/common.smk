@@ -5,9 +5,11 @@ from mmunlearn.workflow import check, lifelong, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import deal_cards, require_library
+from mmunlearn.workflow.outage import outlive_outages
 
 require_library(workflow.basedir)
 deal_cards(workflow)
+outlive_outages()
 check.prepare(config)
 if error := check.fault(config, places=workflow.is_main_process, gpus=workflow.global_resources.get("gpu")):
     raise error
