@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mmunlearn.cards import own_cards
+from mmunlearn.claims import claim
 from mmunlearn.ids import Run
 from mmunlearn.interrupts import Stopped, stopping
+from mmunlearn.records import digest_of
 from mmunlearn.spool import release
 from mmunlearn.tasks import TaskSequence
 from mmunlearn.verdicts import verdict_files
@@ -202,8 +204,9 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
     logger.setLevel(logging.INFO)
     try:
         _leave_threads(snakemake)
-        with stopping(), own_cards(snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0):
-            it = _job(snakemake)
+        gpus = snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0
+        it = _job(snakemake)
+        with stopping(), _claim(it), own_cards(gpus):
             yield it
             release(it.work, it.input.paths)
     except Stopped as stopped:
@@ -218,6 +221,14 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _claim(it: Job) -> AbstractContextManager[None]:
+    """Of a job's outputs: one whose Snakemake was killed may still be at them."""
+    if not it.output.paths:
+        return nullcontext()
+    first = it.output.paths[0]
+    return claim(it.work / "claims" / f"{digest_of(str(first))}.json", first)
 
 
 def _leave_threads(snakemake: Snakemake) -> None:
