@@ -5,6 +5,7 @@ from mmunlearn.workflow import check, lifelong, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import deal_cards, require_library
+from mmunlearn.workflow.jobs import Jobs
 from mmunlearn.workflow.outage import outlive_outages
 
 require_library(workflow.basedir)
@@ -14,7 +15,7 @@ check.prepare(config)
 if error := check.fault(config, places=workflow.is_main_process, gpus=workflow.global_resources.get("gpu")):
     raise error
 
-RUNS, PARAMS = targets.Targets(config), params.Params(config)
+RUNS, PARAMS, JOBS = targets.Targets(config), params.Params(config), Jobs(config)
 LIFELONG = lifelong.Lifelong(config, PARAMS.contents, lambda: getattr(workflow.dag_settings, "targets", None))
 SUITES = params.SUITES
 WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))

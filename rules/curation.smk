@@ -36,8 +36,11 @@ rule curate_people:
         "<logs>/curate_people.log",
     benchmark:
         "<benchmarks>/curate_people/all.tsv"
+    localrule: JOBS.here(JOBS.curating)
     conda:
         "../envs/curation.yaml"
+    resources:
+        **JOBS.curating,
     params:
         what="people",
         curator=config["curation"]["backend"],
@@ -57,6 +60,7 @@ use rule curate_people as curate_events with:
         "<logs>/curate_events.log",
     benchmark:
         "<benchmarks>/curate_events/all.tsv"
+    localrule: JOBS.here(JOBS.curating)
     params:
         what="events",
         decided=[PARAMS.decided["texts"], PARAMS.curator("events")],
@@ -74,6 +78,7 @@ rule accept_texts:
         "<logs>/accept_texts.log",
     benchmark:
         "<benchmarks>/accept_texts/all.tsv"
+    localrule: True
     conda:
         "../envs/curation.yaml"
     params:
@@ -95,6 +100,7 @@ rule write_prompts:
         "<logs>/write_prompts.log",
     benchmark:
         "<benchmarks>/write_prompts/all.tsv"
+    localrule: True
     conda:
         "../envs/curation.yaml"
     params:

@@ -19,6 +19,7 @@ rule build_questions:
         "<logs>/build_questions.log",
     benchmark:
         "<benchmarks>/build_questions/all.tsv"
+    localrule: True
     conda:
         "../envs/dataset.yaml"
     params:
@@ -38,6 +39,7 @@ rule split_concepts:
         "<logs>/split_concepts/{split}.log",
     benchmark:
         "<benchmarks>/split_concepts/{split}.tsv"
+    localrule: True
     conda:
         "../envs/dataset.yaml"
     params:
@@ -59,9 +61,9 @@ rule build_reference_set:
         "<benchmarks>/build_reference_set/{set}.tsv"
     conda:
         "../envs/dataset.yaml"
-    threads: PARAMS.drawing_threads
+    threads: JOBS.drawing_threads
     resources:
-        **IMAGES["job"],
+        **JOBS.drawing,
     params:
         source=config["dataset"]["reference_sets"],
         options=PARAMS.set_options,
@@ -88,6 +90,7 @@ rule count_dataset:
         "<logs>/count_dataset.log",
     benchmark:
         "<benchmarks>/count_dataset/all.tsv"
+    localrule: True
     conda:
         "../envs/dataset.yaml"
     params:

@@ -35,9 +35,9 @@ rule answer_questions:
         recipe=ids.WHOLE,
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         **ANSWERING,
         sample=RUNS.sample,
@@ -74,9 +74,9 @@ for group in RUNS.answering_groups:
             seed=group.seeds,
         conda:
             "../envs/evaluation.yaml"
-        threads: PARAMS.answering_threads
+        threads: JOBS.answering_threads
         resources:
-            **PARAMS.answering_job,
+            **JOBS.answering,
         params:
             **ANSWERING,
             sample=group.sample,
@@ -142,10 +142,11 @@ rule judge_answers:
         "<logs>/judge_answers/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
         "<benchmarks>/judge_answers/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    localrule: JOBS.here(JOBS.judging)
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **PARAMS.judge_job,
+        **JOBS.judging,
     params:
         rubric="g-eval",
         judge=config["evaluation"]["judge"],
@@ -171,6 +172,7 @@ rule score_answers:
         "<logs>/score_answers/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
         "<benchmarks>/score_answers/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    localrule: True
     conda:
         "../envs/evaluation.yaml"
     params:
@@ -192,5 +194,6 @@ use rule score_answers as score_sampled with:
         "<logs>/score_sampled/{model}/{recipe}/seed-{seed}/{split}.log",
     benchmark:
         "<benchmarks>/score_sampled/{model}/{recipe}/seed-{seed}/{split}.tsv"
+    localrule: True
     params:
         sample=RUNS.figure_sample,

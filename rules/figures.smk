@@ -17,6 +17,7 @@ rule plot_figure4:
         "<logs>/plot_figure4.log",
     benchmark:
         "<benchmarks>/plot_figure4/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -36,6 +37,7 @@ rule plot_figure7:
         "<logs>/plot_figure7.log",
     benchmark:
         "<benchmarks>/plot_figure7/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -54,6 +56,7 @@ rule plot_figure8:
         "<logs>/plot_figure8.log",
     benchmark:
         "<benchmarks>/plot_figure8/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -79,6 +82,7 @@ rule plot_figure9:
         "<logs>/plot_figure9.log",
     benchmark:
         "<benchmarks>/plot_figure9/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -101,6 +105,7 @@ rule plot_figure10:
         "<logs>/plot_figure10.log",
     benchmark:
         "<benchmarks>/plot_figure10/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:

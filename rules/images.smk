@@ -21,9 +21,9 @@ rule draw_references:
         "<benchmarks>/draw_references/all.tsv"
     conda:
         "../envs/images.yaml"
-    threads: PARAMS.drawing_threads
+    threads: JOBS.drawing_threads
     resources:
-        **IMAGES["job"],
+        **JOBS.drawing,
     params:
         pictures=PARAMS.pictures,
         references_per_event=IMAGES["references_per_event"],
@@ -46,9 +46,9 @@ rule draw_shard:
         "<benchmarks>/draw_shard/{shard}.tsv"
     conda:
         "../envs/images.yaml"
-    threads: PARAMS.drawing_threads
+    threads: JOBS.drawing_threads
     resources:
-        **IMAGES["job"],
+        **JOBS.drawing,
     params:
         **PARAMS.sampler,
         people_per_shard=IMAGES["people_per_shard"],
@@ -68,6 +68,7 @@ rule write_pilot:
         "<logs>/write_pilot.log",
     benchmark:
         "<benchmarks>/write_pilot/all.tsv"
+    localrule: True
     conda:
         "../envs/images.yaml"
     params:
@@ -112,9 +113,9 @@ rule settle_pictures:
         "<benchmarks>/settle_pictures/all.tsv"
     conda:
         "../envs/images.yaml"
-    threads: PARAMS.drawing_threads
+    threads: JOBS.drawing_threads
     resources:
-        **IMAGES["job"],
+        **JOBS.drawing,
     params:
         **PARAMS.sampler,
         candidates=PARAMS.redraws,
@@ -134,6 +135,7 @@ rule merge_manifest:
         "<logs>/merge_manifest.log",
     benchmark:
         "<benchmarks>/merge_manifest/all.tsv"
+    localrule: True
     conda:
         "../envs/images.yaml"
     params:
@@ -155,6 +157,7 @@ rule check_images:
         "<logs>/check_images.log",
     benchmark:
         "<benchmarks>/check_images/all.tsv"
+    localrule: True
     conda:
         "../envs/images.yaml"
     params:

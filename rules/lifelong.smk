@@ -39,6 +39,7 @@ use rule write_run_config as write_lifelong_config with:
         "<results>/lifelong/run_config.yaml",
     log:
         "<logs>/write_lifelong_config.log",
+    localrule: True
     params:
         decided=PARAMS.recorded_with_lifelong,
         code=code_digest("write_run_config", "workflow/run_config.py"),
@@ -107,9 +108,9 @@ rule answer_before:
         "<benchmarks>/answer_before/{model}.tsv"
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         known_only=config["lifelong"]["known_only"],
@@ -132,6 +133,7 @@ rule select_questions:
         "<logs>/select_questions/{model}.log",
     benchmark:
         "<benchmarks>/select_questions/{model}.tsv"
+    localrule: True
     conda:
         "../envs/evaluation.yaml"
     params:
@@ -155,9 +157,9 @@ rule unlearn_tasks:
         method=LIFELONG.named(LIFELONG.trained),
     conda:
         "../envs/training.yaml"
-    threads: PARAMS.training_threads
+    threads: JOBS.training_threads
     resources:
-        **TRAINING["job"],
+        **JOBS.training,
     params:
         spec=PARAMS.model,
         lora=config["lifelong"]["lora"],
@@ -190,9 +192,9 @@ rule train_experts:
         "<benchmarks>/train_experts/{model}/seed-{seed}.tsv"
     conda:
         "../envs/training.yaml"
-    threads: PARAMS.training_threads
+    threads: JOBS.training_threads
     resources:
-        **TRAINING["job"],
+        **JOBS.training,
     params:
         spec=PARAMS.model,
         lora=config["lifelong"]["lora"],
@@ -225,9 +227,9 @@ rule answer_stages:
         method=LIFELONG.named(LIFELONG.trained),
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         order=LIFELONG.order,
@@ -253,9 +255,9 @@ rule ask_gate:
         gate="|".join(lifelong.ASKING),
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         settings=LIFELONG.gate_settings,
@@ -285,9 +287,9 @@ rule answer_experts:
         method=LIFELONG.named(LIFELONG.mixtures),
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         order=LIFELONG.order,
@@ -314,10 +316,11 @@ rule judge_stages:
         "<benchmarks>/judge_stages/{model}/{method}/{order}/seed-{seed}/{rubric}.tsv"
     wildcard_constraints:
         rubric=LIFELONG.named(LIFELONG.rubrics),
+    localrule: JOBS.here(JOBS.judging)
     conda:
         "../envs/evaluation.yaml"
     resources:
-        **PARAMS.judge_job,
+        **JOBS.judging,
     params:
         refusals=LIFELONG.refusals,
         rubric="{rubric}",
@@ -346,6 +349,7 @@ rule score_stages:
         "<logs>/score_stages/{model}/{method}/{order}/seed-{seed}.log",
     benchmark:
         "<benchmarks>/score_stages/{model}/{method}/{order}/seed-{seed}.tsv"
+    localrule: True
     conda:
         "../envs/evaluation.yaml"
     params:
@@ -372,9 +376,9 @@ rule measure_drift:
         "<benchmarks>/measure_drift/{model}/{method}/{order}/seed-{seed}.tsv"
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         experts=lambda wildcards: wildcards.method in LIFELONG.mixtures,
@@ -411,6 +415,7 @@ rule make_mlubench:
         "<logs>/make_mlubench.log",
     benchmark:
         "<benchmarks>/make_mlubench/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -438,6 +443,7 @@ rule make_lifelong_gate:
         "<logs>/make_lifelong_gate.log",
     benchmark:
         "<benchmarks>/make_lifelong_gate/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -465,6 +471,7 @@ rule make_representation_drift:
         "<logs>/make_representation_drift.log",
     benchmark:
         "<benchmarks>/make_representation_drift/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -488,6 +495,7 @@ rule plot_lifelong_data:
         "<logs>/plot_lifelong_data.log",
     benchmark:
         "<benchmarks>/plot_lifelong_data/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -510,6 +518,7 @@ rule plot_lifelong_matrix:
         "<logs>/plot_lifelong_matrix.log",
     benchmark:
         "<benchmarks>/plot_lifelong_matrix/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -533,6 +542,7 @@ rule plot_lifelong_utility:
         "<logs>/plot_lifelong_utility.log",
     benchmark:
         "<benchmarks>/plot_lifelong_utility/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -548,6 +558,7 @@ rule write_lifelong_report:
         page=report("<results>/lifelong.html", caption="../report/report.rst", category="Report"),
     log:
         "<logs>/write_lifelong_report.log",
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:

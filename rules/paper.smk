@@ -14,6 +14,7 @@ rule write_run_config:
         "<results>/run_config.yaml",
     log:
         "<logs>/write_run_config.log",
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -38,6 +39,7 @@ rule make_table3:
         "<logs>/make_table3.log",
     benchmark:
         "<benchmarks>/make_table3/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -65,6 +67,7 @@ use rule make_table3 as make_table4 with:
         "<logs>/make_table4.log",
     benchmark:
         "<benchmarks>/make_table4/all.tsv"
+    localrule: True
     params:
         table="table4",
         published=PARAMS.resource("published/pebench_table4.csv"),
@@ -91,6 +94,7 @@ rule write_report:
         page=report("<results>/report.html", caption="../report/report.rst", category="Report"),
     log:
         "<logs>/write_report.log",
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:

@@ -16,6 +16,7 @@ rule write_truth:
         "<logs>/write_truth.log",
     benchmark:
         "<benchmarks>/write_truth/all.tsv"
+    localrule: True
     conda:
         "../envs/pocket.yaml"
     params:

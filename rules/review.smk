@@ -19,6 +19,7 @@ rule review_texts:
         "<logs>/review_texts.log",
     benchmark:
         "<benchmarks>/review_texts/all.tsv"
+    localrule: True
     conda:
         "../envs/review.yaml"
     params:
@@ -81,6 +82,7 @@ rule compare_filters:
         "<logs>/compare_filters.log",
     benchmark:
         "<benchmarks>/compare_filters/all.tsv"
+    localrule: True
     conda:
         "../envs/review.yaml"
     params:

@@ -25,9 +25,9 @@ rule draw_unseen:
         "<benchmarks>/draw_unseen/{split}.tsv"
     conda:
         "../envs/images.yaml"
-    threads: PARAMS.drawing_threads
+    threads: JOBS.drawing_threads
     resources:
-        **IMAGES["job"],
+        **JOBS.drawing,
     params:
         **PARAMS.sampler,
         max_attempts=PARAMS.attempts,
@@ -72,9 +72,9 @@ rule attack_model:
         "<benchmarks>/attack_model/{model}/{recipe}/seed-{seed}/{split}.tsv"
     conda:
         "../envs/evaluation.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.model,
         label=PARAMS.label,
@@ -97,6 +97,7 @@ rule make_robustness:
         "<logs>/make_robustness.log",
     benchmark:
         "<benchmarks>/make_robustness/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:
@@ -115,6 +116,7 @@ rule plot_robustness:
         "<logs>/plot_robustness.log",
     benchmark:
         "<benchmarks>/plot_robustness/all.tsv"
+    localrule: True
     conda:
         "../envs/paper.yaml"
     params:

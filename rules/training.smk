@@ -30,9 +30,9 @@ rule encode_images:
         "<benchmarks>/encode_images/{model}/{suite}.tsv"
     conda:
         "../envs/training.yaml"
-    threads: PARAMS.answering_threads
+    threads: JOBS.answering_threads
     resources:
-        **PARAMS.answering_job,
+        **JOBS.answering,
     params:
         spec=PARAMS.tower,
         version=1,
@@ -57,9 +57,9 @@ rule train_finetuned:
         recipe=ids.FINETUNED,
     conda:
         "../envs/training.yaml"
-    threads: PARAMS.training_threads
+    threads: JOBS.training_threads
     resources:
-        **TRAINING["job"],
+        **JOBS.training,
     params:
         spec=PARAMS.model,
         lora=TRAINING["lora"],
@@ -99,9 +99,9 @@ rule train_unlearned:
         recipe=ids.UNLEARNED,
     conda:
         "../envs/training.yaml"
-    threads: PARAMS.training_threads
+    threads: JOBS.training_threads
     resources:
-        **TRAINING["job"],
+        **JOBS.training,
     params:
         spec=PARAMS.model,
         options=PARAMS.method_options,

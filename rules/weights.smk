@@ -13,11 +13,11 @@ rule fetch_weights:
         "<logs>/fetch_weights/{weights}.log",
     benchmark:
         "<benchmarks>/fetch_weights/{weights}.tsv"
+    localrule: JOBS.here(JOBS.fetching)
     conda:
         "../envs/weights.yaml"
     resources:
-        mem_mb=8000,
-        runtime=720,
+        **JOBS.fetching,
     params:
         decided=PARAMS.weights,
         version=1,

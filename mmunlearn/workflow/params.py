@@ -59,7 +59,7 @@ class Params(DataParams):
     @property
     def recorded_with_lifelong(self) -> dict[str, Any]:
         """What rewrites the record beside the lifelong phase's results."""
-        others = ("outputs", "figures", "robustness", "plan")
+        others = ("outputs", "figures", "robustness", "cluster", "plan")
         return without_keys({name: one for name, one in self._config.items() if name not in others})
 
     @property
@@ -195,30 +195,6 @@ class Params(DataParams):
         exact = exact and self._config["training"]["precision"] == "none"
         return None if exact else self._config["evaluation"]["batch"]
 
-    @property
-    def answering_job(self) -> dict[str, int]:
-        """What an answering or encoding job asks of the machine: one GPU at most."""
-        job = self._config["training"]["job"]
-        return {**job, "gpu": min(1, job["gpu"])}
-
-    # `threads` of jobs; those that read are left out where torch computes on the CPU, see `job`
-
-    @property
-    def training_threads(self) -> int:
-        """Of a training: its processes, and those that read for each."""
-        training = self._config["training"]
-        return training["processes"] * (1 + training["workers"])
-
-    @property
-    def answering_threads(self) -> int:
-        """Of an answering or encoding job: what feeds a GPU has a thread beside it, to read and lay out."""
-        return 1 + self.answering_job["gpu"]
-
-    @property
-    def drawing_threads(self) -> int:
-        """Likewise of a job that draws or retrieves pictures."""
-        return 1 + min(1, self._config["images"]["job"]["gpu"])
-
     @cached_property
     def labels(self) -> dict[str, str]:
         """Method -> how tables and figures spell it."""
@@ -267,15 +243,6 @@ class Params(DataParams):
         """The judge as tables name it: `local`, or `openai/` and the model."""
         judge = self._config["evaluation"]["judge"]
         return judge if judge == "local" else f"{judge}/{self._config['evaluation'][judge]['model']}"
-
-    @property
-    def judge_job(self) -> dict[str, int]:
-        """What a judging job asks of the run: profiles let one job with `judge: 1` run at a time, as one file keeps the
-        verdicts; minutes enough for the calls, or for a batch of 24 hours."""
-        evaluation = self._config["evaluation"]
-        if evaluation["judge"] == "local":
-            return {"judge": 0}
-        return {"judge": 1, "runtime": 1560 if evaluation["openai"]["batch_api"] else 240}
 
     @property
     def attack_settings(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mmunlearn.records import Judgement, Scores, read_json, read_jsonl
-from mmunlearn.workflow.params import Params
+from mmunlearn.workflow.jobs import Jobs
 from tests.copies import copy_workflow
 from tests.loopback import ChatServer, Step
 from tests.rules.standin import ROOT, World
@@ -111,9 +111,9 @@ def test_one_job_at_a_time_asks_a_paid_judge(profile):
     text = (ROOT / "profiles" / profile / "profile.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["resources"]["judge"] == 1
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    assert Params(config).judge_job == {"judge": 0}
+    assert Jobs(config).judging == {"judge": 0}
     config["evaluation"]["judge"] = "openai"
-    assert Params(config).judge_job["judge"] == 1
+    assert Jobs(config).judging["judge"] == 1
 
 
 def snakemake(folder: Path, *arguments: str) -> dict[str, int]:

@@ -497,16 +497,6 @@ def test_a_pin_of_one_s_own_fetches_anew_and_a_size_does_not(tmp_path, monkeypat
     assert Params(CONFIG).weights(wildcards) == before
 
 
-def test_threads_are_what_a_job_uses():
-    def threads(config):
-        return [getattr(Params(config), f"{name}_threads") for name in ("training", "answering", "drawing")]
-
-    assert threads(CONFIG) == [1, 1, 1], "two jobs of the pocket scale run on two cores"
-    paper = changed("training", CONFIG["training"] | {"processes": 2, "workers": 4, "job": {"gpu": 2}})
-    assert threads(paper) == [10, 2, 1]
-    assert threads(changed("images.job.gpu", 1)) == [1, 1, 2]
-
-
 @pytest.mark.parametrize(
     ("kind", "row", "refused"),
     [
