@@ -1,6 +1,7 @@
 """Checks the configuration and names what the rules share: the table of runs, leaf values, wildcards."""
 
 from mmunlearn import ids, tasks
+from mmunlearn.atomic import sweep
 from mmunlearn.workflow import check, lifelong, params, paths, targets
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
@@ -45,4 +46,5 @@ onstart:
     if error := check.gpus_error(workflow.dag.needrun_jobs(), workflow.global_resources.get("gpu")):
         raise error
     PARAMS.contents.settle()
+    sweep("work", "results")
     forward_interrupts()

@@ -1,7 +1,8 @@
 """Draws and measures pictures, keeping both on disk, so that no restart draws or scores anything twice.
 
 Both lie outside the declared outputs (Snakemake deletes those before a job starts), are named by a digest of all that
-shaped them, and are written atomically: a unit of pictures is there as a whole or not at all. What drawing and scoring
+shaped them, and are written atomically: a unit of pictures is there as a whole or not at all. Runs that share the
+folder share the store; of two that draw a unit at one time the first one's counts for both. What drawing and scoring
 took lies beside them, so that a shard that finds its pictures here does not pass for a fast one (see `drawing_cost`).
 """
 
@@ -15,11 +16,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from mmunlearn.atomic import atomic_folder
+from mmunlearn.atomic import first_folder
 from mmunlearn.backends import GENERATORS, SCORERS
 from mmunlearn.ids import candidate_id
 from mmunlearn.pictures import open_picture
@@ -84,12 +84,16 @@ class CandidateStore:
         return device_name(self._settings.device)
 
     def get(self, prompt: Prompt, attempts: range) -> list[StoredPicture]:
-        """The pictures of a unit of attempts at a prompt, drawn and measured now unless they are stored."""
+        """The pictures of a unit of attempts at a prompt, drawn and measured now unless they are stored.
+
+        Raises:
+            RuntimeError: what was just drawn is damaged on the disk.
+        """
         unit = [self._request(prompt, attempt) for attempt in attempts]
         digest = digest_of([asdict(request) for request in unit])[:8]
         folder = self._draws / f"{candidate_id(prompt.image_id, attempts[0])}-{digest}"
-        if (sums := _checksums(folder)) is None:
-            sums = self._draw(unit, folder)
+        names = [_file(request) for request in unit]
+        sums = _checksums(folder, names) or self._draw(unit, folder)
         return [self._measure(request, folder / _file(request), sums[_file(request)]) for request in unit]
 
     def _request(self, prompt: Prompt, attempt: int) -> DrawRequest:
@@ -103,20 +107,32 @@ class CandidateStore:
         )
 
     def _draw(self, unit: Sequence[DrawRequest], folder: Path) -> dict[str, str]:
-        """Draw a unit into its folder, the pictures' checksums beside them; these are returned, too."""
+        """Draw a unit into its folder, the pictures' checksums beside them.
+
+        Returns:
+            File -> checksum, of who was first: other hardware may draw other bytes.
+        """
         if self._planned:
             self._generator.prepare(self._planned)
             self._planned = []
-        with atomic_folder(folder) as unfinished:
+        names = [_file(request) for request in unit]
+        with first_folder(
+            folder, sound=lambda: _checksums(folder, names, logging.DEBUG) is not None
+        ) as unfinished:
             start = time.perf_counter()
-            for request, image in zip(unit, self._generator.draw(unit), strict=True):
-                image.save(unfinished / _file(request), format="PNG")
+            for name, image in zip(names, self._generator.draw(unit), strict=True):
+                image.save(unfinished / name, format="PNG")
             seconds = time.perf_counter() - start
-            sums = {path.name: sha256_of(path) for path in sorted(unfinished.iterdir())}
+            sums = {name: sha256_of(unfinished / name) for name in names}
             (unfinished / SUMS).write_text(json.dumps(sums), encoding="utf-8")
             took = {SECONDS: seconds / len(unit), "device": self._device}
             (unfinished / TOOK).write_text(json.dumps(took), encoding="utf-8")
-        return sums
+        if (drawn := _checksums(folder, names)) is None:
+            raise RuntimeError(
+                f"Asked for {', '.join(names)} in {folder}, which were drawn this moment. Found others. Look after the "
+                "disk, and whether two programs write there, then run again."
+            )
+        return drawn
 
     def _measure(self, request: DrawRequest, picture: Path, sha256: str) -> StoredPicture:
         cached = self._features / features_file(picture, sha256)
@@ -138,31 +154,31 @@ def features_file(picture: Path, sha256: str) -> str:
     return f"{picture.parent.name}-{picture.stem}-{sha256[:12]}.npz"
 
 
-def _checksums(folder: Path) -> dict[str, str] | None:
-    """Checksums of a unit's pictures, or None where any is missing or another than was drawn."""
+def _checksums(folder: Path, names: Sequence[str], level: int = logging.WARNING) -> dict[str, str] | None:
+    """Checksums of a unit's pictures, or None where any is missing or another than was drawn, which is logged."""
     if not folder.exists():
         return None
     try:
         sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-        changed = [name for name, sha256 in sums.items() if sha256_of(folder / name) != sha256]
-    except (OSError, ValueError, AttributeError) as error:
-        logger.warning("%s is incomplete (%s): it is drawn again", folder, error)
+        changed = [name for name in names if sha256_of(folder / name) != sums[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.log(level, "%s is incomplete (%r): it is drawn again", folder, error)
         return None
     if changed:
-        logger.warning("%s is damaged: it is drawn again", folder / changed[0])
+        logger.log(level, "%s is damaged: it is drawn again", folder / changed[0])
         return None
     return sums
 
 
 def _read_measurements(path: Path) -> Measurements | None:
     """What was measured before, or None where nothing is stored; a broken file is measured again."""
-    if not path.exists():
-        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             scalars = {"faces": int, "distortion": float, "aesthetic": float}
             names = [name for name in file.files if name != SECONDS]
             return Measurements(**{name: scalars.get(name, np.asarray)(file[name]) for name in names})
-    except (OSError, ValueError, TypeError, BadZipFile) as error:
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # numpy lets through whatever its parts raise, by where a file is cut
         logger.warning("%s is damaged (%s): it is measured again", path, error)
         return None

@@ -86,5 +86,8 @@ def _drawn(unit: Path) -> tuple[float, str] | None:
 def _scored(features: Path | None) -> float | None:
     if features is None:
         return None
-    with np.load(features, allow_pickle=False) as file:
-        return float(file[SECONDS]) if SECONDS in file.files else None
+    try:
+        with np.load(features, allow_pickle=False) as file:
+            return float(file[SECONDS]) if SECONDS in file.files else None
+    except Exception:  # damaged: whoever needs what was measured measures it again
+        return None

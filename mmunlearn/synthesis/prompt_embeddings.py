@@ -56,7 +56,7 @@ class PromptEmbeddings:
     max_sequence_length: int
 
     def missing(self, prompts: Iterable[str]) -> list[str]:
-        """The prompts without a complete file, each once, in order; a damaged file is removed with a warning."""
+        """The prompts without a complete file, each once, in order; of a damaged one a warning tells."""
         return [prompt for prompt in dict.fromkeys(prompts) if not self._complete(self.path(prompt))]
 
     def encode(self, prompts: Sequence[str]) -> None:
@@ -114,7 +114,6 @@ class PromptEmbeddings:
         except (OSError, ValueError, KeyError, IndexError) as error:
             problem = str(error)
         logger.warning("%s is damaged (%s): the prompt is encoded again", path, problem)
-        path.unlink(missing_ok=True)
         return False
 
     def _warn_of_long(self, prompts: Sequence[str], pipeline: Any) -> None:

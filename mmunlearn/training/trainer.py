@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
+from mmunlearn.atomic import full_disk_named
 from mmunlearn.interrupts import GO_ON, Request, Stopped, deferring
 from mmunlearn.models.collate import Collator, forward
 from mmunlearn.models.loading import POLICY, read_adapter, trainable_parameters
@@ -279,6 +281,16 @@ class PlannedTrainer(Trainer):
         state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else None
         if self.is_world_process_zero():
             save_adapter(self.accelerator.unwrap_model(self.model), folder, state)
+
+    def _save_checkpoint(self, *arguments: Any) -> None:
+        """Half a checkpoint goes at once: it takes the room that a full disk lacks."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            with full_disk_named(folder):
+                super()._save_checkpoint(*arguments)
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """A checkpoint holds the policy, and what it goes back to; the frozen reference has a folder of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmunlearn.weights.files import measure
 from mmunlearn.weights.lock import acceptance
 from mmunlearn.weights.plain import download_plain
 
+COMMIT = re.compile("[0-9a-f]{40}")
 logger = logging.getLogger("mmunlearn")
 
 
@@ -64,12 +66,21 @@ def note_path(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.revision")
 
 
+def _noted(note: Path) -> str | None:
+    """The commit of a fetch that has begun; None where there is none, or where its note is damaged."""
+    commit = note.read_text(encoding="utf-8", errors="replace") if note.exists() else None
+    if commit is None or COMMIT.fullmatch(commit):
+        return commit
+    logger.warning("%s holds no commit: the newest is fetched", note)
+    return None
+
+
 def _download_repository(entry: Entry, folder: Path, revision: str | None) -> str:
     from huggingface_hub import HfApi
 
     note = note_path(folder)
     if revision is None:
-        revision = entry.revision or (note.read_text(encoding="utf-8") if note.exists() else None)
+        revision = entry.revision or _noted(note)
     with _explained(entry, f"the files of {entry.repo}"):
         info = HfApi().model_info(entry.repo, revision=revision, files_metadata=True)
     offered = {one.rfilename: one for one in info.siblings or []}

@@ -230,6 +230,15 @@ def test_a_lost_embedding_is_made_again_and_changes_nothing(ready, make, tmp_pat
     assert ("is damaged" in caplog.text) == (damage != "gone")
 
 
+def test_a_damaged_embedding_stays_until_another_takes_its_place(ready, make, tmp_path):
+    """Another run may have made it again since it was seen: nothing is removed."""
+    path, content = next((path, path.read_bytes()) for path in embeddings(tmp_path))
+    path.write_bytes(content[:-7])
+    store = make()._embeddings
+    assert [store.path(prompt) for prompt in store.missing(one.prompt for one in PROMPTS)] == [path]
+    assert path.read_bytes() == content[:-7]
+
+
 def test_embeddings_of_other_lengths_dtypes_and_weights_lie_apart(tmp_path):
     store = PromptEmbeddings(tmp_path, "weights", tmp_path, "float32", "cpu", TOKENS)
     changes = [{}, {"identity": "others"}, {"dtype": "bfloat16"}, {"max_sequence_length": 16}]

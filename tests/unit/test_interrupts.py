@@ -143,4 +143,6 @@ def test_an_interrupt_of_snakemake_alone_reaches_its_jobs(tmp_path):
     assert process.wait(timeout=20) == 5 and (tmp_path / "told").exists()
     with SnakemakeApi() as api:
         workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=ROOT)._workflow
-    assert {"forward_interrupts", "gpus_error", "outputs_error"} <= set(workflow._onstart.__code__.co_names)
+    assert {"forward_interrupts", "gpus_error", "outputs_error", "sweep"} <= set(
+        workflow._onstart.__code__.co_names
+    )

@@ -135,6 +135,26 @@ def test_a_file_that_is_none_or_of_another_version_is_named(tmp_path, damage):
             action()
 
 
+def test_an_emptied_file_is_begun_anew_with_a_warning(store, caplog):
+    write(store, {"a": 0.5})
+    store.path.write_bytes(b"")
+    write(store, {"b": 0.5})
+    assert f"{store.path} is empty: verdicts are asked for" in caplog.text
+    assert store.read(["a", "b"]) == {"b": 0.5}
+
+
+def test_a_damaged_lock_is_named_and_an_emptied_one_locks(store):
+    lock = store.path.with_name("verdicts.sqlite.lock")
+    write(store, {"a": 0.5})
+    lock.write_bytes(b"")
+    write(store, {"b": 0.5})
+    lock.write_text("no database at all " * 99)
+    with pytest.raises(
+        StoreError, match=rf"cannot be claimed .*not a database.* where {lock} is damaged, remove it"
+    ):
+        write(store, {})
+
+
 def test_a_file_that_its_first_writer_has_just_opened_holds_nothing(store):
     store.path.parent.mkdir()
     store.path.touch()

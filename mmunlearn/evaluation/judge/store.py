@@ -112,8 +112,13 @@ class JudgeStore:
             StoreError: another process writes and goes on for longer than `wait`; the file is damaged.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        empty = self.path.exists() and not self.path.stat().st_size
         with self._claim(), self._open() as connection:
             form = _form(connection)
+            if empty and not form:
+                logger.warning(
+                    "%s is empty: verdicts are asked for, and what they cost is counted, anew", self.path
+                )
             if form != FORM:
                 connection.executescript(f"BEGIN; {MAKE[form]} PRAGMA user_version = {FORM}; COMMIT;")
             yield Ledger(connection, judge, options)
@@ -160,12 +165,12 @@ class JudgeStore:
                         patient = True
                         sleep(min(0.5, self.wait))
                 yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             waited = f"after {self.wait:g} seconds " if "locked" in str(error) else ""
             raise StoreError(
                 f"Asked to write verdicts to {self.path}. Found that it cannot be claimed {waited}({error}). Wait "
                 "until the other run that judges has ended, or take another file (evaluation.openai.store) on a disk "
-                "that locks."
+                f"that locks; where {lock} is damaged, remove it."
             ) from error
 
 
