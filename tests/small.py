@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mmunlearn.records import sha256_of
-from tests.copies import copy_workflow
+from tests.copies import ROOT, copy_workflow
 from tests.shared import shared
 
 SMALL = {
@@ -29,9 +29,14 @@ SMALL = {
     "ceiling_seed": None,
 }
 
+STARTED: list[subprocess.Popen] = []
+"""Every Snakemake that a test has started."""
+
 
 class Run:
     """Snakemake in a folder, with an overlay or without; `options` come first on its command line."""
+
+    log: Path
 
     def __init__(
         self, folder: Path, overlay: dict | None = None, options: tuple[str, ...] = ("--cores", "2")
@@ -42,28 +47,33 @@ class Run:
     def configure(self, **changes: dict) -> None:
         """Write the overlay, changed."""
         if self.overlay is not None:
-            (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.overlay | changes))
+            (self.folder / self.overlay_file).write_text(yaml.safe_dump(self.overlay | changes))
+
+    @property
+    def scale(self) -> str:
+        return "pocket" if self.overlay is None else self.overlay["scale"]
+
+    @property
+    def overlay_file(self) -> str:
+        return f"{self.scale}.yaml"
 
     @property
     def results(self) -> Path:
-        scale = "pocket" if self.overlay is None else self.overlay["scale"]
-        return self.folder / "results" / scale
-
-    @property
-    def log(self) -> Path:
-        """What the last command printed."""
-        return self.folder / "logs" / "tests.log"
+        return self.folder / "results" / self.scale
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Snakemake in a process group of its own."""
-        overlay = [] if self.overlay is None else ["--configfile", "overlay.yaml"]
+        """Snakemake in a process group of its own; `log` is what it prints."""
+        overlay = [] if self.overlay is None else ["--configfile", self.overlay_file]
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+        self.log = self.folder / "logs" / f"tests.{time.monotonic_ns()}.log"
         self.log.parent.mkdir(exist_ok=True)
         with self.log.open("w") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *self.options, *arguments, *overlay],
                 cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        STARTED.append(process)
+        return process
 
     def end(self, process: subprocess.Popen, code: int = 0) -> str:
         """Wait for what `start` gave; gives what it printed."""
@@ -121,6 +131,14 @@ def outputs(run: Run) -> dict[str, str]:
     files += (run.results / "answers").rglob("*.jsonl")
     files += run.results.rglob("adapter_model.safetensors")
     return {path.relative_to(run.results).as_posix(): sha256_of(path) for path in sorted(files)}
+
+
+def compared(before: Run, after: Run) -> str:
+    """What two runs differ in, but for times; nothing where they left the same bytes."""
+    command = [sys.executable, ROOT / ".ci/compare_runs.py", before.results, after.results]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert "*.safetensors" in done.stdout
+    return done.stdout if done.returncode else ""
 
 
 def small_run(factory: pytest.TempPathFactory) -> Run:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from mmunlearn.lifelong.routing import Route
 from mmunlearn.records import read_jsonl, sha256_of
-from tests.copies import ROOT, copy_workflow
+from tests.copies import copy_workflow
 from tests.matrix_check import check_matrix
-from tests.small import Run, copy_run
+from tests.small import Run, compared, copy_run
 
 pytestmark = pytest.mark.pocket
 GA = {"max_steps": 12}
@@ -43,14 +41,6 @@ def adapters(run: Run, order: str = "ABCD") -> list[str]:
     """Checksums of gradient ascent's models, task by task."""
     home = run.results / "lifelong/pocket-llava/ga" / order / "seed-1"
     return [sha256_of(home / task / "adapter/adapter_model.safetensors") for task in order]
-
-
-def compared(before: Run, after: Run) -> str:
-    """What two runs differ in, but for times; nothing where they left the same bytes."""
-    command = [sys.executable, ROOT / ".ci/compare_runs.py", before.results, after.results]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert "*.safetensors" in done.stdout
-    return done.stdout if done.returncode else ""
 
 
 @pytest.fixture(scope="module")
