@@ -35,11 +35,14 @@ class Spool:
         outputs: name below the folder -> output file.
     """
 
-    def __init__(self, work: Path, kind: str, outputs: Mapping[str, Path], identity: str) -> None:
+    def __init__(
+        self, work: Path, kind: str, outputs: Mapping[str, Path], identity: str, *, stays: bool = False
+    ) -> None:
         """
         Args:
             kind: one of KINDS.
             identity: digest of all that shapes the outputs.
+            stays: after they have been read, too.
         """
         if kind not in KINDS:
             raise ValueError(
@@ -50,7 +53,9 @@ class Spool:
         home = work / kind / digest_of(names)
         self.folder = home / identity
         self.folder.mkdir(parents=True, exist_ok=True)
-        if _outputs(home / OUTPUTS) != names:
+        if stays:
+            (home / OUTPUTS).unlink(missing_ok=True)
+        elif _outputs(home / OUTPUTS) != names:
             write_json(home / OUTPUTS, names)
 
     def is_finished(self) -> bool:
@@ -77,7 +82,7 @@ class Spool:
         write_json(self.folder / RECORD, {name: sha256_of(self.folder / name) for name in self.outputs})
         stays = {RECORD, *(Path(name).parts[0] for name in self.outputs)}
         _empty(self.folder, stays)
-        _empty(self.folder.parent, {OUTPUTS, self.folder.name})
+        supersede([self.folder])
 
     def deliver(self) -> None:
         """Put all outputs into place."""
@@ -92,6 +97,15 @@ class Spool:
                 os.utime(temporary)  # as new as a copy: it may be older than the job's inputs
             except OSError:
                 shutil.copyfile(self.folder / name, temporary)
+
+
+def supersede(folders: Iterable[Path]) -> None:
+    """Remove older work on the outputs of these spools' folders."""
+    stay: dict[Path, set[str]] = {}
+    for folder in folders:
+        stay.setdefault(folder.parent, {OUTPUTS}).add(folder.name)
+    for home, names in stay.items():
+        _empty(home, names)
 
 
 def release(work: Path, read: Iterable[Path]) -> None:

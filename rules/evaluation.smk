@@ -46,7 +46,7 @@ rule answer_questions:
 
 
 # Whole recipes that are asked the same questions, evaluation.recipes_per_job of them: one load of the base. What another
-# one's change leaves as it is, is not asked again: its batches stay in work/answers/.
+# one's change leaves as it is, is not asked again: its batches stay in work/answers/, also when they have been read.
 for group in RUNS.answering_groups:
     workflow.ruleorder(group.rule, "answer_questions")
 

@@ -1,8 +1,8 @@
-"""Answers of a job that is not done yet, below `work/`, so that a killed job goes on where it was.
+"""Answers of a job, batch by batch, so that a killed job goes on where it was; also one that had asked all.
 
 A batch of answers is a file, written atomically. The batches of a rerun are the same as before and none is asked
-twice, so the rerun leaves the bytes of an unbroken one. The folder is named by a digest of all that shapes the
-answers, and goes when the job is done.
+twice, so the rerun leaves the bytes of an unbroken one. The folder is that of a spool, whose identity is a digest of
+all that shapes the answers: it stays until they are judged or scored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ def adapter_digests(folder: Path) -> tuple[str, ...]:
 
 def identity(
     adapter: Sequence[str],
-    output: Path,
     *,
     spec: ModelSpec,
     features: Iterable[Path],
@@ -41,12 +40,11 @@ def identity(
 
     Args:
         adapter: its `adapter_digests`.
-        output: folder of the answers; two jobs never share a store.
         settings: further plain data, such as the batch.
         work: where checksums are kept.
     """
     base = [{**asdict(spec), "source": ""}, base_identity(spec, work)]
-    return digest_of([base, stamps(features), list(adapter), str(output), dict(settings)])
+    return digest_of([base, stamps(features), list(adapter), dict(settings)])
 
 
 class AnswerStore:

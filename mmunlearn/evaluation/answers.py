@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,11 @@ from mmunlearn.records import (
     Question,
     Split,
     SuiteQuestion,
-    digest_of,
     read_json,
     read_jsonl,
     write_jsonl,
 )
+from mmunlearn.spool import Spool, supersede
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ def answer_questions(
         outputs: `answers/<run>/<suite>.jsonl`, one for each adapter and suite, in any order.
         spec: settings of `ModelSpec`.
         max_new_tokens: by kind of question.
-        work: batches that are answered lie in `work/answers`: until the job is done, or, of several whole
-            recipes, until its model is another one, so that a change of one does not ask the others again.
+        work: batches that are answered lie in `work/answers`: until something has read the answers, or, of several
+            whole recipes, until its model is another one, so that a change of one does not ask the others again.
         precision: under which the adapters were trained: `loading.autocast`.
         version: of the rule; another one never goes on with an older one's batches.
         sample, splits: settings of `Sample`: which questions to ask, and on what they are scored; all without it.
@@ -84,24 +83,21 @@ def answer_questions(
         name: Suite.of(base, rows[name], tables[name], max_new_tokens, batch, precision) for name in rows
     }
     settings = shaping(base, suites, version, batch)
-    stores = []
+    several = sum(bool(fullmatch(WHOLE, run.recipe)) for run in files) > 1
+    folders = []
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
-        folder = files[runs[0]]["dataset"].parent
-        key = identity(digests, folder, spec=model_spec, features=features, settings=settings, work=work)
-        stores.append(work / "answers" / digest_of(str(folder)) / key)
+        said = {f"{run.folder}/{name}": files[run][name] for run in runs for name in rows}
+        key = identity(digests, spec=model_spec, features=features, settings=settings, work=work)
+        folders.append(Spool(work, "answers", said, key, stays=several).folder)
         part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
         with adapted(base, paths[0].parent) as model:
             for name, suite in suites.items():
-                answers = suite.answers(model, stores[-1] / name, what=name + part)
+                answers = suite.answers(model, folders[-1] / name, what=name + part)
                 for run in runs:
                     write_jsonl(files[run][name], answers)
                 logger.info("%s: %d answers", name + part, len(answers))
-    whole = [run for run in files if fullmatch(WHOLE, run.recipe)]
-    for store in stores:
-        for other in store.parent.iterdir() if len(whole) > 1 else [store.parent]:
-            if other != store:
-                shutil.rmtree(other, ignore_errors=True)
+    supersede(folders)
 
 
 def shaping(base: Base, suites: Mapping[str, Suite], version: int, batch: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmunlearn.models.base import Base
 from mmunlearn.models.loading import ModelSpec, accelerator, adapted, check_recorded, load_base
 from mmunlearn.models.picture_list import open_features
 from mmunlearn.records import Answer, RecordError, read_jsonl, write_jsonl
+from mmunlearn.spool import Spool, supersede
 from mmunlearn.tasks import TaskQuestion, asked_after
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ def answer_before(
     rows = [row for row in rows if row.asked or (known_only and row.trained)]
     asking = Asking.load(features, rows, spec, max_new_tokens, precision, batch, work, version)
     suite = asking.suite(rows)
-    write_jsonl(output, asking.answers(suite, asking.base.model, (), output.parent, "before"))
-    asking.clear()
+    write_jsonl(output, asking.answers(suite, asking.base.model, (), [output], "before"))
+    supersede(asking.folders)
 
 
 def answer_stages(
@@ -72,7 +72,7 @@ def answer_stages(
         questions: TaskQuestion rows of the model.
         adapters: `<sequence>/<task>/adapter/adapter_model.safetensors` of every task, in any order.
         order: the tasks, one after another.
-        work: batches that are answered lie in `work/answers` until the job is done.
+        work: batches that are answered lie in `work/answers` until something has read the answers.
         version: of the rule; another one never goes on with an older one's batches.
     Raises:
         ValueError: not one output and one adapter a task.
@@ -88,14 +88,13 @@ def answer_stages(
     for digests, tasks in stages.items():
         suite = asking.suite(asked_after(rows, order, tasks[-1]))
         with adapted(asking.base, folders[tasks[-1]]) as model:
-            home = files[tasks[-1]].parent
-            said = asking.answers(suite, model, digests, home, f"after {', '.join(tasks)}")
+            said = asking.answers(suite, model, digests, outputs, f"after {', '.join(tasks)}")
         by_question = {one.question_id: one for one in said}
         for task in tasks:
             asked = asked_after(rows, order, task)
             write_jsonl(files[task], [by_question[row.question_id] for row in asked])
             logger.info("after task %s: %d answers", task, len(asked))
-    asking.clear()
+    supersede(asking.folders)
 
 
 def of_tasks(paths: Sequence[Path], order: Sequence[str], depth: int) -> dict[str, Path]:
@@ -117,7 +116,11 @@ def of_tasks(paths: Sequence[Path], order: Sequence[str], depth: int) -> dict[st
 
 @dataclass
 class Asking:
-    """One job's questions: the loaded base, and how it is asked. Killed, the job goes on with what it has."""
+    """One job's questions: the loaded base, and how it is asked. Killed, the job goes on with what it has.
+
+    Attributes:
+        folders: of the batches that it has asked, for `spool.supersede`.
+    """
 
     base: Base
     spec: ModelSpec
@@ -129,7 +132,7 @@ class Asking:
     version: int
 
     def __post_init__(self) -> None:
-        self._table, self._stores = open_features(self.features), []
+        self._table, self.folders = open_features(self.features), []
 
     @classmethod
     def load(
@@ -158,22 +161,16 @@ class Asking:
         return Suite.of(self.base, rows, self._table, limits, self.batch, self.precision, adapters)
 
     def answers(
-        self, suite: Suite, model: torch.nn.Module, adapter: Sequence[str], home: Path, what: str
+        self, suite: Suite, model: torch.nn.Module, adapter: Sequence[str], outputs: Sequence[Path], what: str
     ) -> list[Answer]:
         """What a model says, in the order of the suite's rows.
 
         Args:
             adapter: checksums of all that lies on the base.
-            home: folder of the output; no two jobs share one.
+            outputs: of the job; its batches lie in `work/answers` until something has read one of them.
         """
         settings = shaping(self.base, {"": suite}, self.version, self.batch)
-        key = identity(
-            adapter, home, spec=self.spec, features=[self.features], settings=settings, work=self.work
-        )
-        self._stores.append(self.work / "answers" / key)
-        return suite.answers(model, self._stores[-1], what)
-
-    def clear(self) -> None:
-        """Forget what was kept for a killed job."""
-        for store in self._stores:
-            shutil.rmtree(store, ignore_errors=True)
+        key = identity(adapter, spec=self.spec, features=[self.features], settings=settings, work=self.work)
+        spool = Spool(self.work, "answers", {str(path): path for path in outputs}, key)
+        self.folders.append(spool.folder)
+        return suite.answers(model, spool.folder, what)

@@ -19,6 +19,7 @@ from mmunlearn.models.experts import BASE, expert_bytes, expert_name, with_exper
 from mmunlearn.models.loading import check_recorded
 from mmunlearn.provenance import peak_memory_gb
 from mmunlearn.records import Answer, RecordError, read_jsonl, write_json, write_jsonl
+from mmunlearn.spool import supersede
 from mmunlearn.tasks import TaskQuestion, shown_after, so_far
 
 logger = logging.getLogger(__name__)
@@ -77,11 +78,11 @@ def answer_experts(
         task: [one for one in routes if one.question_id in asked_ids] for task, routes in stages.items()
     }
     asking = Asking.load(features, rows, spec, max_new_tokens, precision, batch, work, version)
-    home = outputs["memory"].parent
+    written = [outputs["undo"], outputs["memory"], *(path for of in files.values() for path in of.values())]
     digests = [digest for folder in experts.values() for digest in adapter_digests(folder)]
     with with_experts(asking.base, experts) as model:
         said = _ask(asking, model, rows, [*undone, *(one for routes in asked_of.values() for one in routes)],
-                    digests, home)  # fmt: skip
+                    digests, written)  # fmt: skip
         memory = memory_of(model, list(experts))
     for task, routes in asked_of.items():
         write_jsonl(files["routes"][task], stages[task])
@@ -89,7 +90,7 @@ def answer_experts(
         logger.info("after task %s: %d answers, %d by the base", task, len(routes), _by_base(routes))
     write_jsonl(outputs["undo"], [said[one.expert, one.question_id] for one in undone])
     write_json(outputs["memory"], memory)
-    asking.clear()
+    supersede(asking.folders)
 
 
 def read_replies(path: Path, rows: Iterable[TaskQuestion]) -> dict[str, GateReply]:
@@ -132,14 +133,14 @@ def _ask(
     rows: Iterable[TaskQuestion],
     routes: Iterable[Route],
     digests: Sequence[str],
-    home: Path,
+    outputs: Sequence[Path],
 ) -> dict[tuple[str, str], Answer]:
     """(expert, question_id) -> answer, of every route, each asked once."""
     by_id = {row.question_id: row for row in rows}
     pairs = sorted({(one.expert, one.question_id) for one in routes})
     names = [expert_name(expert) if expert else BASE for expert, _ in pairs]
     suite = asking.suite([by_id[question_id] for _, question_id in pairs], names)
-    return dict(zip(pairs, asking.answers(suite, model, digests, home, "experts"), strict=True))
+    return dict(zip(pairs, asking.answers(suite, model, digests, outputs, "experts"), strict=True))
 
 
 def _by_base(routes: Iterable[Route]) -> int:

@@ -108,7 +108,7 @@ def test_an_adapter_that_lies_there_twice_is_asked_once(sampled, tmp_path):
 @pytest.mark.parametrize("killed_at", [0, 2, 9])
 def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, killed_at):
     """Five batches of either adapter; the rerun's files are those of an unbroken run to the byte."""
-    world, unbroken, batches = sampled.copy(tmp_path / "world"), files(sampled), []
+    world, unbroken, batches = unread(sampled, tmp_path), files(sampled), []
     generate = LlavaForConditionalGeneration.generate
 
     def dying(self, **inputs):
@@ -125,11 +125,35 @@ def test_a_killed_job_asks_only_what_is_left(sampled, tmp_path, monkeypatch, kil
         world.run("answer_steps", **small, **STEPS)
     for name in unbroken:
         (world.root / name).unlink(missing_ok=True)  # as Snakemake does after a failure
-    assert len(list((world.root / "work" / "answers").rglob("*.json"))) == killed_at
+    assert batch_files(world) == killed_at
     killed_at = None
     world.run("answer_steps", **small, **STEPS)
     assert files(world) == unbroken and len(batches) == 10
-    assert not list((world.root / "work" / "answers").glob("*")), "nothing is left behind"
+
+
+def test_what_was_answered_stays_until_something_has_read_it(sampled, tmp_path, monkeypatch):
+    """So a time limit between the last answer and Snakemake's record of it has nothing asked again."""
+    world, unbroken = unread(sampled, tmp_path), files(sampled)
+    batches = counted(monkeypatch, LlavaForConditionalGeneration, "generate")
+    for _ in range(2):
+        for name in unbroken:
+            (world.root / name).unlink(missing_ok=True)
+        world.run("answer_steps", **STEPS)
+        asked = len(batches)
+        assert files(world) == unbroken and batch_files(world) == asked > 0
+    world.run("judge_answers", recipe=STEP, **SCORE)
+    assert batch_files(world) == asked // 2, "those of the other step are still unread"
+
+
+def unread(sampled: World, folder: Path) -> World:
+    """The world without what waits to be read."""
+    world = sampled.copy(folder / "world")
+    shutil.rmtree(world.root / "work" / "answers", ignore_errors=True)
+    return world
+
+
+def batch_files(world: World) -> int:
+    return len(list((world.root / "work" / "answers").rglob("0*.json")))
 
 
 def test_a_damaged_or_foreign_batch_is_asked_again(tmp_path, caplog):
@@ -149,12 +173,11 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
     adapter, spec = (sampled.root / job["input"]["adapters"][0]).parent, ModelSpec(**job["params"]["spec"])
     spec = replace(spec, source=str(sampled.root / spec.source))
 
-    def named(adapter=adapter, output="out", batch=4, **changed):
+    def named(adapter=adapter, batch=4, **changed):
         features = [sampled.root / path for path in job["input"]["features"]]
         digests, settings = adapter_digests(adapter), {"batch": batch}
         return identity(
             digests,
-            Path(output),
             spec=replace(spec, **changed),
             features=features,
             settings=settings,
@@ -162,7 +185,7 @@ def test_another_version_batch_or_adapter_never_goes_on_with_the_answers(sampled
         )
 
     other = sampled.results / "models" / "tiny" / "goal-person15" / "seed-1" / "adapter"
-    variants = [named(), named(adapter=other), named(output="b"), named(batch=5), named(attention="eager")]
+    variants = [named(), named(adapter=other), named(batch=5), named(attention="eager")]
     assert named() == variants[0] and len(set(variants)) == len(variants)
     before = named()
     moved = shutil.copytree(spec.source, tmp_path / "moved")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
 
 from mmunlearn.ids import Run
+from mmunlearn.spool import release
 from mmunlearn.workflow.check import prepare
 from mmunlearn.workflow.targets import SHARED, Targets
 from tests.rules.mini import mini_config
@@ -51,6 +53,9 @@ def shared(answered, tmp_path_factory) -> World:
     config = copy.deepcopy(answered.config)
     config["evaluation"]["recipes_per_job"] = 3
     world = World(answered.copy(tmp_path_factory.mktemp("shared") / "world").root, config)
+    shutil.rmtree(
+        world.root / "work" / "answers", ignore_errors=True
+    )  # nobody has read yet what each said alone
     (world.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return world
 
@@ -83,8 +88,10 @@ def test_they_say_what_they_say_alone_and_a_change_of_one_asks_it_alone(
     assert answer_again(world, monkeypatch) == (1, batches // 3)
     after = outputs(world)
     assert {Run.of(Path(name)).recipe for name in alone if after[name] != alone[name]} == {"ga-event15"}
+    adapters = world.job(*JOB[:1], **JOB[1])["input"]
+    release(world.root / "work", [world.root / name for name in (*alone, *adapters)])
     folders = list((world.root / "work" / "answers").glob("*/*"))
-    assert len(folders) == 3, "of each model the latest batches alone"
+    assert len(folders) == 3, "of each model the latest batches alone, also when they are read"
 
 
 def test_a_group_is_one_job_and_its_names_say_which(shared):

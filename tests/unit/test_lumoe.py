@@ -20,6 +20,7 @@ from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import adapted, new_adapter, trainable_parameters
 from mmunlearn.records import Answer, RecordError, read_json, read_jsonl, write_jsonl
+from mmunlearn.spool import release
 from mmunlearn.tasks import TaskQuestion
 from mmunlearn.weights.errors import WeightsError
 from tests.tiny import load_tiny
@@ -110,7 +111,10 @@ def test_every_stage_is_asked_about_the_tasks_so_far_in_the_order(home, alone, s
     assert (row.question_id, row.image_id, row.reference) == (
         "C-forget-1", "Plants/rose/0.png", "It is rose."
     )  # fmt: skip
-    assert not any((settings["work"] / "answers").iterdir())
+    work = settings["work"]
+    assert len(list(work.glob("answers/*/*/"))) == 3, "they stay until they are read"
+    release(work, [tmp_path / "A" / "answers.jsonl"])
+    assert not any((work / "answers").iterdir())
 
 
 def test_equal_adapters_are_asked_once(home, alone, settings, tmp_path, monkeypatch):
@@ -147,6 +151,10 @@ def test_a_killed_job_goes_on_to_the_same_bytes(home, settings, tmp_path, monkey
         run_stages(tmp_path / "broken", home, settings)
     before = len(calls)
     run_stages(tmp_path / "broken", home, settings)
+    run, whole = len(calls) - before, [path.read_bytes() for path in stages(tmp_path / "broken")]
+    run_stages(tmp_path / "broken", home, settings)
+    assert len(calls) - before == run, "a time limit behind the last answer has nothing asked again"
+    assert whole == [path.read_bytes() for path in stages(tmp_path / "broken")]
     for one, other in zip(stages(tmp_path / "whole"), stages(tmp_path / "broken"), strict=True):
         assert one.read_bytes() == other.read_bytes()
     batches = sum(-(-len(asked(home, *ORDER[: n + 1])) // settings["batch"]) for n in range(3))
@@ -261,6 +269,7 @@ def test_every_question_is_asked_once_of_an_expert_in_mixed_batches(home, settin
     assert len(set(asks)) == len(asks)
     assert not {key for _, key in asks} & {*of_strangers(home)}
     assert any(len({suite.queries[i].adapter for i in batch}) > 2 for batch in suite.batches)
+    release(settings["work"], [tmp_path / "C" / "answers.jsonl"])
     assert not any((settings["work"] / "answers").iterdir())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmunlearn.spool import Spool, release
+from mmunlearn.spool import Spool, release, supersede
 
 TEXTS = {"adapter/weights": "1 2 3", "steps.jsonl": "{}\n"}
 
@@ -109,6 +109,20 @@ def test_work_goes_when_one_of_its_outputs_was_read(tmp_path, monkeypatch):
     release(Path("nowhere"), [Path("results/a")])
     assert other.folder.exists() and not Path("nowhere").exists()
     assert sorted(path.name for path in Path("work/training").iterdir()) == []
+
+
+def test_work_that_stays_is_not_released_and_older_work_on_it_goes(tmp_path):
+    def lasting(identity: str, **stays: bool) -> Spool:
+        return Spool(tmp_path / "work", "answers", {"a": tmp_path / "a"}, identity, **stays)
+
+    first, second = lasting("first"), lasting("second", stays=True)
+    release(tmp_path / "work", [tmp_path / "a"])
+    assert first.folder.exists() and second.folder.exists()
+    supersede([second.folder])
+    assert [path.name for path in second.folder.parent.iterdir()] == ["second"]
+    lasting("third")
+    release(tmp_path / "work", [tmp_path / "a"])
+    assert not second.folder.exists()
 
 
 def test_a_damaged_list_of_outputs_is_written_again(tmp_path):

@@ -11,6 +11,7 @@ from mmunlearn.lifelong.answers import Asking
 from mmunlearn.lifelong.gates import GATES
 from mmunlearn.lifelong.gates.gate import Sources
 from mmunlearn.records import read_jsonl, write_jsonl
+from mmunlearn.spool import supersede
 from mmunlearn.tasks import TaskQuestion
 
 logger = logging.getLogger(__name__)
@@ -55,8 +56,7 @@ def ask_gate(
     looking = GATES.load(gate)(settings, sources)
     replies = looking.replies([pictures[image_id] for image_id in sorted(pictures)])
     write_jsonl(output, replies)
-    for one in loaded:
-        one.clear()
+    supersede(folder for one in loaded for folder in one.folders)
     unusable = [one for one in replies if one.problem]
     logger.info("%d pictures, %d without a usable reply", len(replies), len(unusable))
     if unusable:

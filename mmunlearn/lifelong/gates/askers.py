@@ -53,7 +53,7 @@ class BaseAsker:
     """Asks the base, without an adapter, each turn on its own: batched, as models are asked."""
 
     def __init__(self, settings: Mapping[str, Any], sources: Sources) -> None:
-        self._home = sources.output.parent
+        self._outputs = [sources.output]
         self._asking = sources.asking(settings["max_new_tokens"])
 
     def __call__(self, turns: Sequence[Turn], what: str) -> list[Said]:
@@ -65,7 +65,7 @@ class BaseAsker:
             for turn in turns
         ]
         suite = self._asking.suite(rows)
-        said = self._asking.answers(suite, self._asking.base.model, (what,), self._home, what)
+        said = self._asking.answers(suite, self._asking.base.model, (what,), self._outputs, what)
         return [Said(one.answer) for one in said]
 
 
