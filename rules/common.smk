@@ -2,12 +2,13 @@
 
 from mmunlearn import ids, tasks
 from mmunlearn.atomic import sweep
-from mmunlearn.workflow import check, lifelong, params, paths, targets
+from mmunlearn.workflow import check, lifelong, params, paths, targets, unrecorded
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import deal_cards, require_library
 from mmunlearn.workflow.jobs import Jobs
 from mmunlearn.workflow.outage import outlive_outages
+from mmunlearn.workflow.versions import version
 
 require_library(workflow.basedir)
 deal_cards(workflow)
@@ -18,6 +19,7 @@ if error := check.fault(config, places=workflow.is_main_process, gpus=workflow.g
 
 RUNS, PARAMS, JOBS = targets.Targets(config), params.Params(config), Jobs(config)
 LIFELONG = lifelong.Lifelong(config, PARAMS.contents, lambda: getattr(workflow.dag_settings, "targets", None))
+UNRECORDED = unrecorded.Unrecorded(workflow, f"results/{config['scale']}", RUNS, PARAMS, LIFELONG)
 SUITES = params.SUITES
 WEIGHTS, REVIEW, IMAGES, TRAINING = (config[key] for key in ("weights", "review", "images", "training"))
 

@@ -22,7 +22,7 @@ rule list_pictures:
         "../envs/images.yaml"
     params:
         listing=PARAMS.listing,
-        version=1,
+        version=version(1, "list_pictures"),
     script:
         "../workflow_scripts/list_pictures.py"
 
@@ -48,7 +48,7 @@ rule curate_people:
         decided=[PARAMS.decided["texts"], PARAMS.curator("people")],
         n=config["curation"]["n_people"],
         seed=config["seed"],
-        version=3,
+        version=version(3, "curate"),
     script:
         "../workflow_scripts/curate_people.py"
 
@@ -84,7 +84,7 @@ rule accept_texts:
     params:
         reviewers=REVIEW["reviewers"],
         decided=PARAMS.decided["texts"],
-        version=1,
+        version=version(1, "accept_texts"),
     script:
         "../workflow_scripts/accept_texts.py"
 
@@ -104,6 +104,6 @@ rule write_prompts:
     conda:
         "../envs/curation.yaml"
     params:
-        version=1,
+        version=version(1, "write_prompts"),
     script:
         "../workflow_scripts/write_prompts.py"

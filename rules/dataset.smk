@@ -25,7 +25,7 @@ rule build_questions:
     params:
         questions=config["dataset"]["questions"],
         answers=config["dataset"]["answers"],
-        version=1,
+        version=version(1, "build_questions"),
     script:
         "../workflow_scripts/build_questions.py"
 
@@ -44,7 +44,7 @@ rule split_concepts:
         "../envs/dataset.yaml"
     params:
         seed=config["seed"],
-        version=1,
+        version=version(1, "split_concepts"),
     script:
         "../workflow_scripts/split_concepts.py"
 
@@ -72,7 +72,7 @@ rule build_reference_set:
         answers=config["dataset"]["answers"],
         size=IMAGES["size"],
         seed=config["seed"],
-        version=2,
+        version=version(2, "build_reference_set"),
     script:
         "../workflow_scripts/build_reference_set.py"
 

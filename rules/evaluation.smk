@@ -16,7 +16,7 @@ ANSWERING = {
     "max_new_tokens": config["evaluation"]["max_new_tokens"],
     "precision": TRAINING["precision"],
     "decided": PARAMS.answering_batch,
-    "version": 2,
+    "version": version(2, "answer_questions"),
 }
 
 
@@ -166,6 +166,7 @@ rule score_answers:
         dataset="<results>/dataset/questions.jsonl",
         real="<results>/dataset/real.jsonl",
         world="<results>/dataset/world.jsonl",
+        training=PARAMS.training,
     output:
         "<results>/scores/{model}/{recipe}/seed-{seed}/{split}.json",
     log:
@@ -177,11 +178,12 @@ rule score_answers:
         "../envs/evaluation.yaml"
     params:
         label=PARAMS.label,
+        settings=PARAMS.training_settings,
         sample=RUNS.sample,
         judge=PARAMS.judge_name,
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
-        code=code_digest("score_answers", "evaluation"),
+        code=code_digest("score_answers"),
     script:
         "../workflow_scripts/score_answers.py"
 

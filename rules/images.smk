@@ -27,7 +27,7 @@ rule draw_references:
     params:
         pictures=PARAMS.pictures,
         references_per_event=IMAGES["references_per_event"],
-        version=2,
+        version=version(2, "draw_references"),
     script:
         "../workflow_scripts/draw_references.py"
 
@@ -53,7 +53,7 @@ rule draw_shard:
         **PARAMS.sampler,
         people_per_shard=IMAGES["people_per_shard"],
         max_attempts=PARAMS.attempts,
-        version=2,
+        version=version(2, "draw_shard"),
     script:
         "../workflow_scripts/draw_shard.py"
 
@@ -120,7 +120,7 @@ rule settle_pictures:
         **PARAMS.sampler,
         candidates=PARAMS.redraws,
         decided=PARAMS.decided["rejected"],
-        version=1,
+        version=version(1, "settle_pictures"),
     script:
         "../workflow_scripts/settle_pictures.py"
 
@@ -141,7 +141,7 @@ rule merge_manifest:
     params:
         reviewers=REVIEW["reviewers"],
         decided=PARAMS.decided["confirmed"],
-        version=2,
+        version=version(2, "merge_manifest"),
     script:
         "../workflow_scripts/merge_manifest.py"
 

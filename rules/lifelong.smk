@@ -78,7 +78,7 @@ rule read_tasks:
         **LIFELONG.reading,
         source=LIFELONG.source,
         pictures=LIFELONG.pictures,
-        version=2,
+        version=version(2, "read_tasks"),
     script:
         "../workflow_scripts/read_tasks.py"
 
@@ -117,7 +117,7 @@ rule answer_before:
         max_new_tokens=config["lifelong"]["max_new_tokens"],
         precision=TRAINING["precision"],
         decided=PARAMS.answering_batch,
-        version=1,
+        version=version(1, "answer_tasks"),
     script:
         "../workflow_scripts/answer_before.py"
 
@@ -147,6 +147,7 @@ rule select_questions:
 rule unlearn_tasks:
     input:
         **MODEL_QUESTIONS,
+        check=UNRECORDED.stages,
     output:
         **STAGE_OUTPUTS,
     log:
@@ -184,6 +185,7 @@ rule unlearn_tasks:
 rule train_experts:
     input:
         **MODEL_QUESTIONS,
+        check=UNRECORDED.experts,
     output:
         **EXPERT_OUTPUTS,
     log:
@@ -236,7 +238,7 @@ rule answer_stages:
         max_new_tokens=config["lifelong"]["max_new_tokens"],
         precision=TRAINING["precision"],
         decided=PARAMS.answering_batch,
-        version=1,
+        version=version(1, "answer_tasks"),
     script:
         "../workflow_scripts/answer_stages.py"
 
@@ -263,7 +265,7 @@ rule ask_gate:
         settings=LIFELONG.gate_settings,
         precision=TRAINING["precision"],
         decided=PARAMS.answering_batch,
-        version=2,
+        version=version(2, "ask_gate"),
     script:
         "../workflow_scripts/ask_gate.py"
 
@@ -298,7 +300,7 @@ rule answer_experts:
         max_new_tokens=config["lifelong"]["max_new_tokens"],
         precision=TRAINING["precision"],
         decided=PARAMS.answering_batch,
-        version=1,
+        version=version(1, "answer_experts"),
     script:
         "../workflow_scripts/answer_experts.py"
 
@@ -343,6 +345,7 @@ rule score_stages:
         questions="<results>/lifelong/{model}/questions.jsonl",
         vocabulary="<results>/lifelong/questions.jsonl",
         selection="<results>/lifelong/{model}/selection.json",
+        trainings=LIFELONG.trainings,
     output:
         f"{lifelong.STAGE}/scores.json",
     log:
@@ -356,6 +359,7 @@ rule score_stages:
         refusals=LIFELONG.refusals,
         order=LIFELONG.order,
         label=LIFELONG.label,
+        settings=LIFELONG.training_settings,
         judge=PARAMS.judge_name,
         bootstrap=config["evaluation"]["bootstrap"],
         max_missing_share=config["evaluation"]["max_missing_share"],
@@ -384,7 +388,7 @@ rule measure_drift:
         experts=lambda wildcards: wildcards.method in LIFELONG.mixtures,
         precision=TRAINING["precision"],
         settings=LIFELONG.drift_settings,
-        version=1,
+        version=version(1, "measure_drift"),
     script:
         "../workflow_scripts/measure_drift.py"
 

@@ -33,7 +33,7 @@ rule draw_unseen:
         max_attempts=PARAMS.attempts,
         n=config["robustness"]["questions"],
         seed=config["seed"],
-        version=1,
+        version=version(1, "draw_unseen"),
     script:
         "../workflow_scripts/draw_unseen.py"
 
@@ -82,7 +82,7 @@ rule attack_model:
         paraphrases=PARAMS.paraphrases,
         attacks=PARAMS.attacks,
         decided=PARAMS.answering_batch,
-        version=2,
+        version=version(2, "attack_model"),
     script:
         "../workflow_scripts/attack_model.py"
 

@@ -35,7 +35,7 @@ rule encode_images:
         **JOBS.answering,
     params:
         spec=PARAMS.tower,
-        version=1,
+        version=version(1, "encode_images"),
     script:
         "../workflow_scripts/encode_images.py"
 
@@ -47,6 +47,7 @@ rule train_finetuned:
         features=PARAMS.features("dataset", "replay"),
         splits=PARAMS.splits,
         base=PARAMS.base,
+        check=UNRECORDED.model,
     output:
         **RUN_FILES,
     log:
@@ -89,6 +90,7 @@ rule train_unlearned:
         splits=PARAMS.splits,
         finetuned="<results>/models/{model}/finetuned/seed-{seed}/adapter/adapter_model.safetensors",
         base=PARAMS.base,
+        check=UNRECORDED.model,
     output:
         **RUN_FILES,
     log:

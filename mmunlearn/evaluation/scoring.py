@@ -33,6 +33,7 @@ from mmunlearn.records import (
     write_json,
 )
 from mmunlearn.seeds import derive_seed
+from mmunlearn.settings import check_training
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def score_answers(
     bootstrap: int,
     max_missing_share: float,
     sample: Mapping[str, Any] | None = None,
+    training: Path | Sequence[Path] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the six metrics of one run on one split.
 
@@ -64,7 +67,14 @@ def score_answers(
         dataset: the data set's questions, whose answers are the references; None: those are not compared.
         label: the method's name in tables and figures.
         sample: settings of `Sample`: which questions the scores rest on; None for all.
+        training: training.json of the run, where it has one.
+        settings: what that file has to say of them, see `check_training`.
+
+    Raises:
+        RecordError: the files do not belong together, see `score_inputs`, or the training had other settings.
     """
+    if settings and isinstance(training, Path):
+        check_training(training, settings)
     parts = read_json(split, Split)
     questions = {"real": read_jsonl(real, SuiteQuestion), "world": read_jsonl(world, SuiteQuestion)}
     sizes = None if sample is None else Sample(**sample)

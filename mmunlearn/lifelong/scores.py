@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from mmunlearn.lifelong.score_inputs import Stage, read_left_out, read_stages
 from mmunlearn.provenance import versions
 from mmunlearn.records import Count, Record, read_jsonl, sha256_of, write_json
 from mmunlearn.seeds import derive_seed
+from mmunlearn.settings import check_training
 from mmunlearn.tasks import Role, TaskQuestion, TaskSequence, asked_after, entity_of, so_far
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ def score_stages(
     judge: str,
     bootstrap: int,
     max_missing_share: float,
+    trainings: Sequence[Path] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the scores of one sequence.
 
@@ -123,11 +126,15 @@ def score_stages(
         order: the sequence's tasks, one after another.
         label: the method's name in tables and figures.
         bootstrap: resamples of the intervals.
+        trainings: training.json of the models behind the stages, in their task's folders.
+        settings: task -> what that file has to say of them, see `check_training`.
 
     Raises:
-        RecordError: the files do not belong together, see `score_inputs`.
+        RecordError: the files do not belong together, see `score_inputs`, or a training had other settings.
         ValueError: of a cell, more ratings are missing than allowed.
     """
+    for path in trainings if settings else ():
+        check_training(path, settings[path.parent.name])
     rows, tasks = read_jsonl(questions, TaskQuestion), list(order)
     files = {"answers": answers, "rejection": rejection, "correctness": correctness}
     stages = read_stages(sequence, tasks, rows, files)

@@ -173,6 +173,11 @@ def code_digest(script: str, *modules: str) -> Param:
     return lambda wildcards: Recorded(script, lambda: f"code of {script} {digest()}")
 
 
+def digest_of_sources(modules: Iterable[str]) -> str:
+    """Digest of the code in files or folders below the package, without what they import."""
+    return _digest_of_files({file for module in modules for file in _sources(LIBRARY / module)})
+
+
 def method_digest(path: str) -> Recorded:
     """The code that decides what a training learns: the method's class with those of ours that it builds on, or, of
     another package, with what its module imports from there; and DECIDING. All else that a training runs is under its

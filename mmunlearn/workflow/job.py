@@ -80,7 +80,7 @@ class Job:
 
     Attributes:
         params: as keyword arguments, without those of IDENTITY.
-        version: of the rule, 0 where it has none.
+        version: of the rule, 0 where it has none; a text where its code was edited, see versions.py.
         config: for what must not rerun a job when it changes (where to compute, where verdicts lie): all else are
             params.
         work: where resumable, undeclared files lie.
@@ -90,7 +90,7 @@ class Job:
     input: Files
     output: Files
     params: Mapping[str, Any]
-    version: int
+    version: int | str
     wildcards: Mapping[str, str]
     config: Mapping[str, Any]
     log: Path | None

@@ -30,6 +30,8 @@ STAGE_FILES = {
 """What a stage's folder holds: its model."""
 ROW_KEYS = ("method", "learning_rate", "max_steps", "task_rates", "stop", "reference_model", "label")
 """Keys of a row of `lifelong.methods` that are not the method's own options."""
+EXPERTS = "po"
+"""The method that experts learn by."""
 FOLDERS = {"experts", "gates"}
 """Names in a model's folder that no row may have."""
 ASKING = ("vlm", "clip")
@@ -239,7 +241,7 @@ class Lifelong:
 
     def expert_code(self, wildcards: Any) -> str:
         """Likewise of the experts'."""
-        return repr(method_digest(METHODS["po"].path))
+        return repr(method_digest(METHODS[EXPERTS].path))
 
     def loop(self, wildcards: Any) -> dict[str, Any]:
         """What the training loop takes besides the rate."""
@@ -309,12 +311,43 @@ class Lifelong:
 
     def adapters(self, wildcards: Any) -> list[str]:
         """The models behind a sequence's stages: its own, or the experts."""
-        weights = STAGE_FILES["adapters"]
+        return self._of_models(wildcards, STAGE_FILES["adapters"])
+
+    def trainings(self, wildcards: Any) -> list[str]:
+        """training.json of these models."""
+        return self._of_models(wildcards, STAGE_FILES["trainings"])
+
+    def _of_models(self, wildcards: Any, name: str) -> list[str]:
         if wildcards.method in self.trained:
             home = f"{HOME}/{wildcards.model}/{wildcards.method}/{wildcards.order}/seed-{wildcards.seed}"
         else:
             home = f"{HOME}/{wildcards.model}/experts/seed-{wildcards.seed}"
-        return [f"{home}/{task}/{weights}" for task in self.orders[wildcards.order]]
+        return [f"{home}/{task}/{name}" for task in self.orders[wildcards.order]]
+
+    def training_settings(self, wildcards: Any) -> dict[str, dict[str, Any]]:
+        """Task -> what its training.json has to say of the settings; the others leave the result alone."""
+        row = self._config["models"][wildcards.model]
+        common = {
+            **self.loop(wildcards),
+            "lora": {**self._own["lora"], "targets": row["lora_targets"]},
+            "max_epochs": self._own["train"]["epochs"],
+            "precision": self._config["training"]["precision"],
+        }
+        if wildcards.method in self.trained:
+            own = {
+                "method": self.method(wildcards),
+                "options": self.options(wildcards),
+                "max_steps": self.max_steps(wildcards),
+                "stopping": self.stop(wildcards),
+            }
+            rates = self.rates(wildcards)
+        else:
+            experts = self._own["experts"]
+            own = {"method": EXPERTS, "max_steps": experts["max_steps"], "stopping": experts["stop"]}
+            rates = self.expert_rates(wildcards)
+        return {
+            task: {**common, **own, "learning_rate": rates[task]} for task in self.orders[wildcards.order]
+        }
 
     @property
     def drift_settings(self) -> dict[str, Any]:

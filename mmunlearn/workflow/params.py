@@ -187,6 +187,32 @@ class Params(DataParams):
         """When unlearning ends before that."""
         return {key: self._config["training"]["unlearn"]["stop"][key] for key in STOPPING}
 
+    def training(self, wildcards: Any) -> str | list[str]:
+        """training.json of a recipe; adapters along the way have none."""
+        if parse_recipe(wildcards.recipe).step is not None:
+            return []
+        return f"<results>/models/{self._run(wildcards).folder}/training.json"
+
+    def training_settings(self, wildcards: Any) -> dict[str, Any] | None:
+        """What that file has to say of its settings; the others leave the result alone."""
+        recipe, training = parse_recipe(wildcards.recipe), self._config["training"]
+        if recipe.step is not None:
+            return None
+        if recipe.method in (FINETUNED, GOAL):
+            own = {"lora": training["lora"], "epochs": training["finetune"]["epochs"]}
+            return {**self.finetuning(wildcards), **own, "precision": training["precision"]}
+        limits = {
+            "max_steps": self.max_steps(wildcards),
+            "max_epochs": training["unlearn"]["epochs"],
+            "stopping": self.stopping,
+        }
+        own = {"options": self.method_options(wildcards), **limits}
+        return {**self.unlearning(wildcards), **own, "precision": training["precision"]}
+
+    @staticmethod
+    def _run(wildcards: Any) -> Run:
+        return Run(wildcards.model, wildcards.recipe, int(wildcards.seed))
+
     # answers, judgements, scores
 
     def answering_batch(self, wildcards: Any) -> int | None:
@@ -228,8 +254,7 @@ class Params(DataParams):
         """G-Eval judgements: the event target has them, the person target has none."""
         if parse_split(wildcards.split)[0] == "person":
             return []
-        run = Run(wildcards.model, wildcards.recipe, int(wildcards.seed))
-        return f"<results>/judgements/{run.folder}/{wildcards.split}.jsonl"
+        return f"<results>/judgements/{self._run(wildcards).folder}/{wildcards.split}.jsonl"
 
     def judge_identity(self, rubric: str) -> list[Any]:
         """What decides a verdict besides the texts; the rest of `evaluation.openai` reruns nothing."""

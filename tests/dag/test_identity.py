@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from base64 import b64encode
 from collections import Counter
@@ -14,6 +16,8 @@ from snakemake.settings.types import ResourceSettings
 
 from mmunlearn.models.features import ENCODING
 from mmunlearn.workflow import identity
+from mmunlearn.workflow.identity import digest_of_sources
+from mmunlearn.workflow.versions import CODE, DIGESTS
 from tests.copies import ROOT
 from tests.dag.conftest import finish, to_run_again
 
@@ -77,6 +81,20 @@ def test_a_fresh_clone_over_copied_results_has_nothing_to_do(folder):
     assert to_run() == {}
 
 
+def test_a_training_without_a_record_is_not_taken_for_one_of_other_settings(folder):
+    """Its file says a rate; with Snakemake's record the rate is a param, without it nothing would run."""
+    trained = Path("results/pocket/models/pocket-llava/ga-event05/seed-1/training.json")
+    trained.write_text(json.dumps({"settings": {"learning_rate": 1.0e-3}}))
+    os.utime(trained, (1e9, 1e9))
+    overlay(folder, methods={"ga": {"learning_rate": 2.0e-3}})
+    assert to_run("train") == {"train_unlearned": 2}
+    shutil.rmtree(folder / ".snakemake")
+    says = rf"in {trained} .*learning_rate 0\.001, which the configuration says is 0\.002; .*--forcerun {trained}\)"
+    with pytest.raises(SystemExit, match=says):
+        to_run("all")
+    assert to_run("review") == {}, "which trains nothing"
+
+
 def test_no_profile_goes_by_the_time_of_a_script():
     profiles = [yaml.safe_load(path.read_text()) for path in (ROOT / "profiles").glob("*/profile.yaml")]
     triggers = [profile["rerun-triggers"] for profile in profiles]
@@ -119,21 +137,56 @@ def test_a_ceiling_for_people_runs_its_own_jobs_and_what_shows_it(folder):
     assert changed == dict.fromkeys((*own, "make_table3", "plot_figure8", *RECORD), 1)
 
 
-def test_edited_code_reruns_what_rests_on_it(folder, library):
-    def edit(path: str, before: str, after: str) -> None:
-        text = (library / path).read_text()
-        assert before in text
-        (library / path).write_text(text.replace(before, after, 1))
+def edit(library: Path, path: str, before: str, after: str) -> None:
+    """Change a source."""
+    text = (library / path).read_text()
+    assert before in text
+    (library / path).write_text(text.replace(before, after, 1))
 
+
+def test_edited_code_reruns_what_rests_on_it(folder, library):
     for path in [*library.rglob("*.py")]:
         path.write_text(f'"""Another text."""\n\n# a remark\n{path.read_text()}\n\n')
     assert to_run() == {}
-    edit("workflow_scripts/plot_figure8.py", "**it.output", "**dict(it.output)")
+    edit(library, "workflow_scripts/plot_figure8.py", "**it.output", "**dict(it.output)")
     assert set(to_run()) == {"plot_figure8", "write_report"}
-    edit("mmunlearn/training/methods/ga.py", "class GA", "class Other: ...\n\n\nclass GA")
+    edit(library, "mmunlearn/training/methods/ga.py", "class GA", "class Other: ...\n\n\nclass GA")
     assert to_run("train") == {"train_unlearned": 2}
-    edit("mmunlearn/training/losses.py", "log_softmax", "softmax")
+    edit(library, "mmunlearn/training/losses.py", "log_softmax", "softmax")
     assert to_run("train") == {"train_finetuned": 1, "train_goal": 3, "train_unlearned": 10}
+
+
+SHOWN = {"make_table3", "plot_figure8", "write_report"}
+SCORED = {"score_answers", *SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "reruns"),
+    [
+        (
+            "models/generation.py",
+            "num_beams=1",
+            "num_beams=2",
+            {"answer_questions", "judge_answers", *SCORED},
+        ),
+        ("evaluation/metrics.py", "100.0", "99.0", SCORED),
+        ("evaluation/judge/rubrics/g_eval.py", "return", "return 1 or", {"judge_answers", *SCORED}),
+        ("models/loading.py", '"sdpa"', '"eager"', set()),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
+)
+def test_an_edit_of_what_decides_a_result_reruns_that_and_what_follows(
+    folder, library, path, before, after, reruns
+):
+    edit(library, f"mmunlearn/{path}", before, after)
+    assert set(to_run("all")) == reruns
+
+
+def test_an_edit_of_how_pictures_are_chosen_draws_again_and_leaves_the_references(folder, library):
+    edit(library, "mmunlearn/synthesis/policy.py", "scores.faces != 1", "scores.faces < 1")
+    changed = set(to_run("all"))
+    assert {"draw_shard", "settle_pictures", "merge_manifest", "encode_images", "train_finetuned"} <= changed
+    assert not {"draw_references", "write_prompts", "curate_people"} & changed
 
 
 def test_what_an_interrupted_run_left_unfinished_is_planned(folder):
@@ -145,8 +198,12 @@ def test_what_an_interrupted_run_left_unfinished_is_planned(folder):
     assert set(to_run()) == {"make_table3", "plot_figure8", "write_report"}
 
 
+BY_HAND = {"fetch_weights", "train_scorers", "calibrate_scorers", "pretrain_model", "measure_known"}
+"""Rules whose version alone counts: what they make is pinned, or shipped."""
+
+
 def test_every_rule_says_which_code_its_result_rests_on(tmp_path):
-    """A digest of its script and of what that imports, or a version that is raised by hand."""
+    """A digest of its script and of what that imports, or a version with the code behind it."""
     with SnakemakeApi() as api:
         workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", workdir=ROOT)._workflow
         rules = [rule for rule in workflow.rules if rule.script]
@@ -157,8 +214,16 @@ def test_every_rule_says_which_code_its_result_rests_on(tmp_path):
             f"{rule.name}: Snakemake goes by the place and time of an input; let it be a param"
         )
         params = dict(rule.params.items())
-        assert "version" in params or "code" in params, rule.name
+        assert "version" in params or "code" in params or "method_code" in params, rule.name
         if "version" not in params:
             assert str(params["code"](None)) == Path(rule.script).stem, rule.name
-    encoding = {rule.params["version"] for rule in rules if rule.script.endswith("/encode_images.py")}
+        elif not {"code", "method_code"} & params.keys() and rule.name not in BY_HAND:
+            assert type(params["version"](None)) is int, f"{rule.name}: see versions.DIGESTS"
+    encoding = {rule.params["version"](None) for rule in rules if rule.script.endswith("/encode_images.py")}
     assert encoding == {ENCODING}, "finished stages of the lifelong phase go by this version"
+
+
+def test_the_code_behind_every_version_is_the_committed_one():
+    found = {name: digest_of_sources(files) for name, files in CODE.items()}
+    assert found == DIGESTS, "write what is found into versions.DIGESTS; raise versions where results change"
+    assert all((identity.LIBRARY / path).exists() for files in CODE.values() for path in files)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from transformers import LlavaForConditionalGeneration
 
 from mmunlearn.evaluation.judge.rubrics.g_eval import closeness
@@ -231,3 +233,17 @@ def test_the_event_target_needs_judgements(judged, tmp_path):
     world = judged.copy(tmp_path / "world")
     with pytest.raises(RecordError, match="needs judgements"):
         world.run("score_answers", input={"judgements": []}, **GA_EVENT)
+
+
+def test_a_training_of_other_settings_is_not_scored(judged, tmp_path):
+    """As where Snakemake has lost its record: the score's own param starts the job."""
+    config = copy.deepcopy(judged.config)
+    config["methods"]["ga"]["learning_rate"] = 5.0e-4
+    world = World(judged.copy(tmp_path / "world").root, config)
+    (world.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    file = "results/mini/models/tiny/ga-event15/seed-1/training.json"
+    with pytest.raises(
+        RecordError, match=rf"{file} learning_rate 0\.0002, which .* 0\.0005\. .*--forcerun {file}\)"
+    ):
+        world.run("score_answers", **GA_EVENT)
+    world.run("score_answers", **GA_EVENT | {"recipe": "goal-event15"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from mmunlearn.files import RecordError
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.records import Training, read_json, sha256_of, write_jsonl
+from mmunlearn.settings import differences
 from tests.rules.mini import mini_config
 from tests.rules.standin import World
 from tests.tiny import random_features, write_checkpoint
@@ -79,6 +81,15 @@ def test_a_row_says_how_its_tasks_are_unlearned(tasks, tmp_path):
     ]  # fmt: skip
     weights = world.results / "lifelong/tiny/ga/AB/seed-1/B/adapter/adapter_model.safetensors"
     assert sha256_of(weights) == ga["B"].adapter_sha256
+    for method in ("ga", "npo-prev", "gd", "lumoe"):  # which has the experts behind it
+        job = world.job("score_stages", model="tiny", method=method, order="AB", seed=1)
+        trained = {
+            Path(path).parent.name: read_json(world.root / path, Training)
+            for path in job["input"]["trainings"]
+        }
+        asked = job["params"]["settings"]
+        assert asked.keys() == trained.keys() == {"A", "B"}
+        assert [differences(one.settings, asked[task]) for task, one in trained.items()] == [[], []]
 
 
 def test_another_rate_of_the_last_task_trains_that_one_alone(tasks, tmp_path):
