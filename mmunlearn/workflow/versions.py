@@ -45,7 +45,7 @@ CODE = {
     "answer_questions": (*_SPEAKING, "evaluation/sampling.py"),
     "answer_tasks": (*_SPEAKING, "tasks.py"),
     "answer_experts": (*_SPEAKING, "models/experts.py", "lifelong/routing.py", "tasks.py"),
-    "ask_gate": (*_SPEAKING, "lifelong/gates"),
+    "ask_gate": (*_SPEAKING, "lifelong/gates/gate.py", "lifelong/gates/clip.py", "lifelong/gates/vlm.py"),
     "measure_drift": ("lifelong/drift.py", "lifelong/drift_rows.py", "lifelong/centroids.py"),
     "attack_model": (
         *_SPEAKING,
@@ -75,7 +75,7 @@ DIGESTS: dict[str, str] = {
     "answer_questions": "8dc4bdd188f71245",
     "answer_tasks": "483a92da0a9784ad",
     "answer_experts": "3c4c580ff78e0530",
-    "ask_gate": "a75db06c77a6e1b5",
+    "ask_gate": "efd378be989c72c8",
     "measure_drift": "2e59455f7edfbd92",
     "attack_model": "8548177f269a6c28",
 }
