@@ -67,12 +67,14 @@ def note_path(folder: Path) -> Path:
 
 
 def _noted(note: Path) -> str | None:
-    """The commit of a fetch that has begun; None where there is none, or where its note is damaged."""
+    """The commit of a fetch that has begun; None where there is none. Raises WeightsError where its note is damaged."""
     commit = note.read_text(encoding="utf-8", errors="replace") if note.exists() else None
     if commit is None or COMMIT.fullmatch(commit):
         return commit
-    logger.warning("%s holds no commit: the newest is fetched", note)
-    return None
+    raise WeightsError(
+        f"asked for the commit with which a fetch began; found none in {note}; remove this file, and with it the files "
+        "beside it that came from that commit"
+    )
 
 
 def _download_repository(entry: Entry, folder: Path, revision: str | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from mmunlearn.atomic import full_disk_named
 from mmunlearn.cards import own_cards
 from mmunlearn.claims import claim
 from mmunlearn.ids import Run
@@ -96,6 +97,11 @@ class Job:
     log: Path | None
     threads: int = 1
     work: Path = WORK
+
+    @property
+    def place(self) -> Path:
+        """The first output; of a job without any, where it works."""
+        return self.output.paths[0] if self.output.paths else self.work
 
     @property
     def run(self) -> Run:
@@ -206,7 +212,7 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         _leave_threads(snakemake)
         gpus = snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0
         it = _job(snakemake)
-        with stopping(), _claim(it), own_cards(gpus):
+        with stopping(), full_disk_named(it.place), _claim(it), own_cards(gpus):
             yield it
             release(it.work, it.input.paths)
     except Stopped as stopped:
@@ -227,8 +233,7 @@ def _claim(it: Job) -> AbstractContextManager[None]:
     """Of a job's outputs: one whose Snakemake was killed may still be at them."""
     if not it.output.paths:
         return nullcontext()
-    first = it.output.paths[0]
-    return claim(it.work / "claims" / f"{digest_of(str(first))}.json", first)
+    return claim(it.work / "claims" / f"{digest_of(str(it.place))}.json", it.place)
 
 
 def _leave_threads(snakemake: Snakemake) -> None:

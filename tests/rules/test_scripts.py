@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from snakemake.iocontainers import InputFiles
 
+from mmunlearn.atomic import DiskFullError
 from mmunlearn.workflow.job import DEALING
 from tests.rules.standin import ROOT, SCRIPTS, World, named, run_script
 
@@ -86,6 +88,21 @@ def test_a_failure_leaves_its_traceback_in_the_log_and_no_output(curated, tmp_pa
     assert "curate_people: failed\nTraceback (most recent call last):" in log
     assert "curator 'shiped' is unknown; did you mean 'shipped'?" in log
     assert not (world.root / "people.jsonl").exists()
+
+
+def test_a_full_disk_is_told_with_the_place_of_the_output(curated, tmp_path, monkeypatch):
+    """Also where a writer of no file of its own, such as a training's step log, has run into it."""
+    monkeypatch.setattr("mmunlearn.curation.shipped.ShippedCurator.people", full)
+    world = curated.copy(tmp_path / "world")
+    with pytest.raises(
+        DiskFullError, match=r"Asked for room for people\.jsonl\. Found none left: .* Free some"
+    ):
+        run_script("curate_people", **GIVEN, cwd=world.root)
+    assert "Free some" in (world.root / "logs" / "deep" / "people.log").read_text(encoding="utf-8")
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_failure_is_said_once(curated, tmp_path, capsys, monkeypatch):

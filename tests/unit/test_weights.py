@@ -216,6 +216,17 @@ def test_an_interrupted_download_leaves_no_half_file_and_goes_on_with_the_same_c
     assert sorted(path.name for path in fetch.folder.iterdir()) == ["tiny", "tiny.lock.json"]
 
 
+@pytest.mark.parametrize("text", ["", COMMIT[:20]])
+def test_a_damaged_note_of_a_fetch_is_named(fetch: Fetch, hub: Hub, text: str) -> None:
+    note = fetch.folder / ".tiny.revision"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(text)
+    with pytest.raises(WeightsError, match=rf"found none in {note}; remove this file"):
+        fetch(download=True)
+    note.unlink()
+    assert fetch(download=True)["revision"] == COMMIT
+
+
 def test_a_download_that_is_not_what_the_hub_lists_is_not_kept(fetch: Fetch, hub: Hub) -> None:
     hub.claimed["part/model.safetensors"] = "0" * 64
     with pytest.raises(WeightsError, match=r"that the hub lists; received .* nothing was kept"):
