@@ -105,6 +105,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[PlannedJob]] | None:
     """The merged configuration and all jobs of a request; None where an error has been printed."""
+    from mmunlearn.workflow.machine import executor_cure, lacking_executor
     from mmunlearn.workflow.plan import plan_jobs
     from mmunlearn.workflow.reading import file_error
 
@@ -126,6 +127,13 @@ def planned_jobs(args: argparse.Namespace) -> tuple[dict[str, Any], list[Planned
         return None
     if error := file_error("config.yaml", *args.configfile):
         print(f"mmunlearn: {error}", file=sys.stderr)
+        return None
+    if args.workflow_profile and (package := lacking_executor(Path(args.workflow_profile))):
+        print(
+            f"mmunlearn {args.command}: asked for --workflow-profile {args.workflow_profile}; found no {package}, "
+            f"which runs its jobs; {executor_cure(package)}, or leave the profile out: the jobs are the same.",
+            file=sys.stderr,
+        )
         return None
     return plan_jobs(snakemake_arguments(args))
 

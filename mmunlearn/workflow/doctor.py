@@ -129,7 +129,7 @@ def scope(run: PlannedRun) -> Iterator[Finding]:
 def packages(run: PlannedRun) -> Iterator[Finding]:
     """Python and the packages that the backends in use and the profile's executor need."""
     if run.executor:
-        todo = PIP.format(f"-e '.[{run.executor.rpartition('-')[2]}]'")
+        todo = machine.executor_cure(run.executor)
         yield Finding("packages for --workflow-profile", "missing", f"no {run.executor}", todo)
     if not machine.PROJECT.is_file():
         yield Finding(

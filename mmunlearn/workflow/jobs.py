@@ -33,7 +33,8 @@ class Jobs:
     @property
     def answering(self) -> Asked:
         """Of a job that answers or encodes: one GPU at most."""
-        return self.training | {"gpu": min(1, self.training["gpu"])}
+        job = self._config["training"]["job"]
+        return self._growing(job | {"gpu": min(1, job["gpu"])})
 
     @property
     def judging(self) -> Asked:
@@ -65,9 +66,9 @@ class Jobs:
 
     def _growing(self, asked: Mapping[str, int]) -> Asked:
         most = {name: self._config["cluster"][f"max_{name}"] for name in GROWING}
-        return {
-            name: growing(value, most[name]) if name in GROWING else value for name, value in asked.items()
-        }
+        placed = {"nodes": 1} if asked.get("gpu", 0) > 1 else {}  # all GPUs of a job are in one machine
+        grown = {name: growing(asked[name], most[name]) for name in GROWING if name in asked}
+        return {**asked, **grown, **placed}
 
     # `threads`; those that read are left out where torch computes on the CPU, see `job`
 

@@ -102,6 +102,11 @@ def lacking_executor(profile: Path) -> str:
     return name if name not in OWN and lacking_packages([name]) else ""
 
 
+def executor_cure(package: str) -> str:
+    """What installs an executor's package."""
+    return f".venv/bin/pip install -c constraints.txt -e '.[{package.rpartition('-')[2]}]'"
+
+
 def writable(path: Path) -> bool:
     """Whether a folder is there, or can be made, and files can be written to it."""
     there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())

@@ -109,6 +109,7 @@ def _planned(job: Any, to_run: bool) -> PlannedJob:
         memory_mb=job.resources.get("mem_mb"),
         to_run=to_run,
         target=bool(job.rule.norun),
+        submitted=job.rule.name not in job.rule.workflow._localrules and not job.rule.norun,
     )
 
 
@@ -186,6 +187,7 @@ class Plan:
     """All jobs of some targets, as plain values.
 
     Attributes:
+        submitted: of those to run, how many a cluster's scheduler would be given.
         assumptions: those that any line rests on.
         notes: on what the judge has used, or why that cannot be told.
     """
@@ -194,6 +196,7 @@ class Plan:
     targets: tuple[str, ...]
     jobs: int
     to_run: int
+    submitted: int
     rules: list[RuleRow]
     totals: list[Total]
     assumptions: dict[str, dict[str, Any]]
@@ -223,7 +226,7 @@ def make_plan(config: Config, jobs: Sequence[PlannedJob], targets: Sequence[str]
         if isinstance(row["value"], Mapping):
             keys = {key for job in estimates for key in job.rests.get(name, ())}
             row["value"] = {key: value for key, value in row["value"].items() if key in keys}
-    numbers = len(jobs), sum(job.to_run for job in jobs)
+    numbers = len(jobs), sum(job.to_run for job in jobs), sum(job.to_run and job.submitted for job in jobs)
     return Plan(config["scale"], tuple(targets) or ("default",), *numbers, rules, totals, used, notes)
 
 

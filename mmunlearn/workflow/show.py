@@ -25,7 +25,10 @@ def show_plan(plan: Plan) -> str:
     advice = "Correct an assumption by its name below `plan` in the configuration: plan: {NAME: {value: ...}}"
     dotted = "; a name with dots is a key itself" if any("." in name for name in plan.assumptions) else ""
     parts = [
-        [f"Scale {plan.scale}, target {' '.join(plan.targets)}: {plan.jobs:,} jobs, {plan.to_run:,} to run."],
+        [
+            f"Scale {plan.scale}, target {' '.join(plan.targets)}: {plan.jobs:,} jobs, {plan.to_run:,} to run, "
+            f"{plan.submitted:,} of them submitted on a cluster."
+        ],
         _table(summary, {0, len(summary[0]) - 1}),
         _table(rules, {0, len(rules[0]) - 1}),
         textwrap.wrap(f"{advice}{dotted}.", WIDTH),

@@ -57,6 +57,7 @@ class PlannedJob:
         memory_mb: main memory that it asks for; None as of `gpus`.
         to_run: False where its outputs are there and up to date.
         target: it only collects files and runs nothing.
+        submitted: on a cluster its scheduler runs it, not Snakemake's own machine.
     """
 
     rule: str
@@ -69,6 +70,7 @@ class PlannedJob:
     memory_mb: int | None = None
     to_run: bool = True
     target: bool = False
+    submitted: bool = False
 
 
 class Estimate:

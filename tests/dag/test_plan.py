@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.copies import ROOT, copy_workflow
+from tests.dag.test_plan_command import HEAVY, OF_PLUGINS
 from tests.rules.standin import Rules
 from tests.unit.file_sets import write_collection
 
@@ -148,8 +149,7 @@ def test_a_typo_is_refused_with_the_nearest_key(snakemake, tmp_path):
 
 def test_the_paper_is_planned_on_a_machine_that_could_not_run_it(snakemake, tmp_path):
     """Neither a plan nor a cluster's submit node needs a tensor library, weights, a GPU or the real sets."""
-    for name in ("torch", "transformers", "diffusers", "pandas", "numpy", "pyarrow", "PIL", "matplotlib",
-                 "open_clip", "pyiqa", "facenet_pytorch", "openai"):  # fmt: skip
+    for name in HEAVY | {"numpy", "pyarrow", "PIL", "pyiqa", "facenet_pytorch"} - OF_PLUGINS:
         (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n")
     done = snakemake("-n", "--configfile", "presets/paper.yaml", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr

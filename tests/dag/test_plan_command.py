@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mmunlearn.cli import main
+from mmunlearn.workflow import machine
 from mmunlearn.workflow.plan import Plan, make_plan, plan_jobs
 from mmunlearn.workflow.show import WIDTH, show_plan
 from mmunlearn.workflow.sizes import Sizes
@@ -20,7 +22,9 @@ from mmunlearn.workflow.work import PlannedJob
 from tests.copies import ROOT, copy_workflow
 from tests.unit.judge_fixtures import store_verdicts, texts
 
-HEAVY = ("torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib")
+OF_PLUGINS = {"pandas", "numpy"} if find_spec("snakemake_executor_plugin_slurm") else set()
+"""What Snakemake loads by itself, with its plugins."""
+HEAVY = {"torch", "transformers", "diffusers", "pandas", "open_clip", "openai", "matplotlib"} - OF_PLUGINS
 DRAWN_AND_TRAINED = ("draw_shard", "train_finetuned", "train_goal", "train_unlearned")
 MLUBENCH = ("--configfile", "presets/mlubench.yaml")
 TARGETS = ("all", "table4", "figures", "robustness", "review", "export", "pocket_models")
@@ -122,6 +126,29 @@ def test_recipes_that_share_a_job_load_its_model_once(folder):
     )
     assert questions[0] == questions[1]
     assert hours[0] - hours[1] == pytest.approx(8 * 6.5 / 3600, rel=0.05), "a load a job"
+
+
+def test_a_plan_says_how_many_jobs_a_cluster_is_given(folder):
+    """The default run: 4 shards, references, settling, 3 reference sets, 4 encodings, 14 trainings and answerings."""
+    plan = plan_of()
+    assert (plan.to_run, plan.submitted) == (81, 4 + 1 + 1 + 3 + 4 + 14 + 14)
+    assert "81 jobs, 81 to run, 41 of them submitted on a cluster." in show_plan(plan)
+
+
+def test_a_profile_without_its_executor_is_an_error_that_says_what_to_install(folder, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "lacking_packages", lambda names: list(names))
+    for name in ("Snakefile", "profiles"):
+        (folder / name).symlink_to(ROOT / name)
+    with pytest.raises(SystemExit, match="1"):
+        main(["plan", "--workflow-profile", "profiles/slurm"])
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    for part in (
+        "asked for --workflow-profile profiles/slurm",
+        "found no snakemake-executor-plugin-slurm",
+        ".venv/bin/pip install -c constraints.txt -e '.[slurm]'",
+    ):
+        assert part in said.err
 
 
 def readme_row(preset: str) -> list[str]:

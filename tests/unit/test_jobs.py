@@ -24,7 +24,8 @@ def test_each_attempt_asks_for_more_memory_and_time_and_for_the_same_gpus(kind):
     asked = getattr(jobs, kind)
     assert attempts(asked, "mem_mb") == [96000, 192000, 288000]
     assert attempts(asked, "runtime") == [720, 1440, 2160]
-    assert asked["gpu"] == (1 if kind == "answering" else 2)
+    gpus = {name: asked.get(name) for name in ("gpu", "nodes")}
+    assert gpus == ({"gpu": 1, "nodes": None} if kind == "answering" else {"gpu": 2, "nodes": 1})
 
 
 @pytest.mark.parametrize(("most", "asked"), [(250000, [96000, 192000, 250000]), (90000, [96000] * 3)])
