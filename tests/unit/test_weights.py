@@ -219,7 +219,7 @@ def test_an_interrupted_download_leaves_no_half_file_and_goes_on_with_the_same_c
 @pytest.mark.parametrize("text", ["", COMMIT[:20]])
 def test_a_damaged_note_of_a_fetch_is_named(fetch: Fetch, hub: Hub, text: str) -> None:
     note = fetch.folder / ".tiny.revision"
-    note.parent.mkdir(exist_ok=True)
+    note.parent.mkdir(parents=True)
     note.write_text(text)
     with pytest.raises(WeightsError, match=rf"found none in {note}; remove this file"):
         fetch(download=True)
