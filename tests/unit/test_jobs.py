@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mmunlearn.workflow.jobs import Jobs
+from mmunlearn.workflow.params import Params
 from tests.unit.test_check import CONFIG, changed
 from tests.unit.test_config_schema import merged
 
@@ -69,3 +70,10 @@ def test_threads_are_what_a_job_uses():
     paper = changed("training", CONFIG["training"] | {"processes": 2, "workers": 4, "job": JOB})
     assert threads(paper) == [10, 2, 1]
     assert threads(changed("images.job.gpu", 1)) == [1, 1, 2]
+
+
+def test_what_a_cluster_is_told_makes_nothing_again():
+    told = {"cluster": {"network_partition": "transfer", "max_mem_mb": 250000, "max_runtime": 1000}}
+    first, second = (Params(merged(overlay)) for overlay in ({}, told))
+    assert (first.recorded, first.report) == (second.recorded, second.report)
+    assert first.recorded_with_lifelong == second.recorded_with_lifelong
