@@ -1,8 +1,10 @@
 """Checks the configuration and names what the rules share: the table of runs, leaf values, wildcards."""
 
+from snakemake.logging import logger
+
 from mmunlearn import ids, tasks
 from mmunlearn.atomic import sweep
-from mmunlearn.workflow import check, lifelong, params, paths, targets, unrecorded
+from mmunlearn.workflow import check, lifelong, params, paths, soundness, targets, unrecorded
 from mmunlearn.workflow.forward import forward_interrupts
 from mmunlearn.workflow.identity import code_digest
 from mmunlearn.workflow.job import deal_cards, require_library
@@ -16,6 +18,9 @@ outlive_outages()
 check.prepare(config)
 if error := check.fault(config, places=workflow.is_main_process, gpus=workflow.global_resources.get("gpu")):
     raise error
+if workflow.is_main_process:
+    for message in soundness.look(config["scale"]):
+        logger.warning(message)
 
 RUNS, PARAMS, JOBS = targets.Targets(config), params.Params(config), Jobs(config)
 LIFELONG = lifelong.Lifelong(config, PARAMS.contents, lambda: getattr(workflow.dag_settings, "targets", None))

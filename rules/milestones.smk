@@ -58,6 +58,7 @@ rule table4:
 rule figures:
     input:
         "<results>/figures/fig4.png",
+        "<results>/figures/fig4.pdf",
         targets.outputs(["figures"]),
 
 

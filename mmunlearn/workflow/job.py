@@ -22,6 +22,7 @@ from mmunlearn.records import digest_of
 from mmunlearn.spool import release
 from mmunlearn.tasks import TaskSequence
 from mmunlearn.verdicts import verdict_files
+from mmunlearn.workflow.soundness import receipts
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -194,7 +195,8 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
     Messages go to the rule's log and to the terminal; an error is logged with its traceback before it is raised again,
     so that the log file tells the whole story. It is said once: both profiles have Snakemake print a failed job's log
     (`show-failed-logs`), so the terminal is spared the same from here and from Python. Ctrl-C and SIGTERM end the body
-    by an exception and the script by a line.
+    by an exception and the script by a line. Inputs that are not what their jobs have written are refused, and what the
+    job itself has written is recorded (`receipts`).
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
@@ -212,8 +214,9 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         _leave_threads(snakemake)
         gpus = snakemake.resources.get("gpu", 0) if DEALING in os.environ else 0
         it = _job(snakemake)
-        with stopping(), full_disk_named(it.place), _claim(it), own_cards(gpus):
-            yield it
+        with stopping(), full_disk_named(it.place), _claim(it):
+            with receipts(it.input.paths, it.output.paths, snakemake.rule), own_cards(gpus):
+                yield it
             release(it.work, it.input.paths)
     except Stopped as stopped:
         logger.error("%s", stopped)

@@ -40,12 +40,17 @@ KNOWN = "resources/pocket/llava/knowledge.csv"
 """What the shipped base knows of the entities of the pocket tasks."""
 OPENAI = ("base_url", "model", "temperature", "seed")
 """Of an endpoint, what a reply rests on."""
-TABLES = ("mlubench", "lifelong_gate", "representation_drift", "lifelong_data")
+TABLES = (
+    *("mlubench.csv", "mlubench.md", "mlubench.tex"),
+    *(f"mlubench_{name}.csv" for name in ("differences", "vs_published", "ranks")),
+    *(f"lifelong_{name}.csv" for name in ("untouched", "classes", "orders", "cost", "undo", "gate", "data")),
+    *("lifelong_gate.md", "representation_drift.csv", "representation_drift.md"),
+)
 FIGURES = ("lifelong_matrix", "lifelong_utility", "lifelong_data")
 OUTPUTS = (
     "<results>/lifelong/run_config.yaml",
-    *(f"<results>/tables/{name}.csv" for name in TABLES),
-    *(f"<results>/figures/{name}.png" for name in FIGURES),
+    *(f"<results>/tables/{name}" for name in TABLES),
+    *(f"<results>/figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")),
 )
 """What the target `lifelong` makes, beside the report."""
 REPORTED = (

@@ -31,15 +31,37 @@ from mmunlearn.workflow.errors import decisive
 
 Config = Mapping[str, Any]
 
+
+def _tables(name: str) -> list[str]:
+    own = [f"{name}.{kind}" for kind in ("csv", "md", "tex")]
+    beside = [f"{name}_{what}.csv" for what in ("ceiling", "vs_published", "ranks", "differences")]
+    return [f"<results>/tables/{file}" for file in (*own, *beside)]
+
+
+def _figure(name: str) -> list[str]:
+    return [f"<results>/figures/{name}.{kind}" for kind in ("png", "pdf")]
+
+
 OUTPUTS = {
-    "table3": ("<results>/report.html",),
-    "table4": ("<results>/tables/table4.csv",),
-    "robustness": ("<results>/tables/robustness.csv", "<results>/figures/robustness.png"),
+    "table3": ("<results>/report.html", *_tables("table3"), *_figure("fig8")),
+    "table4": _tables("table4"),
+    "robustness": (
+        *(f"<results>/tables/robustness.{kind}" for kind in ("csv", "md")),
+        *_figure("robustness"),
+    ),
     "lifelong": lifelong.OUTPUTS,
-    "figures": tuple(f"<results>/figures/fig{number}.png" for number in (7, 8, 9, 10)),
+    "figures": (
+        *(file for number in (7, 8, 9, 10) for file in _figure(f"fig{number}")),
+        "<results>/tables/figure9.csv",
+    ),
 }
-"""What the targets of these names make; configuration `outputs` lists those of the default run."""
-ALWAYS = ("<results>/run_config.yaml", "<results>/tables/filter_agreement.csv", "<results>/figures/fig4.png")
+"""What the targets of these names make; configuration `outputs` lists those of the default run. All of it: Snakemake
+does not miss a file that no target names."""
+ALWAYS = (
+    "<results>/run_config.yaml",
+    *(f"<results>/tables/filter_agreement.{kind}" for kind in ("csv", "md")),
+    *_figure("fig4"),
+)
 """What the default run makes besides, unless it is MLUBench's alone."""
 
 

@@ -15,11 +15,12 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ResourceSettings
 
 from mmunlearn.models.features import ENCODING
-from mmunlearn.workflow import identity
+from mmunlearn.workflow import identity, targets
 from mmunlearn.workflow.identity import digest_of_sources
 from mmunlearn.workflow.versions import CODE, DIGESTS
 from tests.copies import ROOT
 from tests.dag.conftest import finish, to_run_again
+from tests.rules.standin import Rules
 
 TARGETS = ("all", "robustness", "review")
 RECORD = {"write_run_config", "write_report"}
@@ -196,6 +197,19 @@ def test_what_an_interrupted_run_left_unfinished_is_planned(folder):
     marker.parent.mkdir(exist_ok=True)
     marker.touch()
     assert set(to_run()) == {"make_table3", "plot_figure8", "write_report"}
+
+
+def test_a_deleted_table_or_figure_is_made_again(folder):
+    """Each is named by a target: Snakemake does not miss others while what is made of them is there."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    named = targets.default(config | {"outputs": [*targets.OUTPUTS]})
+    results = Path("results/pocket")
+    outputs = [Path(path) for rule in Rules.of(folder).values() for path in rule.output]
+    shown = {path for path in outputs if path.parent in (results / "tables", results / "figures")}
+    assert len(shown) > 50 and shown <= {Path(path.replace("<results>", str(results))) for path in named}
+    (results / "tables" / "table3.tex").unlink()
+    (results / "figures" / "fig4.pdf").unlink()
+    assert set(to_run("all")) == {"make_table3", "plot_figure4", "plot_figure8", "write_report"}
 
 
 BY_HAND = {"fetch_weights", "train_scorers", "calibrate_scorers", "pretrain_model", "measure_known"}
