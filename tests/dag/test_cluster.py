@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from snakemake.iocontainers import ResourceList
 
 from mmunlearn.workflow import check
+from mmunlearn.workflow.jobs import Jobs
 from tests.copies import ROOT
 from tests.rules.standin import Rules
+from tests.unit.test_config_schema import merged
 
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text(encoding="utf-8"))
 MODELS = {
@@ -90,3 +94,20 @@ def test_the_profile_looks_early_bounds_submissions_and_retries():
     count, _, seconds = PROFILE["max-jobs-per-timespan"].partition("/")
     assert int(count) / int(seconds.rstrip("s")) == 5
     assert PROFILE["retries"] == 2 and PROFILE["local-cores"] == 5
+
+
+def test_a_training_on_two_gpus_reserves_its_threads_once_in_one_machine():
+    """As the executor asks for it: 2 processes with 4 workers each; no `tasks`, which would multiply the CPUs."""
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the slurm extra is not installed")
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+    from snakemake_executor_plugin_slurm.utils import set_gres_string
+
+    job = {"mem_mb": 128000, "runtime": 720, "gpu": 2}
+    jobs = Jobs(merged({"training": {"processes": 2, "workers": 4, "job": job}}))
+    asked = {name: one(None, attempt=2) if callable(one) else one for name, one in jobs.training.items()}
+    names = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
+    planned = SimpleNamespace(threads=jobs.training_threads, resources=ResourceList(fromdict=asked))
+    call = get_submit_command(planned, dict.fromkeys(names, "")) + set_gres_string(planned)
+    options = set(call.replace(" -t ", " -t=").replace("--mem ", "--mem=").split())
+    assert {"-t=1440", "--mem=256000", "--nodes=1", "--cpus-per-task=10", "--gpus=2"} <= options
+    assert "ntasks" not in call
