@@ -96,7 +96,7 @@ class Run:
             rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", self("-n", *arguments), re.MULTILINE)
         }
 
-    def wait_until(self, ready: Callable[[], bool], process: subprocess.Popen, seconds: float = 300) -> None:
+    def wait_until(self, ready: Callable[[], bool], process: subprocess.Popen, seconds: float = 900) -> None:
         """Wait while `process` runs, until `ready`."""
         deadline = time.monotonic() + seconds
         while not ready():

@@ -100,3 +100,23 @@ def test_sigterm_to_all_processes_stops_them_in_good_order(small, tmp_path):
     assert (run.folder / GOAL).exists()
     run()
     assert compared(small, run) == ""
+
+
+def test_snakemake_killed_alone_and_its_job_lives_on(small, tmp_path):
+    """The job of the next run waits for the one that trains, and takes what it has made."""
+    run = without_goal(small, tmp_path / "run")
+    process = run.start(GOAL)
+    claims = run.folder / "work" / "claims"
+    run.wait_until(lambda: scripts(process, "train_finetuned") and any(claims.glob("*.json")), process)
+    (orphan,) = scripts(process, "train_finetuned")
+    orphan.suspend()
+    process.kill()
+    process.wait()
+    run("--unlock")
+    process = run.start(GOAL)
+    run.wait_until(lambda: f"is being made by process {orphan.pid}" in run.log.read_text(), process)
+    orphan.resume()
+    text = run.end(process)
+    assert "39 steps" in text
+    run()
+    assert compared(small, run) == ""
