@@ -21,6 +21,7 @@ from mmunlearn.records import (
     RecordError,
     Scores,
     SuiteQuestion,
+    Training,
     read_json,
     read_jsonl,
     sha256_of,
@@ -35,6 +36,17 @@ SUITES = {
     "world": ("world", SuiteQuestion),
 }
 METRICS = {"efficacy", "generality", "retain", "scope", "real", "world_fact"}
+LEAVES_ALONE = {
+    "save_steps",
+    "processes",
+    "accelerate_config",
+    "workers",
+    "checkpointing",
+    "trackers",
+    "seed",
+    "base",
+}
+"""What training.json records besides what is compared: it decides nothing, follows from the run, or is in no setting."""
 GA_EVENT = {"model": "tiny", "recipe": "ga-event15", "split": "event15", "seed": 1}
 GA_PERSON = {"model": "tiny", "recipe": "ga-person15", "split": "person15", "seed": 1}
 
@@ -247,3 +259,7 @@ def test_a_training_of_other_settings_is_not_scored(judged, tmp_path):
     ):
         world.run("score_answers", **GA_EVENT)
     world.run("score_answers", **GA_EVENT | {"recipe": "goal-event15"})
+    for recipe, further in (("finetuned", set()), ("ga-event15", {"concept"})):  # which the recipe says
+        job = judged.job("score_answers", **GA_EVENT | {"recipe": recipe})
+        recorded = read_json(judged.root / job["input"]["training"], Training).settings
+        assert recorded.keys() - job["params"]["settings"].keys() == LEAVES_ALONE | further

@@ -16,6 +16,7 @@ from mmunlearn.records import Training, read_json, sha256_of, write_jsonl
 from mmunlearn.settings import differences
 from tests.rules.mini import mini_config
 from tests.rules.standin import World
+from tests.rules.test_evaluation import LEAVES_ALONE
 from tests.tiny import random_features, write_checkpoint
 from tests.unit.stage_fixtures import task_questions
 
@@ -90,6 +91,10 @@ def test_a_row_says_how_its_tasks_are_unlearned(tasks, tmp_path):
         asked = job["params"]["settings"]
         assert asked.keys() == trained.keys() == {"A", "B"}
         assert [differences(one.settings, asked[task]) for task, one in trained.items()] == [[], []]
+        of_tasks = {"task", "questions", "method_code", "start", "reference"}
+        assert [one.settings.keys() - asked[task].keys() for task, one in trained.items()] == 2 * [
+            LEAVES_ALONE | of_tasks | (set() if method != "lumoe" else {"options"})
+        ]
 
 
 def test_another_rate_of_the_last_task_trains_that_one_alone(tasks, tmp_path):
