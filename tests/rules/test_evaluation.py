@@ -46,7 +46,7 @@ LEAVES_ALONE = {
     "seed",
     "base",
 }
-"""What training.json records besides what is compared: it decides nothing, follows from the run, or is in no setting."""
+"""What training.json records besides what is compared: it decides nothing, or follows from the run."""
 GA_EVENT = {"model": "tiny", "recipe": "ga-event15", "split": "event15", "seed": 1}
 GA_PERSON = {"model": "tiny", "recipe": "ga-person15", "split": "person15", "seed": 1}
 
