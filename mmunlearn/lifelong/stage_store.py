@@ -50,7 +50,7 @@ def new_stage(folder: Path, apart: str) -> Iterator[Path]:
 
     Args:
         apart: names this job's folder, as others may make the same stage at one time; who is first gives it its place.
-            What a killed job has left there goes; its checkpoint lies elsewhere.
+            What a killed job has left there goes.
     """
     making = folder.with_name(f"{folder.name}-{apart}")
     shutil.rmtree(making, ignore_errors=True)
@@ -67,7 +67,7 @@ def new_stage(folder: Path, apart: str) -> Iterator[Path]:
 
 
 def link_stage(folder: Path, output: Path) -> None:
-    """Give a stage to a sequence: its adapter without a second copy, where the file system can."""
+    """Give a stage to a sequence, or to the store: its adapter without a second copy, where the file system can."""
     link_adapter(folder / ADAPTER, output / ADAPTER)
     for name in ("steps.jsonl", "training.json"):
         with atomic_path(output / name) as temporary:

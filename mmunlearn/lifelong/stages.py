@@ -25,6 +25,7 @@ from mmunlearn.models.identity import base_identity
 from mmunlearn.models.loading import ModelSpec, load_base, new_adapter
 from mmunlearn.records import Training, digest_of, read_json, read_jsonl
 from mmunlearn.seeds import derive_seed
+from mmunlearn.spool import release
 from mmunlearn.tasks import TaskQuestion, TaskSequence, order_id
 from mmunlearn.training.adapters import WEIGHTS, save_adapter
 from mmunlearn.training.launch import launch
@@ -64,7 +65,7 @@ class StageRun(TrainingRun):
         max_steps: optimizer steps at most; None: the epochs alone count.
         epochs: passes over the forget set at most; None: the steps alone count.
         stop: settings of Stopping; None: every planned step is done.
-        apart: the sequence, for checkpoints: two that begin alike may be trained at one time.
+        apart: the sequence, for the stage's folder while it is made: two that begin alike may be trained at one time.
     """
 
     splits: Sequence[Path] = field(default_factory=list)
@@ -136,6 +137,11 @@ class StageRun(TrainingRun):
             "start": self._checksum(self.start / WEIGHTS),
             "reference": self._checksum(self.reference / WEIGHTS),
         }
+
+    @property
+    def code(self) -> list[str]:
+        """`method_code` is recorded."""
+        return []
 
     @property
     def stopping_rule(self) -> Stopping | None:
@@ -252,17 +258,19 @@ def first_adapter(run: Run, settings: Mapping[str, Any], apart: str) -> Path:
 
 def train_stage(run: StageRun, output: Path) -> Path:
     """Give `output` the files of a stage, which is trained where it is not there yet. Returns where it stays."""
-    folder = run.work / STORE / run.identity
+    folder, training = run.work / STORE / run.identity, output / "training.json"
     there = is_whole(folder)
     if not there:
+        logger.info("task %s: unlearning; %s grows step by step", run.task, output / "steps.jsonl")
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        launch(train, run, output=training)
         with new_stage(folder, run.apart) as making:
-            logger.info("task %s: unlearning; %s grows step by step", run.task, making / "steps.jsonl")
-            if torch.cuda.is_available():
-                torch.cuda.reset_peak_memory_stats()
-            launch(train, run, output=making / "training.json")
+            link_stage(output, making)
         free_memory()  # the next stage loads the base once more
     link_stage(folder, output)
-    done = read_json(output / "training.json", Training)
+    release(run.work, [training])  # it stays here
+    done = read_json(training, Training)
     how = "was there, with" if there else "took"
     logger.info("task %s %s %d steps: %s", run.task, how, done.steps, done.stop_reason)
     return folder

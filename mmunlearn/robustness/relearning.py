@@ -6,13 +6,13 @@ shows. A model that has truly forgotten learns as slowly as the goal model, whic
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmunlearn.atomic import scratch_folder
 from mmunlearn.evaluation.sampling import in_turn
 from mmunlearn.ids import concepts_of
 from mmunlearn.models.example import Example
@@ -24,7 +24,7 @@ from mmunlearn.seeds import derive_seed
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.run import LoopSettings, TrainingRun
 from mmunlearn.training.schedule import Step, plan_finetuning
-from mmunlearn.training.train import trace
+from mmunlearn.training.train import take_steps
 from mmunlearn.weights.tensors import free_memory
 
 
@@ -68,21 +68,19 @@ def relearn(
         steps=max(steps),
         seed=derive_seed(seed, "relearn", target.files["split"].stem),
     )
-    home = target.work / "relearning"
-    name = f"{target.run.model}-{target.run.recipe}-{target.run.seed}-{target.files['split'].stem}"
-    with scratch_folder(home / name) as folder:
-        adapters = {step: folder / f"step-{step}" for step in sorted(steps)}
-        steps_done, losses = trace(run, adapters)
-        free_memory()  # the trained base goes before the one that is asked comes
-        findings = []
-        for step, adapter in adapters.items():
-            name = f"{POLICY}-{step}"
-            add_adapter(target.model, adapter, name)
-            target.model.set_adapter(name)
-            values = target.recovery(target.answers(rows))
-            findings.append(target.finding(f"step {step}", "recovered", values, target.clusters(rows)))
-            target.model.set_adapter(POLICY)
-            target.model.delete_adapter(name)
+    folder = target.work / "relearning" / run.identity
+    steps_done, losses = take_steps(run, folder, steps)
+    free_memory()  # the trained base goes before the one that is asked comes
+    findings = []
+    for step in sorted(steps):
+        name = f"{POLICY}-{step}"
+        add_adapter(target.model, folder / f"step-{step}", name)
+        target.model.set_adapter(name)
+        values = target.recovery(target.answers(rows))
+        findings.append(target.finding(f"step {step}", "recovered", values, target.clusters(rows)))
+        target.model.set_adapter(POLICY)
+        target.model.delete_adapter(name)
+    shutil.rmtree(folder)
     return findings, {
         "samples": sorted(ids),
         "asked": len(rows),

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -15,31 +15,41 @@ import torch
 from safetensors.torch import save_file
 
 from mmunlearn.atomic import atomic_folder
-from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_RECORD, ADAPTER_WEIGHTS, POLICY, check_recorded
+from mmunlearn.models.loading import (
+    ADAPTER_CONFIG,
+    ADAPTER_FILES,
+    ADAPTER_RECORD,
+    ADAPTER_WEIGHTS,
+    POLICY,
+    check_recorded,
+)
 from mmunlearn.records import sha256_of, write_json
 from mmunlearn.weights.errors import WeightsError, brief
 from mmunlearn.weights.tensors import read_tensors, shapes_of
 
 WEIGHTS = ADAPTER_WEIGHTS
 LAST_GOOD = "last_good.safetensors"
-CHECKPOINT_REMEDY = "remove this checkpoint, which the killed job has left: the training begins anew"
+CHECKPOINT_REMEDY = (
+    "this checkpoint, which a killed job has left, is removed: the training goes on without it"
+)
 logger = logging.getLogger(__name__)
 
 
-def save_adapter(model: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
+def save_adapter(
+    model: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None, *, recorded: bool = False
+) -> None:
     """Write the policy as adapter_config.json and adapter_model.safetensors, replacing what was there.
 
     Args:
         state: the model's weights, where they had to be gathered from several processes.
+        recorded: write the files' checksums, too, where there is no training.json beside the folder.
     """
     with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary, selected_adapters=[POLICY], state_dict=state)
         (temporary / "README.md").unlink(missing_ok=True)
-
-
-def record_adapter(folder: Path) -> None:
-    """Write the checksums of an adapter's files into its folder, where there is no training.json beside it."""
-    write_json(folder / ADAPTER_RECORD, {name: sha256_of(folder / name) for name in ADAPTER_FILES})
+        if recorded:
+            sums = {name: sha256_of(temporary / name) for name in ADAPTER_FILES}
+            write_json(temporary / ADAPTER_RECORD, sums)
 
 
 def is_sound(folder: Path) -> bool:
@@ -72,26 +82,40 @@ def link_adapter(source: Path, folder: Path) -> None:
                 shutil.copyfile(source / name, temporary / name)
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint; trainer_state.json is written last, so one without it is half a checkpoint
-    of a killed job and is removed."""
+def last_checkpoint(folder: Path, check: Callable[[Path], object] = lambda path: None) -> Path | None:
+    """The newest checkpoint that is whole; trainer_state.json is written last, so one without it is half a checkpoint
+    of a killed job. Such ones are removed.
+
+    Args:
+        check: raises OSError or ValueError where a complete checkpoint is damaged.
+    """
     complete = []
     for path in folder.glob("checkpoint-*"):
         try:
             complete.append((json.loads((path / "trainer_state.json").read_text())["global_step"], path))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             logger.warning("%s is incomplete and removed", path)
             shutil.rmtree(path, ignore_errors=True)
-    return str(max(complete)[1]) if complete else None
+    for _, path in sorted(complete, reverse=True):
+        try:
+            check(path)
+        except (OSError, ValueError) as error:
+            logger.warning("%s is damaged and removed: %s", path, brief(error))
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            return path
+    return None
 
 
 def check_state(checkpoint: Path) -> None:
-    """See that what torch has written of optimizer, schedule and random numbers, archives with checksums, is whole.
+    """See that the description of the adapter, and what torch has written of optimizer, schedule and random numbers,
+    archives with checksums, is whole.
 
     Raises:
-        WeightsError: it is not; names the file.
+        OSError, ValueError: it is not; names the file.
     """
-    for path in sorted(checkpoint.glob("*.pt*")):
+    json.loads((checkpoint / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    for path in sorted({*checkpoint.glob("*.pt*"), checkpoint / "optimizer.pt", checkpoint / "scheduler.pt"}):
         try:
             with ZipFile(path) as archive:
                 damaged = archive.testzip()
@@ -106,11 +130,11 @@ def write_last_good(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> No
     save_file({name: value.contiguous() for name, value in weights.items()}, checkpoint / LAST_GOOD)
 
 
-def read_last_good(checkpoint: Path, trained: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
-    """What `write_last_good` has written of the weights that are trained; None where it has not.
+def read_last_good(checkpoint: Path, trained: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What `write_last_good` has written of the weights that are trained.
 
     Raises:
-        WeightsError: it holds others; names file and keys.
+        FileNotFoundError: it has not.
+        WeightsError: it is damaged or holds others; names file and keys.
     """
-    path = checkpoint / LAST_GOOD
-    return read_tensors(path, shapes_of(trained), CHECKPOINT_REMEDY) if path.exists() else None
+    return read_tensors(checkpoint / LAST_GOOD, shapes_of(trained), CHECKPOINT_REMEDY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,12 +18,13 @@ from mmunlearn.models.base import Base
 from mmunlearn.models.example import Example
 from mmunlearn.models.identity import base_identity, stamps
 from mmunlearn.models.loading import ModelSpec, add_reference, load_adapter, new_adapter
-from mmunlearn.records import Question, SuiteQuestion, digest_of, read_jsonl
+from mmunlearn.records import Question, SuiteQuestion, digest_of, read_jsonl, sha256_of
 from mmunlearn.seeds import derive_seed
 from mmunlearn.training.adapters import WEIGHTS
 from mmunlearn.training.methods.base import Method
 from mmunlearn.training.methods.building import build_method
 from mmunlearn.training.methods.finetune import Finetune
+from mmunlearn.training.methods.light import DECIDING
 from mmunlearn.training.schedule import Step, plan_finetuning, steps_of
 from mmunlearn.training.sets import Sets, group_questions, read_sets, retained
 from mmunlearn.training.stopping import Stopping
@@ -63,7 +65,7 @@ class TrainingRun:
         questions: those of the data set.
         splits: of what is forgotten; none: nothing is.
         loop: settings of LoopSettings.
-        work: folder of checkpoints, while the run lasts, and of references, which stay.
+        work: folder of checkpoints and finished work until that is read, and of references, which stay.
         version: of the rule; a new one never continues from an old one's checkpoint.
         logs: folder of what trackers write.
         save_steps: optimizer steps between checkpoints.
@@ -83,7 +85,7 @@ class TrainingRun:
     splits: Sequence[Path]
     loop: Mapping[str, Any]
     work: Path
-    version: int
+    version: int | str
     logs: Path | None = None
     save_steps: int
     precision: str = "none"
@@ -103,8 +105,6 @@ class TrainingRun:
     """What ends the run before its plan does."""
     checks_start = False
     """Whether the rule is asked before the first step, too."""
-    apart = ""
-    """Where several jobs may train the same at one time: whose checkpoints these are."""
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -150,6 +150,11 @@ class TrainingRun:
     def _checksum(self, path: Path) -> str:
         return checksums({"": path}, self.work / STORE)[""]
 
+    @property
+    def code(self) -> list[str]:
+        """What stands for the code that decides what is learnt."""
+        return _code_of(type(self.method))
+
     @cached_property
     def identity(self) -> str:
         """Digest of all that shapes the result. How many processes train, and what follows them, may change between a
@@ -164,8 +169,16 @@ class TrainingRun:
                     self.base_digests,
                     [self._checksum(path) for path in [*self.inputs, *adapters]],
                 ],
+                *filter(None, [self.code]),
             ]
         )
+
+
+def _code_of(method: type[Method]) -> list[str]:
+    """Checksums of the sources of a method's class, of those that it derives from, and of what decides beside them."""
+    modules = (sys.modules.get(cls.__module__) for cls in method.__mro__)
+    own = {Path(module.__file__) for module in modules if getattr(module, "__file__", None)}
+    return [sha256_of(path) for path in sorted(own | {Path(__file__).with_name(name) for name in DECIDING})]
 
 
 @dataclass(frozen=True, kw_only=True)

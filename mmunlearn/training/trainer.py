@@ -74,7 +74,7 @@ class PlannedTrainer(Trainer):
         self._run, self.method, self.collator = run, run.method, collator
         self.reference_logp: ReferenceLogp | None = None
         self.stop_reason, self.discarded = "", 0
-        self._request, self.interrupted = Request(), False
+        self.request, self.interrupted = Request(), False
         self.epochs = epochs_of(run.plan, run.method.views, run.epoch)
         self._batch, self._average = run.loop_settings.batch, run.loop_settings.average
         self._last_good: dict[str, torch.Tensor] | None = None
@@ -239,7 +239,7 @@ class PlannedTrainer(Trainer):
         if self.args.world_size > 1 and not self.sharded:
             self._sum_gradients(policy)
         finite = finite and _finite_gradients(policy)
-        agreed, requests = self._sum([float(finite), float(bool(self._request))])
+        agreed, requests = self._sum([float(finite), float(bool(self.request))])
         self.interrupted = requests > 0  # in all processes after the same step
         if agreed == self.args.world_size:
             self._last_good = _snapshot(policy)
@@ -273,14 +273,14 @@ class PlannedTrainer(Trainer):
         self.control.should_training_stop = True
 
     def step_folder(self, step: int) -> Path:
-        """Where the policy after one of `steps` lies while the job runs; a rerun finds it there."""
+        """Where the policy after one of `steps` lies; a rerun finds it there."""
         return Path(self.args.output_dir) / f"step-{step}"
 
-    def save_policy(self, folder: Path) -> None:
-        """Write the policy's adapter; every process must call this, the first one writes."""
+    def save_policy(self, folder: Path, *, recorded: bool = False) -> None:
+        """Write the policy's adapter by `save_adapter`; every process must call this, the first one writes."""
         state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else None
         if self.is_world_process_zero():
-            save_adapter(self.accelerator.unwrap_model(self.model), folder, state)
+            save_adapter(self.accelerator.unwrap_model(self.model), folder, state, recorded=recorded)
 
     def _save_checkpoint(self, *arguments: Any) -> None:
         """Half a checkpoint goes at once: it takes the room that a full disk lacks."""
@@ -313,23 +313,17 @@ class PlannedTrainer(Trainer):
             where the run's rule ends it before the first step.
 
         Raises:
-            Stopped: a signal asked for it; the step was ended and has a checkpoint.
+            Stopped: a signal asked for it before the end; the step was ended and has a checkpoint.
         """
-        with PartialState().main_process_first():  # it removes incomplete checkpoints
-            checkpoint = last_checkpoint(Path(self.args.output_dir))
-        if checkpoint:
-            check_state(Path(checkpoint))
-        if checkpoint and not self.sharded:
-            policy = self.accelerator.unwrap_model(self.model)
-            read_adapter(policy, Path(checkpoint), POLICY, CHECKPOINT_REMEDY)
-            self._last_good = read_last_good(Path(checkpoint), trainable_parameters(policy))
+        with PartialState().main_process_first():  # it removes what is not whole
+            checkpoint = last_checkpoint(Path(self.args.output_dir), self._read_checkpoint)
         if self._run.checks_start and not checkpoint and (reason := self._reason_at_start()):
             self.stop_reason = f"{reason} before step 1: nothing is trained"
             return []
-        with deferring() as self._request:
-            self._train(checkpoint)
+        with deferring() as self.request:
+            self._train(checkpoint and str(checkpoint))
         if self.interrupted:
-            raise Stopped(self._request.number or signal.SIGTERM, self._progress())
+            raise Stopped(self.request.number or signal.SIGTERM, self._progress())
         self.stop_reason = self.stop_reason or "all planned steps done"
         names = ("loss", *self.method.views)
         return [
@@ -337,6 +331,15 @@ class PlannedTrainer(Trainer):
             for row in self.state.log_history
             if "train_runtime" not in row
         ]
+
+    def _read_checkpoint(self, checkpoint: Path) -> None:
+        """See that a checkpoint is whole, and take from it what the policy goes back to."""
+        self._last_good = None
+        check_state(checkpoint)
+        if not self.sharded:
+            policy = self.accelerator.unwrap_model(self.model)
+            read_adapter(policy, checkpoint, POLICY, CHECKPOINT_REMEDY)
+            self._last_good = read_last_good(checkpoint, trainable_parameters(policy))
 
     def _train(self, checkpoint: str | None) -> None:
         try:
@@ -414,7 +417,10 @@ class _Steps(TrainerCallback):
         if rule and not trainer.stop_reason:
             vocabulary = trainer.collator.vocabulary
             trainer.stop_reason = rule.reason(trainer.method.watch, state.log_history, vocabulary) or ""
-        if trainer.stop_reason or state.global_step == self._last:
+        ends = bool(trainer.stop_reason) or state.global_step == self._last
+        if ends or state.global_step == state.max_steps:
+            trainer.interrupted = False  # what is left takes a moment, and no step has to be done again
+        if ends:
             control.should_training_stop = True
             control.should_save = False
         elif trainer.interrupted:

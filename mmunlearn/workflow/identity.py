@@ -19,17 +19,13 @@ from mmunlearn.digests import STORE, checksums, tree
 from mmunlearn.files import PICTURES
 from mmunlearn.provenance import checkpoint_files, of_checkpoint
 from mmunlearn.records import digest_of, read_json
-from mmunlearn.training.methods.light import find_source
+from mmunlearn.training.methods.light import DECIDING, find_source
 from mmunlearn.weights.errors import WeightsError
 from mmunlearn.weights.lock import Lock, lock_path, read_lock
 from mmunlearn.workflow.job import LIBRARY, WORK
 
 WIRING = Path("workflow", "job.py")
 """What every script imports: no result rests on it."""
-
-
-DECIDING = ("losses.py", "schedule.py", "sets.py", "stopping.py", "views.py")
-"""Of `training`, beside a method: what is learnt from which questions, in which steps, and until when."""
 
 
 class Recorded(str):

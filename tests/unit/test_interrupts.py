@@ -79,12 +79,12 @@ def test_a_script_says_one_line(tmp_path, caplog, monkeypatch):
     assert "stopped by SIGTERM" in line and "run the same command again" in line
 
 
-@pytest.mark.parametrize(("name", "step", "workers"), [("kl+bgd", 3, 2), ("dpo", 6, 0)])
+@pytest.mark.parametrize(("name", "step", "workers"), [("kl+bgd", 3, 2), ("dpo", 5, 0)])
 def test_a_training_that_is_told_to_stop_ends_its_step_and_goes_on_from_there(
     name, step, workers, finetuned, tmp_path
 ):
-    """A checkpoint falls due after every second step; it is told so during the third, or the last, and its workers
-    are, too."""
+    """A checkpoint falls due after every second step; it is told so during the third, or the last but one, and its
+    workers are, too."""
 
     def trainer(folder):
         return unlearner(finetuned, name, tmp_path / folder, dropout=0.05, workers=workers)

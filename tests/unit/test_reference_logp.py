@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 from mmunlearn.models.collate import forward
 from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Training, read_json
+from mmunlearn.spool import release
 from mmunlearn.training import reference
 from mmunlearn.training import train as training
 from mmunlearn.training.losses import sequence_logp
-from mmunlearn.training.train import planned_trainer, train
+from mmunlearn.training.train import train
 from tests.unit.training_fixtures import WEIGHTS, unlearner, unlearning
 
 
@@ -36,7 +37,9 @@ def test_they_are_the_policys_at_step_0_without_dropout(name, finetuned, tmp_pat
 
 
 def losses_of(run, folder):
-    train(run, folder / "training.json")
+    output = folder / "training.json"
+    train(run, output)
+    release(run.work, [output])  # trained again the next time
     return read_json(folder / "training.json", Training).losses
 
 
@@ -79,9 +82,7 @@ def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
     save_file({name: 1.5 * value for name, value in trained.items()}, weights)
     assert losses_of(run, tmp_path) == losses, "a reference that was altered is made again"
     assert all(torch.equal(value, trained[name]) for name, value in load_file(weights).items())
-    folders.pop(0)
-    shutil.rmtree(work / "references")
-    for steps in ((), (1,)):
-        planned_trainer(run, steps=steps)
+    for job in ("train", "trace"):
         shutil.rmtree(work / "references")
-    assert len(set(folders)) == 4
+        training._spool(run, {job: tmp_path / job})
+    assert len(folders) == len(set(folders)) == 4

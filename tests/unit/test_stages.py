@@ -23,10 +23,9 @@ from mmunlearn.tasks import TaskQuestion
 from mmunlearn.training import train as training
 from mmunlearn.training.launch import launch
 from mmunlearn.training.losses import sequence_logp
-from mmunlearn.training.train import planned_trainer
 from tests.tiny import load_tiny, random_features
 from tests.unit.stage_fixtures import ASKED, FILES, files_of, make_tasks, settings, stage, unlearn
-from tests.unit.training_fixtures import LOOP, REFUSALS, WEIGHTS
+from tests.unit.training_fixtures import LOOP, REFUSALS, WEIGHTS, trainer_of
 
 METHODS = ("ga", "gd", "kl", "npo", "po")
 
@@ -140,7 +139,7 @@ def test_the_picture_is_in_every_loss(method, inputs, tmp_path):
             inputs, tmp_path / "-".join(["work", *swapped]), method, features=tmp_path / "features.safetensors",
             lora=NO_DROPOUT,
         )  # fmt: skip
-        trainer = planned_trainer(run)
+        trainer = trainer_of(run)
         assert list(trainer.method.views) == views
         nudge(trainer.model)
         return trainer.training_step(trainer.model, next(iter(trainer.get_train_dataloader()))).item()
@@ -163,7 +162,7 @@ def nudge(model):
 
 
 def test_po_learns_refusals_of_the_forgotten_questions(inputs, tmp_path):
-    trainer = planned_trainer(stage(inputs, tmp_path, "po"))
+    trainer = trainer_of(stage(inputs, tmp_path, "po"))
     tokenizer = trainer.collator.base.processor.tokenizer
     for batch in trainer.get_train_dataloader():
         (part,) = batch["passes"]
@@ -189,13 +188,13 @@ def test_a_new_adapter_is_the_base_and_so_is_the_reference(inputs, tmp_path):
         logits, labels = forward(base.model, collator(examples))
         assert torch.equal(forward(load_adapter(base, run.start), collator(examples))[0], logits)
     moved = tmp_path / "moved"
-    trainer = planned_trainer(run)
+    trainer = trainer_of(run)
     nudge(trainer.model)
     trainer.save_policy(moved)
     with torch.no_grad():
         own = sequence_logp(*forward(trainer.model.eval(), collator(examples)))
     for reference, expected in ((run.start, sequence_logp(logits, labels)), (moved, own)):
-        later = planned_trainer(stage(inputs, tmp_path, "npo", start=moved, reference=reference))
+        later = trainer_of(stage(inputs, tmp_path, "npo", start=moved, reference=reference))
         torch.testing.assert_close(later.reference_logp.of(examples), expected, rtol=0, atol=1e-4)
 
 
@@ -257,7 +256,8 @@ def test_a_job_that_was_killed_in_its_third_task_goes_on_there(
         with pytest.raises(RuntimeError, match="killed"):
             unlearn(inputs, tmp_path / "work", tmp_path / "out")
     assert trained == ["ga-A", "ga-AB", "ga-ABC"]
-    finished = files_of(tmp_path / "out")
+    assert (tmp_path / "out/C/steps.jsonl").read_text().count("\n") == 2, "it grows in its place"
+    finished = {name: one for name, one in files_of(tmp_path / "out").items() if name[0] != "C"}
     shutil.rmtree(tmp_path / "out")  # as Snakemake does
     steps, step = [], training.PlannedTrainer.training_step
 
@@ -405,19 +405,19 @@ def test_a_damaged_stage_is_made_again(name, inputs, sequence, work, tmp_path, t
 
 def test_two_jobs_that_train_the_same_task_do_not_meet(inputs, sequence, tmp_path, monkeypatch):
     """Each has its own folder and checkpoints; who ends first gives the task its files."""
-    making, plain = [], stages.launch
+    work, making, plain = tmp_path / "work", set(), stages.launch
 
     def overtaken(function, run, **arguments):
-        making.append((arguments["output"].parent, planned_trainer(run).args.output_dir))
         plain(function, run, **arguments)
+        making.update((work / "training").iterdir())
         if run.apart == "mine":
             stages.train_stage(replace(run, apart="another"), tmp_path / "another")
 
     monkeypatch.setattr(stages, "launch", overtaken)
-    stages.train_stage(stage(inputs, tmp_path / "work", apart="mine"), tmp_path / "mine")
-    assert len({place for pair in making for place in pair}) == 4
+    stages.train_stage(stage(inputs, work, apart="mine"), tmp_path / "mine")
+    assert len(making) == 2 and not list((work / "training").iterdir())
     assert files_of(tmp_path / "mine") == files_of(tmp_path / "another")
-    assert len(list((tmp_path / "work/lifelong").iterdir())) == 2, "the first adapter and the stage"
+    assert len(list((work / "lifelong").iterdir())) == 2, "the first adapter and the stage"
 
 
 def make_stage(folder, apart, text="new"):

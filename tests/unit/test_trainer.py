@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from multiprocessing import active_children
 from pathlib import Path
 from zipfile import ZipFile
@@ -21,7 +23,6 @@ from mmunlearn.training.losses import answer_lengths
 from mmunlearn.training.methods import METHODS
 from mmunlearn.training.reference import reference_logits
 from mmunlearn.training.workers import packed, unpacked
-from mmunlearn.weights.errors import WeightsError
 from tests.tiny import load_tiny
 from tests.unit.training_fixtures import PICTURES, digest, unlearner
 
@@ -248,7 +249,7 @@ def test_a_killed_run_ends_with_the_weights_and_the_log_of_an_unbroken_one(name,
     (tmp_path / "killed" / "steps.jsonl").unlink()
     checkpoints = Path(killed.args.output_dir)
     (checkpoints / "checkpoint-3").mkdir()  # half-written when the job was killed
-    assert last_checkpoint(checkpoints).endswith("checkpoint-2")
+    assert last_checkpoint(checkpoints).name == "checkpoint-2"
     resumed = trainer("killed")
     assert resumed.run() == expected
     assert digest(resumed.model) == digest(unbroken.model)
@@ -327,36 +328,70 @@ def test_checkpointing_and_mixed_precision_leave_the_losses_alone(finetuned, tmp
     assert rows["bf16"] == pytest.approx(rows["plain"], abs=0.1) and rows["bf16"] != rows["plain"]
 
 
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "last_good.safetensors"])
-@pytest.mark.parametrize("harm", ["missing", "misshapen", "not finite", "no whole safetensors file"])
-def test_a_damaged_checkpoint_is_refused_by_file_and_key(finetuned, tmp_path, name, harm):
-    kill(unlearner(finetuned, "ga", tmp_path, save_steps=1), at=2)
-    resumed = unlearner(finetuned, "ga", tmp_path, save_steps=1)
-    (path,) = Path(resumed.args.output_dir).glob(f"checkpoint-1/{name}")
-    tensors = load_file(path)
-    key = sorted(tensors)[-1]
-    harmed = {"misshapen": tensors[key][:-1].contiguous(), "not finite": tensors[key] * float("nan")}
-    save_file(tensors | {key: harmed[harm]} if harm in harmed else {"other": tensors[key]}, path)
-    if harm.startswith("no whole"):
-        path.write_bytes(path.read_bytes()[:-1])
-        key = r"\d+ bytes, not \d+"
-    else:
-        key = key if harm in harmed else sorted(tensors)[0]
-    with pytest.raises(WeightsError, match=rf"{path}; found: .*{harm}.*{key}.*remove this checkpoint"):
-        resumed.run()
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-@pytest.mark.parametrize("harm", ["cut off", "altered"])
-def test_a_damaged_state_of_the_optimisation_is_refused_by_file(finetuned, tmp_path, name, harm):
-    kill(unlearner(finetuned, "ga", tmp_path, save_steps=1), at=2)
-    resumed = unlearner(finetuned, "ga", tmp_path, save_steps=1)
-    (path,) = Path(resumed.args.output_dir).glob(f"checkpoint-1/{name}")
+def alter(path):
+    """One bit of an archive's first member."""
     content = bytearray(path.read_bytes())
     with ZipFile(path) as archive:
         first = archive.infolist()[0]
-    if harm == "altered":
-        content[first.header_offset + 30 + len(first.filename) + 64] ^= 1
-    path.write_bytes(content if harm == "altered" else content[:-30])
-    with pytest.raises(WeightsError, match=rf"asked for {path}; found it damaged .*; remove this checkpoint"):
-        resumed.run()
+    content[first.header_offset + 30 + len(first.filename) + 64] ^= 1
+    path.write_bytes(content)
+
+
+def write_others(path, change):
+    tensors = load_file(path)
+    key = sorted(tensors)[-1]
+    save_file({**tensors, key: change(tensors[key])}, path)
+
+
+HARMS = {
+    "cut": cut,
+    "altered": alter,
+    "gone": Path.unlink,
+    "misshapen": lambda path: write_others(path, lambda tensor: tensor[:-1].contiguous()),
+    "not finite": lambda path: write_others(path, lambda tensor: tensor * float("nan")),
+    "other tensors": lambda path: save_file({"other": torch.ones(1)}, path),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "harms"),
+    [
+        ("adapter_model.safetensors", ["cut", "gone", "misshapen", "not finite", "other tensors"]),
+        ("last_good.safetensors", ["cut", "gone", "misshapen", "not finite", "other tensors"]),
+        ("adapter_config.json", ["cut", "gone"]),
+        ("optimizer.pt", ["cut", "gone", "altered"]),
+        ("scheduler.pt", ["cut", "gone", "altered"]),
+        ("rng_state.pth", ["cut", "altered"]),
+        ("trainer_state.json", ["cut", "gone"]),
+    ],
+)
+def test_a_damaged_checkpoint_is_passed_over(finetuned, tmp_path, caplog, name, harms):
+    """For the one before, which is whole: the run ends as an unbroken one does."""
+    trainer = unlearner(finetuned, "ga", tmp_path, save_steps=1, max_steps=3)
+    trainer.args.save_total_limit = 2
+    kill(trainer, at=3)
+    before, last = (Path(trainer.args.output_dir) / f"checkpoint-{step}" for step in (1, 2))
+    content = (last / name).read_bytes()
+    for harm in harms:
+        HARMS[harm](last / name)
+        copied = shutil.copytree(last, tmp_path / harm)
+        assert last_checkpoint(last.parent, trainer._read_checkpoint) == before and not last.exists()
+        shutil.copytree(copied, last)
+        (last / name).write_bytes(content)
+        assert last_checkpoint(last.parent, trainer._read_checkpoint) == last
+        assert re.search(r"checkpoint-2 is (damaged|incomplete) and removed", caplog.text)
+        caplog.clear()
+
+
+def test_a_run_without_a_whole_checkpoint_begins_anew(finetuned, tmp_path):
+    unbroken = unlearner(finetuned, "ga", tmp_path / "unbroken", max_steps=3)
+    expected = unbroken.run()
+    kill(unlearner(finetuned, "ga", tmp_path, save_steps=1, max_steps=3), at=3)
+    resumed = unlearner(finetuned, "ga", tmp_path, save_steps=1, max_steps=3)
+    (path,) = Path(resumed.args.output_dir).glob("checkpoint-*/optimizer.pt")
+    cut(path)
+    assert resumed.run() == expected and digest(resumed.model) == digest(unbroken.model)

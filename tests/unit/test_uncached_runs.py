@@ -30,13 +30,13 @@ from mmunlearn.records import (
 )
 from mmunlearn.robustness.membership import infer_membership
 from mmunlearn.robustness.target import GenerationSettings, TargetModel
-from mmunlearn.training.train import planned_trainer, train
+from mmunlearn.training.train import train
 from mmunlearn.training.trainer import PlannedTrainer
 from tests.tiny import load_tiny
 from tests.unit.lumoe_fixtures import world
 from tests.unit.test_gates import CLIP, VLM
 from tests.unit.test_trainer import kill
-from tests.unit.training_fixtures import PICTURES, WEIGHTS, digest, unlearner, unlearning
+from tests.unit.training_fixtures import PICTURES, WEIGHTS, digest, trainer_of, unlearner, unlearning
 
 
 class Suite(NamedTuple):
@@ -117,7 +117,7 @@ def test_a_training_is_identified_by_the_bytes_of_its_pictures(finetuned, suites
     changed = unlearning(finetuned, tmp_path, features=[moved])
     assert len({one.identity, other.identity, changed.identity}) == 3
     with pytest.raises(RecordError, match=r"it is not the one listed"):
-        planned_trainer(replace(changed, max_steps=20)).run()
+        trainer_of(replace(changed, max_steps=20)).run()
 
 
 def test_what_is_missing_is_named_before_a_base_is_loaded(finetuned, suites, tmp_path):
@@ -127,7 +127,7 @@ def test_what_is_missing_is_named_before_a_base_is_loaded(finetuned, suites, tmp
         write_jsonl(tmp_path / "list.jsonl", listed)
         spec = {"family": "llava", "source": "nowhere", "dtype": "float32"}
         with pytest.raises(RecordError, match=message):
-            planned_trainer(unlearning(finetuned, tmp_path, features=[tmp_path / "list.jsonl"], spec=spec))
+            trainer_of(unlearning(finetuned, tmp_path, features=[tmp_path / "list.jsonl"], spec=spec))
 
 
 def test_shards_of_a_model_have_no_tower(finetuned, suites, tmp_path, monkeypatch):

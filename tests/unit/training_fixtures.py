@@ -13,7 +13,7 @@ from mmunlearn.models.example import Example
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.loading import trainable_parameters
 from mmunlearn.records import Question, Split, write_json, write_jsonl
-from mmunlearn.training.run import FinetuningRun, UnlearningRun
+from mmunlearn.training.run import FinetuningRun, TrainingRun, UnlearningRun
 from mmunlearn.training.train import planned_trainer, train
 from mmunlearn.training.trainer import PlannedTrainer
 from tests.tiny import random_features, write_checkpoint
@@ -90,7 +90,12 @@ def unlearner(
     if "bgd" in method:
         changes = {"options": {"event_growth": 0.5}} | changes
     target = "both" if "bgd" in method else "person"
-    return planned_trainer(unlearning(inputs, work, f"{method}-{target}50", **changes), log)
+    return trainer_of(unlearning(inputs, work, f"{method}-{target}50", **changes), log)
+
+
+def trainer_of(run: TrainingRun, log: Path | None = None) -> PlannedTrainer:
+    """The trainer of a run, which a later one of the same run goes on from."""
+    return planned_trainer(run, run.work / "training" / run.identity, log)
 
 
 def _common(inputs: Path, work: Path, recipe: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from mmunlearn.training.methods import METHODS
 from mmunlearn.training.methods.options import EXPECTED, build, option_problems, split_row
 
 LIBRARY = "mmunlearn"
+DECIDING = ("losses.py", "schedule.py", "sets.py", "stopping.py", "views.py")
+"""Of `training`, beside a method: what is learnt from which questions, in which steps, and until when."""
 FOREIGN = {
     *sys.stdlib_module_names, "accelerate", "datasets", "diffusers", "numpy", "pandas", "peft", "sklearn", "tokenizers",
     "torch", "torchvision", "transformers",
