@@ -177,6 +177,7 @@ rule unlearn_tasks:
         loop=LIFELONG.loop,
         precision=TRAINING["precision"],
         method_code=LIFELONG.method_code,
+        encoding=version(1, "encode_images"),
         version=1,
     script:
         "../workflow_scripts/unlearn_tasks.py"
@@ -210,6 +211,7 @@ rule train_experts:
         loop=LIFELONG.loop,
         precision=TRAINING["precision"],
         method_code=LIFELONG.expert_code,
+        encoding=version(1, "encode_images"),
         version=1,
     script:
         "../workflow_scripts/train_experts.py"

@@ -59,6 +59,7 @@ class StageRun(TrainingRun):
         method_name: of the method, registered or by `path` in its options.
         options: of the method.
         method_code: digest of the code that decides what the method learns.
+        encoding: version of the rule that encodes pictures.
         refusals: file of one a line.
         start, reference: folders of the adapters that training starts from, and of the frozen reference.
         lora, lora_targets: of the sequence's first adapter, which all later ones descend from.
@@ -73,6 +74,7 @@ class StageRun(TrainingRun):
     method_name: str
     options: Mapping[str, Any]
     method_code: str
+    encoding: int | str = ENCODING
     refusals: Path
     start: Path = field()
     reference: Path = field()
@@ -120,7 +122,7 @@ class StageRun(TrainingRun):
         another batch, or put there by hand.
         """
         pictures = {(row.image_id, row.sha256) for row in _trained(self.questions, self.task)}
-        return [base_identity(self.model_spec, self.work), ENCODING, sorted(pictures)]
+        return [base_identity(self.model_spec, self.work), self.encoding, sorted(pictures)]
 
     @property
     def recorded(self) -> dict[str, Any]:
