@@ -42,7 +42,7 @@ doctor: .venv/.ready  ## print what this machine lacks for a run (ARGS="--config
 	@$(BIN)/python -m mmunlearn doctor $(ARGS)
 
 test: .venv/.ready-dev  ## run the tests (ARGS="any pytest options"); they look at this folder's default run
-	@[ -e results/pocket/report.html ] || echo "The tests make the default run first (some ten minutes on two cores)."
+	@$(if $(findstring slurm,$(ARGS)),,[ -e results/pocket/report.html ] || echo "The tests make the default run first (some ten minutes on two cores).")
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/.ready-dev  ## check style, the direction of imports and the workflow's form
