@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmunlearn.ids import FINETUNED, TARGETS, Run, concepts_of, kind_of, parse_recipe, split_id
 from mmunlearn.pictures import open_picture
-from mmunlearn.records import Answer, Candidate, Event, Person, Split, read_jsonl
+from mmunlearn.records import Answer, Candidate, Event, Person, RecordError, Split, read_jsonl, sha256_of
 from mmunlearn.reporting.layout import method_order
 
 THUMBNAIL = 128  # longest side, pixels
@@ -39,8 +39,20 @@ class Pictures:
     folder: Path
 
     def path(self, image_id: str) -> Path:
-        """Where the accepted picture of a cell lies."""
-        return self.folder / f"{image_id}.png"
+        """Where the accepted picture of a cell lies. Raises RecordError where another one lies there."""
+        path = self.folder / f"{image_id}.png"
+        sums = [
+            one.sha256
+            for one in self.candidates
+            if one.image_id == image_id and Path(one.path).name == path.name
+        ]
+        if path.exists() and sums and sha256_of(path) not in sums:
+            manifest = self.folder / "manifest.parquet"
+            raise RecordError(
+                f"Asked for the picture of {image_id} as listed in {manifest}. Found another in {path}. Put an intact "
+                f"copy there, or run the same command with `--forcerun {manifest} -- {manifest}` and then as before."
+            )
+        return path
 
     def caption(self, image_id: str) -> str:
         """Name and theme of a cell."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mmunlearn.records import Split, Training, read_json, read_manifest, write_json
+from mmunlearn.records import RecordError, Split, Training, read_json, read_manifest, write_json
 from mmunlearn.reporting.layout import METHODS, TABLE3, read_table, select, write_table
 from mmunlearn.reporting.page import DEVIATIONS, write_report
 from mmunlearn.reporting.page_pictures import spread
@@ -87,6 +87,16 @@ def test_the_page_needs_nothing_but_itself(text: str) -> None:
 def test_equal_inputs_give_equal_bytes(inputs: dict[str, Any], text: str, tmp_path: Path) -> None:
     lists = {name: value[::-1] for name, value in inputs.items() if isinstance(value, list)}
     assert page_of(inputs, tmp_path, **lists) == text
+
+
+def test_a_picture_that_is_another_than_listed_is_refused(tmp_path: Path) -> None:
+    inputs = report_inputs(tmp_path / "run")
+    first, second = sorted(inputs["manifest"].parent.glob("p*.png"))[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(
+        RecordError, match=rf"Found another in {first}\. .*--forcerun {inputs['manifest']} -- "
+    ):
+        page_of(inputs, tmp_path)
 
 
 def test_it_shows_accepted_and_refused_pictures(inputs: dict[str, Any], text: str) -> None:
