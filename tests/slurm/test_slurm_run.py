@@ -52,6 +52,10 @@ class Story:
         folder = self.run.folder / "logs" / "slurm" / f"rule_{rule}"
         return "".join(path.read_text() for path in folder.rglob(f"{number}.log"))
 
+    def submitted(self, rule: str) -> int:
+        """Jobs of a rule that Slurm has been given, further attempts not counted."""
+        return len({job.name for job in self.cluster.jobs() if job.rule == rule})
+
     def hold(self, name: str, count: int = 1) -> list[Job]:
         """So many jobs of a name at work, and their scripts stopped: whatever strikes, strikes before they end."""
         jobs: dict[str, Job] = {}
@@ -139,13 +143,15 @@ def unlearning(story: Story) -> None:
 
 def answering(story: Story) -> None:
     """A node loses its daemon, and the job on it runs on beside the one that Slurm starts in its place; then the
-    controller is silent for longer than Snakemake asks."""
+    controller is silent for longer than Snakemake asks, when there is nothing left to submit."""
     (lost,) = story.hold("answer_questions")
     story.cluster.kill_node(lost.node)
     story.strike("slurmd", lost)
     resume(lost)
     story.cluster.start_node(lost.node)
-    story.until(lambda: story.cluster.working("answer_questions"))
+    story.until(
+        lambda: story.submitted("answer_questions") == 7 and story.cluster.working("answer_questions")
+    )
     story.cluster.stop_controller()
     story.until(lambda: "did not answer" in story.run.log.read_text())
     story.cluster.start_controller()
