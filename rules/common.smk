@@ -54,4 +54,9 @@ onstart:
         raise error
     PARAMS.contents.settle()
     sweep("work", "results")
+    unrecorded.warn_of_overlooked(workflow)
     forward_interrupts()
+
+
+onsuccess:
+    unrecorded.warn_of_overlooked(workflow)

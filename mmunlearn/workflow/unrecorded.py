@@ -7,6 +7,8 @@ are compared with records alone. Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,8 @@ from mmunlearn.workflow.errors import NoPlan, decisive
 from mmunlearn.workflow.lifelong import Lifelong
 from mmunlearn.workflow.params import Params
 from mmunlearn.workflow.targets import Targets
+
+logger = logging.getLogger("mmunlearn")
 
 
 @decisive
@@ -93,3 +97,26 @@ def _recorded(path: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(json.loads(Path(path).read_text(encoding="utf-8"))["settings"])
     except (OSError, ValueError, TypeError, KeyError):
         return settings
+
+
+def warn_of_overlooked(workflow: Any) -> None:
+    """Say which jobs have other params or inputs than Snakemake's records, and are not run.
+
+    It looks at none that stands below one to run, and then goes no further where a file is `ancient`: while
+    check_images or fetch_weights runs, a changed setting below it waits for the next run.
+    """
+    dag, records = workflow.dag, workflow.persistence
+    to_run = set(dag.needrun_jobs(exclude_finished=False))
+    rules = Counter(
+        job.rule.name
+        for job in dag.jobs
+        if job not in to_run and job.output and records.has_metadata(job)
+        if records.params_changed(job) or any(records.input_changed(job))
+    )
+    if rules:
+        jobs = ", ".join(f"{number} of {name}" for name, number in sorted(rules.items()))
+        logger.warning(
+            "Asked for all that changed. Found jobs that Snakemake passes over in this run, though their settings, "
+            "code or inputs are others than when they ran: %s. Run the same command again when it is done.",
+            jobs,
+        )

@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ResourceSettings
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
 from mmunlearn.models.features import ENCODING
 from mmunlearn.workflow import identity, targets
 from mmunlearn.workflow.identity import digest_of_sources
+from mmunlearn.workflow.unrecorded import warn_of_overlooked
 from mmunlearn.workflow.versions import CODE, DIGESTS
 from tests.copies import ROOT
 from tests.dag.conftest import finish, to_run_again
-from tests.rules.standin import Rules
+from tests.rules.standin import Rules, _own_signals
 
 TARGETS = ("all", "robustness", "review")
 RECORD = {"write_run_config", "write_report"}
@@ -94,6 +96,22 @@ def test_a_training_without_a_record_is_not_taken_for_one_of_other_settings(fold
     with pytest.raises(SystemExit, match=says):
         to_run("all")
     assert to_run("review") == {}, "which trains nothing"
+
+
+def test_what_snakemake_passes_over_below_an_ancient_file_is_said(folder, library, caplog):
+    """The check of the pictures runs again: below it a changed rate is not looked at before the next run."""
+    edit(library, "mmunlearn/reporting/filter_statistics.py", "def ", "def unused(): ...\n\n\ndef ")
+    overlay(folder, methods={"ga": {"learning_rate": 2.0e-3}})
+    with _own_signals(), SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            ResourceSettings(cores=1), ConfigSettings(configfiles=[folder / "mine.yaml"]),
+            snakefile=ROOT / "Snakefile", workdir=folder,
+        )  # fmt: skip
+        workflow.dag(DAGSettings(targets={"train"})).execute_workflow(executor="dryrun")
+        ran = {job.rule.name for job in workflow._workflow.dag.needrun_jobs(exclude_finished=False)}
+        warn_of_overlooked(workflow._workflow)
+    assert "check_images" in ran and "train_unlearned" not in ran
+    assert "passes over in this run" in caplog.text and ": 2 of train_unlearned. Run the same" in caplog.text
 
 
 def test_no_profile_goes_by_the_time_of_a_script():
