@@ -204,11 +204,11 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(trained, tmp_path,
 
 
 def test_adapters_along_the_way_lie_in_recipes_of_their_own(trained, tmp_path):
-    """Figure 7's: each differs, one past the end of the training is its last one, and nothing else is left."""
+    """Figure 7's: each differs, one past the end of the training is its last one, and results have nothing else."""
     world = configured(trained, tmp_path / "world", "figures", {"steps": [1, 2, 9]})
-    before = set(world.root.rglob("*"))
+    before = set(world.results.rglob("*"))
     world.run("trace_unlearned", model="tiny", recipe="ga-person15", seed=1)
-    made = {path for path in set(world.root.rglob("*")) - before if path.is_file() and path.suffix != ".log"}
+    made = {path for path in set(world.results.rglob("*")) - before if path.is_file()}
     assert made == {
         weights(world, f"ga-person15@{step}").with_name(name) for step in (1, 2, 9) for name in LORA
     }
