@@ -114,7 +114,7 @@ def _take(path: Path, me: Holder, mine: str, what: Path) -> None:
                 logger.info(
                     "%s is being made by %s: waiting for it, to take what it has finished. If it is to end, %s; the "
                     "claim is %s, which is broken by itself when that job is dead",
-                    what, holder or "an unreadable file", holder.remedy if holder else f"remove {path}", path,
+                    what, holder or "an unreadable file", holder.remedy if holder else f"`rm {path}`", path,
                 )  # fmt: skip
         time.sleep(PAUSE)
 

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ import torch
 import yaml
 from pydantic import TypeAdapter
 
+from mmunlearn.atomic import HOST
 from mmunlearn.cards import locks
 from mmunlearn.interrupts import Stopped, deferring, stopping
 from mmunlearn.records import digest_of, write_text
@@ -33,6 +35,7 @@ from mmunlearn.training.run import TrainingRun
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 TAIL = 30  # lines of a failed launch that its error repeats
+JOB = "MMUNLEARN_JOB"  # machine and number of the process that launches
 
 
 def launch(function: Callable[..., object], run: TrainingRun, **arguments: Any) -> None:
@@ -102,7 +105,8 @@ def _run(command: list[str]) -> tuple[int, str, int | None]:
 
     It has a session of its own, as `accelerate launch` ends its processes on a signal; they alone are told of one."""
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        JOB: f"{HOST} {os.getpid()}",
     }
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
@@ -136,6 +140,17 @@ def _tell(pid: int, number: int) -> None:
     for process in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+
+def end_with(pid: int) -> None:
+    """Have this process end when another one does: a job that was killed holds no claim, and the next one trains."""
+
+    def wait() -> None:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def plain_call(
@@ -177,6 +192,9 @@ def _named(path: str) -> Any:
 def main(path: str) -> None:
     """One of several processes; the first one logs, and any leaves its traceback beside the arguments, or what it says
     when it is told to stop."""
+    host, pid = os.environ[JOB].split()
+    if host == HOST:
+        end_with(int(pid))
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("mmunlearn").setLevel(logging.INFO if rank == "0" else logging.ERROR)

@@ -114,7 +114,7 @@ OWN = (  # what a run made, or no file
     "delete the lock",
     "or delete it to record the present weights' checksums anew",  # the lock
     "delete the file to have it made again",  # by fetch_weights, from others that it names
-    "remove this checkpoint, which the killed job has left",
+    "remove this file, and with it the files",  # what a fetch that broke off has left
     "remove the key",
     ", remove ",  # keys of an option
 )
@@ -131,7 +131,7 @@ def test_no_message_tells_a_user_to_delete_a_file_of_theirs():
 
 
 OF_MACHINES = {  # besides JSON: what the system, the workflow or the hub's client wrote, our schema, packages' data
-    "files.py", "training/launch.py", "weights/hub.py", "workflow/paths.py", "workflow/schema.py",
+    "claims.py", "files.py", "training/launch.py", "weights/hub.py", "workflow/paths.py", "workflow/schema.py",
     "pocket/avatars.py", "evaluation/language.py", "lifelong/draw.py", "scorers/device.py", "workflow/machine.py",
 }  # fmt: skip
 

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from mmunlearn.training import launch as module
 from mmunlearn.training.launch import launch, plain_call, read_call
 from mmunlearn.training.run import UnlearningRun
 from mmunlearn.training.train import trace, train, write_outputs
+from tests.copies import ROOT
 from tests.unit.training_fixtures import WEIGHTS, unlearning
 
 
@@ -96,6 +99,27 @@ def test_processes_that_are_told_to_stop_end_their_step_first(finetuned, tmp_pat
         launch(wait_for_a_signal, run, folder=tmp_path / "ready")
     assert "Traceback" not in caplog.text
     assert [path.suffix for path in (tmp_path / "work" / "launch").iterdir()] == [".yaml"]
+
+
+def test_a_process_ends_with_the_job_that_was_killed():
+    """It has a session of its own, and would go on training in the folder that the next job claims."""
+    job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    code = (
+        "import sys, time; from mmunlearn.training.launch import end_with; end_with(int(sys.argv[1])); "
+        "print('on', flush=True); time.sleep(300)"
+    )
+    rank = subprocess.Popen(
+        [sys.executable, "-c", code, str(job.pid)], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert rank.stdout.readline() == b"on\n"
+        assert rank.poll() is None
+        job.kill()
+        job.wait()
+        assert rank.wait(timeout=60) == 1
+    finally:
+        job.kill()
+        rank.kill()
 
 
 @pytest.mark.parametrize(
