@@ -135,7 +135,6 @@ rule merge_manifest:
         "<logs>/merge_manifest.log",
     benchmark:
         "<benchmarks>/merge_manifest/all.tsv"
-    localrule: True
     conda:
         "../envs/images.yaml"
     params:

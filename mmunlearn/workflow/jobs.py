@@ -11,7 +11,8 @@ from typing import Any
 Asked = dict[str, Any]
 
 GROWING = ("mem_mb", "runtime")
-"""Attempt n asks for n times as much of these: too little may be why the one before has failed."""
+"""Attempt n asks for n times as much of these: too little may be why the one before has failed. So do rules that name
+neither, by `default-resources` of profiles/slurm, which no key of the configuration bounds."""
 
 
 class Jobs:

@@ -13,7 +13,8 @@ def outlive_outages() -> None:
 
     Of snakemake-executor-plugin-slurm 2.8 a check asks `slurm-status-attempts` times (by sacct where the controller
     does not tell its MinJobAge) and then drops all jobs without a word: the run waits for good. Here they stay, and the
-    next check asks again, as the profile says.
+    next check asks again, as the profile says. Whether anybody answered is told by a counter of its own that no release
+    promises: pyproject.toml allows 2.8 alone.
     """
     plugin = sys.modules.get("snakemake_executor_plugin_slurm")
     if plugin is None or hasattr(plugin.Executor.check_active_jobs, "__wrapped__"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import tomllib
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
 
 from mmunlearn.workflow.outage import outlive_outages
+from tests.copies import ROOT
 
 
 class Limiter(nullcontext):
@@ -77,3 +80,14 @@ def test_a_finished_job_is_not_asked_for_again(commands):
     assert check(executor(keep_successful_logs=True), [done, runs]) == [runs]
     commands("echo '7|COMPLETED'")
     assert check(executor(keep_successful_logs=True), [done]) == []
+
+
+def test_only_the_release_whose_counter_is_read_may_be_installed():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    (plugin,) = map(Requirement, extras["slurm"])
+    assert [release for release in ("2.7.1", "2.8.0", "2.8.3", "2.9.0") if release in plugin.specifier] == [
+        "2.8.0",
+        "2.8.3",
+    ]
