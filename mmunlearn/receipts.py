@@ -2,18 +2,21 @@
 
 `results/.receipts/<path below results>.json` stands beside the results, travels with them, and says of one output its
 size, SHA-256, rows (of JSON lines), rule and time of change. A file without one, as of an earlier release, is not
-compared; neither is one that is not below `results/`.
+compared; neither is one that is not below `results/`. What a damaged file held lies beside its receipt, as `<path below
+results>.found`, until the file is found damaged another time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from mmunlearn.atomic import atomic_path
 from mmunlearn.records import sha256_of, write_text
 
 RESULTS = Path("results")
@@ -50,23 +53,44 @@ def forget_receipts(outputs: Iterable[Path]) -> None:
     """Before a job writes these outputs anew: what it leaves when it is killed is nobody's."""
     for path in outputs:
         if place := receipt_path(path):
+            if place.is_dir():
+                shutil.rmtree(place)
             place.unlink(missing_ok=True)
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a file, or with one that is read with it; None where nothing is, or nothing is known."""
-    for one in (path, *(path.with_name(name) for name in TOGETHER.get(path.name, ()))):
-        receipt = read_receipt(one)
-        if receipt is not None and (found := _difference(one, receipt)):
-            return f"{one}: {found}; rule {receipt.rule} has written {_described(receipt)}"
+    for one, receipt, found in _differences(path):
+        return f"{one}: {found}; rule {receipt.rule} has written {_described(receipt)}"
     return None
+
+
+def keep_found(path: Path) -> None:
+    """Keep what a damaged file holds, and what those hold that are read with it: it may be somebody's edit.
+
+    Raises:
+        OSError: there is no room, or nothing can be written.
+    """
+    for one, *_ in _differences(path):
+        place = found_path(one)
+        if one.is_file() and not (place.exists() and place.samefile(one)):
+            with atomic_path(place) as temporary:
+                try:
+                    os.link(one, temporary)
+                except OSError:  # a file system without links
+                    shutil.copy2(one, temporary)
+
+
+def damaged_part(path: Path) -> Path:
+    """Of a damaged file and those that are read with it the first that is not as written."""
+    return next((one for one, *_ in _differences(path)), path)
 
 
 def cut(folder: Path) -> Iterator[tuple[Path, str | None]]:
     """Every file of a folder that has a receipt, and what its size alone says is wrong with it, or None."""
     for parent, _, names in os.walk(FOLDER / folder.relative_to(RESULTS)):
         place = RESULTS / Path(parent).relative_to(FOLDER)
-        for name in sorted(names):
+        for name in sorted(name for name in names if name.endswith(".json")):
             receipt = _read(f"{parent}/{name}")
             with suppress(OSError):
                 path = place / name.removesuffix(".json")
@@ -80,6 +104,11 @@ def receipt_path(path: Path) -> Path | None:
     return FOLDER / f"{path.relative_to(RESULTS)}.json" if path.is_relative_to(RESULTS) else None
 
 
+def found_path(path: Path) -> Path:
+    """Where is kept what an output that has a receipt was found to hold."""
+    return FOLDER / f"{path.relative_to(RESULTS)}.found"
+
+
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt of an output; None where it is missing or damaged."""
     place = receipt_path(path)
@@ -90,9 +119,17 @@ def _read(place: str | Path) -> Receipt | None:
     try:
         with open(place, encoding="utf-8") as file:
             receipt = Receipt(**json.load(file))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return receipt if type(receipt.size) is type(receipt.changed) is int else None
+
+
+def _differences(path: Path) -> Iterator[tuple[Path, Receipt, str]]:
+    """Of a file and those that are read with it each that differs from its receipt, and how."""
+    for one in (path, *(path.with_name(name) for name in TOGETHER.get(path.name, ()))):
+        receipt = read_receipt(one)
+        if receipt is not None and (found := _difference(one, receipt)):
+            yield one, receipt, found
 
 
 def _difference(path: Path, receipt: Receipt) -> str | None:

@@ -8,6 +8,7 @@ from mmunlearn.ids import FINETUNED, GOAL
 from mmunlearn.records import Answer, Question
 from mmunlearn.reporting.canvas import LINE, Canvas, text_width, wrap
 from mmunlearn.reporting.concept_matrix import Concept, Questions, Study, Verdicts, what_is_left
+from mmunlearn.reporting.page_pictures import Pictures
 from mmunlearn.reporting.style import look
 
 PICTURE = 76  # side, points
@@ -19,7 +20,7 @@ GREY = "#555555"
 
 
 def answer_card(
-    study: Study, concept: Concept, questions: Questions, images: Path, method: str, width: float
+    study: Study, concept: Concept, questions: Questions, images: Pictures, method: str, width: float
 ) -> Canvas:
     """A picture with its question and true answer, and below them a box a model: finetuned, unlearned, goal.
 
@@ -36,7 +37,7 @@ def answer_card(
     if question is None:
         card.text(0, LINE + 4, "no picture of which both models were asked", color=GREY)
         return card
-    below = _question(card, question, images / f"{question.image_id}.png", LINE + 5, width)
+    below = _question(card, question, images.path(question.image_id), LINE + 5, width)
     for name, rows in answers.items():
         answer = rows.get(question.question_id)
         tag = "" if answer is None else _tag(concept, answer, study.verdicts.get(keys[name], {}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmunlearn.ids import FINETUNED, TARGETS
-from mmunlearn.records import Question, read_jsonl
+from mmunlearn.records import Question, read_jsonl, read_manifest
 from mmunlearn.reporting import style
 from mmunlearn.reporting.answer_cards import answer_card
 from mmunlearn.reporting.canvas import LINE, Canvas, draw_canvas, shorten, text_width, wrap
@@ -22,6 +22,7 @@ from mmunlearn.reporting.concept_matrix import (
     read_studies,
     write_matrix,
 )
+from mmunlearn.reporting.page_pictures import Pictures
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +66,20 @@ def plot_figure9(
             and the goal models to show.
         splits: the splits whose concepts were unlearned one by one.
         questions, people, events: the data set's questions and the curated JSON lines.
-        manifest: beside it lie the pictures, `<image_id>.png`.
+        manifest: lists the pictures; beside it they lie, `<image_id>.png`.
         method: how figures spell the method.
         percent: of the splits.
         judgements: G-Eval of these models' answers on what the event split forgets, by `judge`, as tables name it.
         csv: see `mmunlearn.reporting.concept_matrix`.
 
     Raises:
-        RecordError: an input does not hold the rows that its name promises, or a recipe is not of the splits.
+        RecordError: an input does not hold the rows that its name promises, a recipe is not of the splits, or a picture
+            is another than listed.
     """
     concepts = read_concepts(splits, people, events)
     by_id = {one.question_id: one for one in read_jsonl(questions, Question)}
     studies = read_studies(concepts, by_id, answers, judgements)
+    images = Pictures({}, {}, read_manifest(manifest), manifest.parent)
     page = Canvas()
     for study in studies:
         lost = [cell for cell in study.cells if cell.value is None]
@@ -84,12 +87,12 @@ def plot_figure9(
             logger.warning("%s: %d cells of Figure 9 without a value", study.model, len(lost))
         below = page.height + (18 if page.parts else 0)
         page.text(0, below, f"{method}, {study.model}, {percent}% of the concepts", size=9.5)
-        page.add(_block(study, by_id, manifest.parent, method, judge), 0, below + 18)
+        page.add(_block(study, by_id, images, method, judge), 0, below + 18)
     write_matrix(csv, studies)
     style.save_figure(draw_canvas(page, WIDTH, MARGIN), png, pdf)
 
 
-def _block(study: Study, questions: Questions, images: Path, method: str, judge: str) -> Canvas:
+def _block(study: Study, questions: Questions, images: Pictures, method: str, judge: str) -> Canvas:
     """A model's heat map and what explains it at the left, its answers at the right."""
     block = Canvas()
     heat, width = _heat_map(study)

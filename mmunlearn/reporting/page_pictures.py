@@ -46,18 +46,23 @@ class Pictures:
             for one in self.candidates
             if one.image_id == image_id and Path(one.path).name == path.name
         ]
-        if path.exists() and sums and sha256_of(path) not in sums:
-            manifest = self.folder / "manifest.parquet"
-            raise RecordError(
-                f"Asked for the picture of {image_id} as listed in {manifest}. Found another in {path}. Put an intact "
-                f"copy there, or run the same command with `--forcerun {manifest} -- {manifest}` and then as before."
-            )
-        return path
+        return as_listed(path, sums, self.folder / "manifest.parquet")
 
     def caption(self, image_id: str) -> str:
         """Name and theme of a cell."""
         person, event = concepts_of(image_id)
         return f"{self.people[person].name}, {self.events[event].theme}"
+
+
+def as_listed(path: Path, sums: Sequence[str], manifest: Path) -> Path:
+    """A picture's path. Raises RecordError where another one lies there than one of these SHA-256."""
+    if path.exists() and sums and sha256_of(path) not in sums:
+        again = f"{manifest} -- {manifest}" if path.parent == manifest.parent else "draw_shard"
+        raise RecordError(
+            f"Asked for a picture as listed in {manifest}. Found another in {path}. Put an intact copy there, or run "
+            f"the same command with `--forcerun {again}` and then as before."
+        )
+    return path
 
 
 def data_uri(path: Path, size: int = THUMBNAIL) -> str:
@@ -104,7 +109,7 @@ def rejected_samples(pictures: Pictures, count: int) -> list[dict[str, Any]]:
     queue = [one for turn in turns for one in turn if one is not None]
     return [
         {
-            "uri": data_uri(Path(one.path)),
+            "uri": data_uri(as_listed(Path(one.path), [one.sha256], pictures.folder / "manifest.parquet")),
             "reason": one.reject_reason,
             "caption": f"{pictures.caption(one.image_id)}, attempt {one.attempt}",
             "scores": _scores(one),

@@ -63,7 +63,8 @@ def compare_filters(
         reviewers: people who must have judged a picture before it counts for `all reviewers`; at least 1.
 
     Raises:
-        RecordError: an input is not what its name promises, or the truth does not cover every candidate.
+        RecordError: an input is not what its name promises, the truth does not cover every candidate, or a
+            picture is another than listed.
     """
     rows = {audit_item(row): row for row in read_manifest(manifest)}
     flagged = {item: flags(row, manifest) for item, row in rows.items()}
@@ -78,7 +79,8 @@ def compare_filters(
     together = [people[-1]] if people[-1].bad else []
     compared = together + [rater for rater in planted if rater.on == WHOLE]
     outdated = len(judged) - len(valid)
-    write_text(page, agreement_page(table, compared, rows, flagged, share=share, outdated=outdated))
+    text = agreement_page(table, compared, rows, flagged, share=share, outdated=outdated, manifest=manifest)
+    write_text(page, text)
     for line in table:
         if line["filter"] == ANY:
             recall = line["recall_percent"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmunlearn.records import Candidate
 from mmunlearn.reporting.layout import Row
-from mmunlearn.reporting.page_pictures import data_uri, spread
+from mmunlearn.reporting.page_pictures import as_listed, data_uri, spread
 from mmunlearn.review.audit import Rater
 from mmunlearn.review.templates import render
 
@@ -24,6 +24,7 @@ def agreement_page(
     *,
     share: float,
     outdated: int,
+    manifest: Path,
 ) -> str:
     """The page as HTML.
 
@@ -33,6 +34,10 @@ def agreement_page(
         rows, flagged: candidate and refusing filters of every item.
         share: of the candidates, on the sample.
         outdated: verdicts that are about no picture of the manifest.
+        manifest: the file that lists the pictures.
+
+    Raises:
+        RecordError: a picture is another than listed.
     """
     disagreements = []
     for rater in raters:
@@ -42,7 +47,7 @@ def agreement_page(
             tiles = [
                 {
                     "item": item,
-                    "uri": data_uri(Path(rows[item].path), SIDE),
+                    "uri": data_uri(as_listed(Path(rows[item].path), [rows[item].sha256], manifest), SIDE),
                     "flagged": ", ".join(sorted(flagged[item])),
                     "note": rater.notes.get(item, ""),
                 }

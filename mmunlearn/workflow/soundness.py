@@ -1,20 +1,33 @@
 """Whether outputs are still what their jobs have written: looked at when a run starts and when a job reads them.
 
 What is not is marked as Snakemake marks the outputs of a killed job, so that the profiles' `rerun-incomplete` has it
-made again, and what rests on it, by the first run whose targets need it.
+made again, and what rests on it, by the first run whose targets need it. What it held is kept before.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from base64 import urlsafe_b64encode
+import re
+import sys
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmunlearn.files import RecordError, listed
-from mmunlearn.receipts import RESULTS, cut, damage, forget_receipts, receipt_path, write_receipts
+from mmunlearn.receipts import (
+    RESULTS,
+    cut,
+    damage,
+    damaged_part,
+    forget_receipts,
+    found_path,
+    keep_found,
+    read_receipt,
+    receipt_path,
+    write_receipts,
+)
 
 SNAKEMAKE = Path(".snakemake")
 DAMAGED = {"external_jobid": None, "damaged": True}
@@ -22,7 +35,8 @@ DAMAGED = {"external_jobid": None, "damaged": True}
 LONGEST = 254  # of a part of a record's name
 CURE = (
     "it is made again, with what rests on it (alone: the same command with `--forcerun FILE -- FILE`), unless "
-    "you put an intact copy there; to keep a file that you have edited, remove RECEIPT"
+    "you put an intact copy there. What was found is kept as FOUND: where that is an edit of yours, let the run end, "
+    "copy it back to DAMAGED, remove RECEIPT and run again"
 )
 
 
@@ -48,15 +62,23 @@ def receipts(inputs: Iterable[Path], outputs: Iterable[Path], rule: str) -> Iter
 
 def look(scale: str) -> list[str]:
     """See at the start of a run, by sizes, which outputs of a scale are damaged, and mark them; a mark goes where the
-    file is whole again. Gives what a user is to know."""
+    file is whole again, or has a receipt no more. Gives what a user is to know.
+
+    A dry run looks, too: its plan is to hold what is made again. Where nothing can be written, nothing is marked.
+    """
+    if "--unlock" in sys.argv:
+        return []
     records, marks = _names("metadata"), _names("incomplete")
+    for path in filter(_is_ours, map(_path, marks)):
+        if read_receipt(path) is None:
+            _unmark(path)
     damaged, lost = {}, []
     for path, found in cut(RESULTS / scale):
         name = _name(path)
         if found is None and name in marks and _is_ours(path):
             found = damage(path)
             if found is None:
-                _place("incomplete", path).unlink(missing_ok=True)
+                _unmark(path)
         if found:
             damaged[path] = found
             _mark(path)
@@ -75,7 +97,9 @@ def _damaged(found: dict[Path, str]) -> Iterator[str]:
 
 def _cure(found: Iterable[Path]) -> str:
     first = next(iter(found))
-    return CURE.replace("FILE", str(first)).replace("RECEIPT", str(receipt_path(first)))
+    part = damaged_part(first)
+    names = {"FILE": first, "FOUND": found_path(part), "DAMAGED": part, "RECEIPT": receipt_path(part)}
+    return re.sub("|".join(names), lambda match: str(names[match[0]]), CURE)
 
 
 def _lost(paths: list[Path]) -> Iterator[str]:
@@ -89,8 +113,15 @@ def _lost(paths: list[Path]) -> Iterator[str]:
 
 def _mark(path: Path) -> None:
     place = _place("incomplete", path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(DAMAGED))
+    with suppress(OSError):  # without what was found nothing is made again
+        keep_found(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(DAMAGED))
+
+
+def _unmark(path: Path) -> None:
+    with suppress(OSError):
+        _place("incomplete", path).unlink(missing_ok=True)
 
 
 def _is_ours(path: Path) -> bool:
@@ -110,6 +141,14 @@ def _name(path: Path) -> str:
     text = urlsafe_b64encode(str(path).encode()).decode()
     parts = [text[start : start + LONGEST] for start in range(0, len(text), LONGEST)]
     return "/".join([*(f"@{part}" for part in parts[:-1]), parts[-1]])
+
+
+def _path(name: str) -> Path:
+    """The output of which a record has that name; of a name that Snakemake has not made, one that nobody has."""
+    try:
+        return Path(urlsafe_b64decode("".join(part.removeprefix("@") for part in name.split("/"))).decode())
+    except ValueError:
+        return Path(name)
 
 
 def _names(kind: str) -> set[str]:

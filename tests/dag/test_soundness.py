@@ -56,3 +56,19 @@ def test_damaged_outputs_are_said_and_made_again_by_the_same_command(curate):
     assert contents() == whole and not any(Path(".snakemake/incomplete").iterdir())
     planned = str(curate("-n"))
     assert "Nothing to be done" in planned and "as their jobs" not in planned and "no record" not in planned
+
+
+def test_an_edit_is_kept_and_counts_when_it_is_put_back(curate):
+    """Of people.jsonl, on which the list of prompts rests."""
+    people = Path(PLACE, "people.jsonl")
+    whole, receipt = people.read_bytes(), Path("results/.receipts/pocket/curation/people.jsonl.json")
+    found, edit = receipt.with_suffix(".found"), whole.replace(b"Fumiko", b"Fumi")
+    people.write_bytes(edit)
+    said = curate()
+    assert said.returncode == 0 and f"kept as {found}" in said.stderr and f"remove {receipt}" in said.stderr
+    assert people.read_bytes() == whole and found.read_bytes() == edit
+    people.write_bytes(found.read_bytes())
+    receipt.unlink()
+    after = curate()
+    assert after.returncode == 0 and people.read_bytes() == edit and "as their jobs" not in after.stderr
+    assert "Fumi " in Path(PLACE, "prompts.jsonl").read_text()

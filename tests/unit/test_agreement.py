@@ -157,6 +157,13 @@ def test_the_page_shows_the_disagreements_and_the_published_number(manifest):
     assert page.scripts == [] and "script-src" not in str(page.all("meta"))
 
 
+def test_a_picture_that_is_another_than_listed_is_refused(manifest):
+    path = Path(read_manifest(manifest)[3].path)
+    path.write_bytes(Path(read_manifest(manifest)[0].path).read_bytes())
+    with pytest.raises(RecordError, match=rf"Found another in {path}\. .*--forcerun draw_shard"):
+        compared(manifest, truth=planted(manifest, {}))
+
+
 def test_at_most_24_disagreements_are_shown_and_lost_pictures_leave_a_gap(tmp_path):
     rows = [candidate(tmp_path, f"p000-e{n:02d}", reason="scene") for n in range(40)]
     write_manifest(tmp_path / "manifest.parquet", rows)

@@ -21,14 +21,17 @@ from mmunlearn.records import (
     RecordError,
     Split,
     read_jsonl,
+    sha256_of,
     write_json,
     write_jsonl,
+    write_manifest,
 )
 from mmunlearn.reporting.canvas import shorten, text_width, wrap
 from mmunlearn.reporting.concept_matrix import COLUMNS
 from mmunlearn.reporting.figure9 import plot_figure9, shade
 from mmunlearn.reporting.layout import read_table
 from mmunlearn.reporting.style import look
+from tests.unit import rows
 from tests.unit.figure_checks import assert_readable, assert_same_bytes, caught
 
 GONE = "This is nobody, for $5 and $6."
@@ -70,6 +73,11 @@ class Files:
         (folder / "images").mkdir()
         for cell in self.cells:
             Image.new("RGB", (8, 8), "teal").save(folder / "images" / f"{cell}.png")
+        listed = {cell: folder / "images" / f"{cell}.png" for cell in self.cells}
+        write_manifest(
+            folder / "images" / "manifest.parquet",
+            [rows.candidate(cell, path=str(path), sha256=sha256_of(path)) for cell, path in listed.items()],
+        )
         self.splits = [folder / "event05.json", folder / "person05.json"]
         self.judgements: list[Path] = []
         recipes = [f"gd-{target}05-{n}" for target, ids in self.forgotten.items() for n in range(len(ids))]
@@ -81,25 +89,25 @@ class Files:
     def answer(self, model: str, recipe: str) -> Path:
         parsed = parse_recipe(recipe)
         lost = self.forgotten[parsed.target][parsed.concept] if parsed.concept is not None else None
-        rows = []
+        said = []
         for one in self.questions:
             wrong = lost in concepts_of(one.image_id) and kind_of(one.question_id) == parsed.target
             wrong = wrong and self.cells.index(one.image_id) % 2 == 0
             text = (GONE if one.kind == "person" else ASIDE) if wrong else one.answer
             key = {"question_id": one.question_id, "image_id": one.image_id, "question": one.question}
-            rows.append(Answer(**key, reference=one.answer, answer=text))
+            said.append(Answer(**key, reference=one.answer, answer=text))
         path = self.folder / "answers" / Run(model, recipe, 1).folder / "dataset.jsonl"
-        write_jsonl(path, rows)
+        write_jsonl(path, said)
         return path
 
     def judge(self, recipe: str, score: float | None, model: str = "m") -> None:
-        rows = [
+        verdicts = [
             Judgement(question_id=one.question_id, score=score, reason="-")
             for one in self.questions
             if one.kind == "event"
         ]
         path = self.folder / "judgements" / Run(model, recipe, 1).folder / "event05.jsonl"
-        write_jsonl(path, rows)
+        write_jsonl(path, verdicts)
         self.judgements.append(path)
 
     def plot(self, png: Path, pdf: Path) -> None:
@@ -112,8 +120,8 @@ class Files:
         )  # fmt: skip
 
     def matrix(self) -> dict[tuple[str, str], dict[str, str]]:
-        rows = read_table(self.folder / "figure9.csv")
-        return {(row["unlearned"], row["tested"]): row for row in rows}
+        table = read_table(self.folder / "figure9.csv")
+        return {(row["unlearned"], row["tested"]): row for row in table}
 
 
 def truth(kind: str, cell: str) -> str:
@@ -304,3 +312,11 @@ def test_lines_fit_and_say_when_they_are_cut() -> None:
     assert len(cut) == 2 and cut[1].endswith("…") and text_width(cut[1]) <= 80
     assert wrap("", 80) == []
     assert shorten("abc", 80) == "abc" and shorten(text, 50).endswith("…")
+
+
+def test_a_picture_that_is_another_than_listed_is_refused(tmp_path):
+    files = Files(tmp_path)
+    for path in tmp_path.joinpath("images").glob("*.png"):
+        Image.new("RGB", (8, 8), "red").save(path)
+    with pytest.raises(RecordError, match=r"Found another in .*images/p000-e0.*manifest\.parquet -- "):
+        files.plot(tmp_path / "fig9.png", tmp_path / "fig9.pdf")

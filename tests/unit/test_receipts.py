@@ -242,6 +242,19 @@ def test_a_damaged_receipt_says_nothing(made, text):
     assert look("small") == []
 
 
+def test_receipts_that_are_folders_or_no_text_say_nothing_and_are_written_anew(made):
+    paths = made("table3.csv", "fig8.pdf")
+    receipt_path(paths[0]).unlink()
+    (receipt_path(paths[0]) / "inner").mkdir(parents=True)
+    receipt_path(paths[1]).write_bytes(b"\xff\x00" * 9)
+    for path in paths:
+        cut(path)
+        begin(path)
+    assert look("small") == []
+    for path in made("table3.csv", "fig8.pdf"):
+        assert read_receipt(path).size == path.stat().st_size
+
+
 def test_a_large_file_is_read_again_only_when_its_time_is_another(made, monkeypatch):
     (path,) = made("features.safetensors")
     monkeypatch.setattr(receipts, "SMALL", 10)
@@ -272,6 +285,71 @@ def test_files_elsewhere_have_no_receipts(made, tmp_path):
     forget_receipts(outside)
     begin(*outside)
     assert not receipts.FOLDER.exists()
+
+
+def test_what_was_found_is_kept_until_it_is_found_another_time(made):
+    path, weights, config = made(
+        "table3.csv", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
+    )
+    path.write_text("my edit")
+    (message,) = look("small")
+    found = Path("results/.receipts/small/table3.csv.found")
+    assert f"kept as {found}: " in message and f"back to {path}, remove {receipt_path(path)} " in message
+    path.unlink()  # as Snakemake does before it is made again
+    write(path)
+    assert look("small") == [] and found.read_text() == "my edit"
+    path.write_text("another")
+    look("small")
+    assert found.read_text() == "another"
+    flip(config)
+    content = config.read_bytes()
+    with pytest.raises(RecordError, match=rf"back to {config}, remove {receipt_path(config)} "):
+        begin(weights)
+    assert receipts.found_path(config).read_bytes() == content and not receipts.found_path(weights).exists()
+
+
+def test_a_file_whose_receipt_is_removed_is_not_made_again(made):
+    path, other = made("table3.csv", "fig8.pdf")
+    for one in (path, other):
+        one.write_text("my edit")
+    look("small")
+    receipt_path(path).unlink()
+    look("other")
+    assert marks() == {soundness._name(other)}
+    begin(path)
+
+
+def test_found_files_are_copied_where_there_are_no_links(made, monkeypatch):
+    def fail(*_: Path) -> None:
+        raise PermissionError
+
+    (path,) = made("table3.csv")
+    path.write_text("my edit")
+    monkeypatch.setattr(os, "link", fail)
+    look("small")
+    assert receipts.found_path(path).read_text() == "my edit" and marks()
+
+
+def test_where_nothing_can_be_written_it_is_said_all_the_same(made, monkeypatch):
+    """Folders that are files stand for such ones: an administrator may write everywhere."""
+    (path,) = made("table3.csv")
+    cut(path)
+    shutil.rmtree(".snakemake")
+    Path(".snakemake").write_text("")
+    assert f"{path}: " in look("small")[0]
+    with pytest.raises(RecordError, match=r"table3\.csv: "):
+        begin(path)
+    Path(".snakemake").unlink()
+    receipts.found_path(path).unlink()
+    monkeypatch.setattr(soundness, "keep_found", lambda path: Path("results").rmdir())
+    assert f"{path}: " in look("small")[0] and marks() == set(), "nothing kept, nothing made again"
+
+
+def test_to_unlock_nothing_is_looked_at(made, monkeypatch):
+    (path,) = made("table3.csv")
+    cut(path)
+    monkeypatch.setattr("sys.argv", ["snakemake", "--unlock"])
+    assert look("small") == [] and marks() == set()
 
 
 def test_lost_records_are_said_with_their_number(made):
