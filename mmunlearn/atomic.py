@@ -1,13 +1,14 @@
 """Files and folders that appear whole or not at all.
 
-What is unfinished lies beside its place under a hidden name that says who writes it: `.<name>.<host>-<pid><suffix>`. It
-goes when the writer ends, by whatever error; what a killed writer has left goes when the next one comes to that folder,
-or when the next run starts (`sweep`).
+What is unfinished lies beside its place under a hidden name that says who writes it: `.<name>.<machine>-<pid><suffix>`.
+It goes when the writer ends, by whatever error; what a killed writer has left goes when the next one comes to that
+folder, or when the next run starts (`sweep`).
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -18,7 +19,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HOST = socket.gethostname().partition(".")[0] or "localhost"
-LEFT = re.compile(r"\.(?P<name>.+)\.(?:(?P<host>[^.]+)-)?(?P<pid>[0-9]+)(?P<suffix>(?:\.[^.]+)?)")
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return HOST
+
+
+MACHINE = _machine()
+"""This boot and this namespace of processes: two with equal ones see each other's processes. Containers may share the
+name of a host."""
+TAG = hashlib.sha256(MACHINE.encode()).hexdigest()[:8]
+"""Of the machine, in names of files."""
+LEFT = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[^.]+)-)?(?P<pid>[0-9]+)(?P<suffix>(?:\.[^.]+)?)")
 DAY = 86_400  # seconds without a change after which a writer that cannot be looked at counts as dead
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 2**16  # bytes; where fewer are free, an error while writing is one of a full disk, whatever it says
@@ -149,7 +165,7 @@ def sweep(*folders: str | Path) -> None:
 
 def _unfinished(path: Path) -> Path:
     """Where this process writes what will be `path`."""
-    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}{path.suffix}")
+    return path.with_name(f".{path.name}.{TAG}-{os.getpid()}{path.suffix}")
 
 
 def _prepare(path: Path) -> None:
@@ -170,7 +186,7 @@ def _prepare(path: Path) -> None:
 def _is_left(path: Path) -> bool:
     """Whether a path is the unfinished work of a writer that is dead."""
     match = LEFT.fullmatch(path.name)
-    if match is None or not (match["host"] or match["suffix"]):
+    if match is None or not (match["machine"] or match["suffix"]):
         return False
     if not match["name"].endswith(match["suffix"]):
         return False
@@ -178,7 +194,7 @@ def _is_left(path: Path) -> bool:
         unchanged = time.time() - max(one.lstat().st_mtime for one in (path, *path.rglob("*"))) > DAY
     except OSError:
         return False
-    return unchanged or (match["host"] in (None, HOST) and not _runs(int(match["pid"])))
+    return unchanged or (match["machine"] in (None, HOST, TAG) and not _runs(int(match["pid"])))
 
 
 def _runs(pid: int) -> bool:

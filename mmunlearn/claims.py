@@ -4,9 +4,13 @@ A claim is a file that says who holds it. It is made by a hard link, which NFS d
 with the job. What a killed job has left is broken by rule, the first of these that says anything:
 
 1. on this machine: whether the process runs that made it;
-2. under Slurm: it is of this very job, which was requeued elsewhere; or `squeue` no longer knows its job as active;
-3. anywhere: its holder touches it every BEAT seconds, and has not for SILENT seconds by the clock of who waits. Clocks
-   of two hosts are never compared.
+2. under Slurm: it is of this very job before it was requeued, or `squeue` no longer knows its job as active; and it has
+   not been touched for ENDED seconds, as a process may live on where its node cannot be reached;
+3. anywhere: its holder touches it every BEAT seconds, and has not for SILENT seconds; ACTIVE seconds where Slurm says
+   that its job runs, and never where Slurm has suspended it.
+
+Silence is what those who wait have seen of it: clocks of two hosts are never compared, and no time counts in which the
+one who waits could not look.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -25,18 +29,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mmunlearn.atomic import HOST, scratch_folder
+from mmunlearn.atomic import HOST, MACHINE, scratch_folder
 
 BEAT = 30.0
+ENDED = BEAT + 10
 SILENT = 300.0
+ACTIVE = 1800.0
 PAUSE = 1.0
 """Seconds between two looks at a claim that is held."""
 SAY = 60.0
 """Seconds between two messages, and between two questions to Slurm."""
-ACTIVE = {
-    "COMPLETING", "CONFIGURING", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED",
-}  # fmt: skip
-"""States in which Slurm's jobs may still write."""
+RUNNING = {"COMPLETING", "CONFIGURING", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT"}
+SUSPENDED = {"STOPPED", "SUSPENDED"}
+"""States in which Slurm's jobs may still write, and in which they will."""
 logger = logging.getLogger(__name__)
 
 
@@ -49,6 +54,7 @@ class Holder:
         started: of the process, as text; a later one of its number has another.
         slurm_job: empty outside Slurm.
         since: date and time.
+        restarts: how often Slurm had requeued the job.
     """
 
     host: str
@@ -57,6 +63,7 @@ class Holder:
     started: str
     slurm_job: str
     since: str
+    restarts: int = 0
 
     def __str__(self) -> str:
         slurm = f", Slurm job {self.slurm_job}" if self.slurm_job else ""
@@ -92,7 +99,7 @@ def claim(path: Path, what: Path | None = None) -> Iterator[None]:
 
 def _take(path: Path, me: Holder, mine: str, what: Path) -> None:
     """Make the claim, as soon as nobody holds it who lives."""
-    seen, changed, said, active = ("", 0), time.monotonic(), float("-inf"), None
+    seen, quiet, looked, said, limit = ("", 0), 0.0, time.monotonic(), float("-inf"), SILENT
     while True:
         found = text, _ = _look(path)
         if text is None:
@@ -100,17 +107,17 @@ def _take(path: Path, me: Holder, mine: str, what: Path) -> None:
                 return
         else:
             now, holder = time.monotonic(), _read(text)
-            if found != seen:
-                seen, changed = found, now
-            say = now - said >= SAY
+            quiet = quiet + min(now - looked, 3 * PAUSE) if found == seen else 0.0
+            say = text != seen[0] or now - said >= SAY
+            seen, looked = found, now
             if say:
-                active = _is_active(holder.slurm_job) if holder and holder.slurm_job else None
-            end = _end(holder, me, active, now - changed)
+                limit = _patience(holder.slurm_job) if holder and holder.slurm_job else SILENT
+            end = _end(holder, me, limit, quiet)
             if end:
                 _break(path, text, f"{what} was claimed by {holder or 'an unreadable file'}: {end}")
                 continue
             if say:
-                said = now
+                said = time.monotonic()
                 logger.info(
                     "%s is being made by %s: waiting for it, to take what it has finished. If it is to end, %s; the "
                     "claim is %s, which is broken by itself when that job is dead",
@@ -119,15 +126,15 @@ def _take(path: Path, me: Holder, mine: str, what: Path) -> None:
         time.sleep(PAUSE)
 
 
-def _end(holder: Holder | None, me: Holder, active: bool | None, quiet: float) -> str | None:
-    """Why a holder counts as dead; None while it may live."""
+def _end(holder: Holder | None, me: Holder, limit: float, quiet: float) -> str | None:
+    """Why a holder who has been quiet counts as dead; None while it may live. `limit` is Slurm's."""
     if holder is not None and holder.machine == me.machine:
         return None if _started(holder.pid) == holder.started else "that process has ended"
-    if holder is not None and holder.slurm_job and holder.slurm_job == me.slurm_job:
-        return "this job was requeued"
-    if active is not None:
-        return None if active else "Slurm's job has ended"
-    return f"no sign of life for {SILENT:g} s" if quiet >= SILENT else None
+    if holder is not None and holder.slurm_job == me.slurm_job and holder.restarts < me.restarts:
+        return "this job was requeued" if quiet >= ENDED else None
+    if quiet < limit:
+        return None
+    return "Slurm's job has ended" if limit == ENDED else f"no sign of life for {limit:g} s"
 
 
 def _break(path: Path, text: str, why: str) -> None:
@@ -176,34 +183,27 @@ def _read(text: str) -> Holder | None:
 
 
 def _beat(path: Path, mine: str, done: threading.Event) -> None:
-    """Touch a claim until the job is done. Should it be another's, as after a long sleep of this machine, end the job:
-    it would write into the other's files."""
+    """Touch a claim until the job is done. Should it be another's, as after a long sleep of this machine, end the job
+    as it is: any order in its end would write into the other's files. `launch` has its processes end with it."""
     while not done.wait(BEAT):
         try:
             text = _look(path)[0]
-            if text == mine or (text is None and _link(path, mine)):
+            if text is None and not _link(path, mine):  # NFS may have it and say that it has not
+                text = _look(path)[0]
+            other = _read(text or "")
+            if text == mine or other is None:
                 os.utime(path)
                 continue
         except OSError:  # a file server that does not answer for a while
             continue
-        logger.error(
-            "%s was broken, and %s holds it now: this job stops", path, _read(text or "") or "nobody"
-        )
-        os.kill(os.getpid(), signal.SIGTERM)
-        return
+        logger.error("%s was broken, and %s holds it now: this job ends at once", path, other)
+        os._exit(1)
 
 
 def _me() -> Holder:
     pid, now = os.getpid(), datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-    return Holder(HOST, _machine(), pid, _started(pid) or "", os.environ.get("SLURM_JOB_ID", ""), now)
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return HOST
+    job, restarts = os.environ.get("SLURM_JOB_ID", ""), int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+    return Holder(HOST, MACHINE, pid, _started(pid) or "", job, now, restarts)
 
 
 def _started(pid: int) -> str | None:
@@ -218,19 +218,22 @@ def _started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]  # fields 3 and 22 of proc(5)
 
 
-def _is_active(job: str) -> bool | None:
-    """Whether a job of Slurm may still write; None where Slurm cannot say."""
+def _patience(job: str) -> float:
+    """Seconds of silence after which a process of Slurm's job counts as dead."""
     try:
         shown = subprocess.run(
-            ["squeue", "-h", "-j", job, "-o", "%T"],
+            ["squeue", "--states=all", "-h", "-j", job, "-o", "%T"],
             capture_output=True,
             text=True,
             errors="replace",
             timeout=SAY,
+            env={key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")},
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    states = shown.stdout.split()
-    if states or shown.returncode == 0:
-        return not ACTIVE.isdisjoint(states)
-    return False if "Invalid job id" in shown.stderr else None
+        return SILENT
+    states = set(shown.stdout.split())
+    if states & SUSPENDED:
+        return math.inf
+    if states & RUNNING:
+        return ACTIVE
+    return ENDED if states or "Invalid job id" in shown.stderr else SILENT

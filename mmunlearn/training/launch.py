@@ -26,7 +26,7 @@ import torch
 import yaml
 from pydantic import TypeAdapter
 
-from mmunlearn.atomic import HOST
+from mmunlearn.atomic import TAG
 from mmunlearn.cards import locks
 from mmunlearn.interrupts import Stopped, deferring, stopping
 from mmunlearn.records import digest_of, write_text
@@ -106,7 +106,7 @@ def _run(command: list[str]) -> tuple[int, str, int | None]:
     It has a session of its own, as `accelerate launch` ends its processes on a signal; they alone are told of one."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        JOB: f"{HOST} {os.getpid()}",
+        JOB: f"{TAG} {os.getpid()}",
     }
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
@@ -192,8 +192,8 @@ def _named(path: str) -> Any:
 def main(path: str) -> None:
     """One of several processes; the first one logs, and any leaves its traceback beside the arguments, or what it says
     when it is told to stop."""
-    host, pid = os.environ[JOB].split()
-    if host == HOST:
+    machine, pid = os.environ[JOB].split()
+    if machine == TAG:
         end_with(int(pid))
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(format="%(message)s")

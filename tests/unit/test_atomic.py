@@ -63,15 +63,16 @@ DEAD = 2**22 + 1  # above the largest number of a process
 @pytest.mark.parametrize(
     ("name", "days", "goes"),
     [
-        (f".a.json.{atomic.HOST}-{DEAD}.json", 0, True),
-        (f".b.safetensors.{atomic.HOST}-{DEAD}.safetensors", 0, True),  # of another file
-        (f".adapter.{atomic.HOST}-{DEAD}", 0, True),
+        (f".a.json.{atomic.TAG}-{DEAD}.json", 0, True),
+        (f".b.safetensors.{atomic.TAG}-{DEAD}.safetensors", 0, True),  # of another file
+        (f".adapter.{atomic.TAG}-{DEAD}", 0, True),
         (f".a.json.{DEAD}.json", 0, True),  # as earlier releases called it
-        (f".a.json.{atomic.HOST}-{os.getppid()}.json", 0, False),  # its writer lives
+        (f".a.json.{atomic.HOST}-{DEAD}.json", 0, True),
+        (f".a.json.{atomic.TAG}-{os.getppid()}.json", 0, False),  # its writer lives
         (f".a.json.elsewhere-{DEAD}.json", 0, False),  # no one here can tell
         (f".a.json.elsewhere-{DEAD}.json", 2, True),
-        (f".a.json.{atomic.HOST}-{os.getppid()}.json", 2, True),  # another process has its number now
-        (f"a.json.{atomic.HOST}-{DEAD}.json", 2, False),
+        (f".a.json.{atomic.TAG}-{os.getppid()}.json", 2, True),  # another process has its number now
+        (f"a.json.{atomic.TAG}-{DEAD}.json", 2, False),
         (f".cache.{DEAD}", 2, False),
         (".tiny.revision", 2, False),
         (f".a.txt.{DEAD}.json", 2, False),
@@ -85,6 +86,19 @@ def test_only_what_a_dead_writer_has_left_goes(tmp_path, name, days, goes):
         temporary.write_text("{}")
     assert left.exists() != goes
     assert (tmp_path / "a.json").read_text() == "{}"
+
+
+def test_containers_of_one_host_name_leave_each_others_files(tmp_path):
+    """Their processes have the same numbers, and cannot be seen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atomic, "TAG", "another", raising=False)
+        patch.setattr(os, "getpid", lambda: DEAD)
+        other = atomic._unfinished(tmp_path / "a.json")
+    other.touch()
+    sweep(tmp_path)
+    assert other.exists()
+    mine = atomic._unfinished(tmp_path / ("a" * 200 + ".json")).name
+    assert len(mine) <= 232 and atomic.LEFT.fullmatch(mine)["machine"] == atomic.TAG
 
 
 def test_a_folder_is_replaced_as_a_whole_and_an_error_leaves_the_old_one(tmp_path):
@@ -179,11 +193,11 @@ def test_a_full_disk_is_told_with_its_place_and_cure(tmp_path, monkeypatch, kind
 
 def test_what_dead_writers_have_left_is_swept_from_all_folders(tmp_path):
     """Also where nobody writes any more; what a long job works in stays, however old the folder itself is."""
-    gone = [f"work/draws/x/.u.{atomic.HOST}-{DEAD}/a.png", f"results/a/b/.a.json.{atomic.HOST}-{DEAD}.json"]
+    gone = [f"work/draws/x/.u.{atomic.TAG}-{DEAD}/a.png", f"results/a/b/.a.json.{atomic.TAG}-{DEAD}.json"]
     gone.append(f"results/.c.elsewhere-{DEAD}/d")
     stays = [
         f"work/.run.elsewhere-{DEAD}/step-1/adapter",
-        f"work/.a.{atomic.HOST}-{os.getpid()}/b",
+        f"work/.a.{atomic.TAG}-{os.getpid()}/b",
         "work/.c/d",
     ]
     for name in (*gone, *stays):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import operator
 import os
 import signal
 import subprocess
@@ -11,7 +13,9 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,7 +60,7 @@ def wait_for(there) -> None:
 def write_claim(path: Path, **changes: object) -> str:
     """The claim of another machine's process."""
     path.parent.mkdir(exist_ok=True)
-    holder = replace(claims._me(), host="n7", machine="another", slurm_job="", **changes)
+    holder = replace(claims._me(), host="n7", machine="another", **{"slurm_job": ""} | changes)
     text = json.dumps(asdict(holder), indent=2) + "\n"
     path.write_text(text)
     return text
@@ -102,63 +106,82 @@ def test_a_killed_holders_claim_is_broken_at_once_and_by_one_alone(path, tmp_pat
     assert list(path.parent.iterdir()) == []
 
 
-ME = Holder("n1", "boot-1", 7, "100", "55", "now")
+ME = Holder("n1", "boot-1", 7, "100", "55", "now", 1)
+OTHER = Holder("n2", "boot-2", 7, "100", "56", "now")
 
 
 @pytest.mark.parametrize(
-    ("holder", "active", "quiet", "end"),
+    ("holder", "limit", "quiet", "end"),
     [
-        (replace(ME, pid=1), None, 0, "that process has ended"),  # another start: a later process of that number
-        (replace(ME, machine="boot-2"), None, 0, "this job was requeued"),
-        (replace(ME, machine="boot-2", slurm_job="56"), True, 1e9, None),
-        (replace(ME, machine="boot-2", slurm_job="56"), False, 0, "Slurm's job has ended"),
-        (replace(ME, machine="boot-2", slurm_job="56"), None, 299, None),
-        (replace(ME, machine="boot-2", slurm_job="56"), None, 300, "no sign of life for 300 s"),
-        (replace(ME, machine="boot-2", slurm_job=""), None, 299, None),
-        (replace(ME, machine="boot-2", slurm_job=""), None, 300, "no sign of life for 300 s"),
-        (None, None, 299, None),
-        (None, None, 300, "no sign of life for 300 s"),
+        (replace(ME, pid=1), 300, 0, "that process has ended"),  # another start: a later process of that number
+        (replace(OTHER, slurm_job="55"), 1800, 39, None),  # its node may be out of reach, and it may live
+        (replace(OTHER, slurm_job="55"), 1800, 40, "this job was requeued"),
+        (replace(OTHER, slurm_job="55", restarts=1), 1800, 1799, None),  # another node of the same job
+        (OTHER, math.inf, 1e9, None),
+        (OTHER, 1800, 1799, None),
+        (OTHER, 1800, 1800, "no sign of life for 1800 s"),
+        (OTHER, 40, 39, None),
+        (OTHER, 40, 40, "Slurm's job has ended"),
+        (OTHER, 300, 299, None),
+        (OTHER, 300, 300, "no sign of life for 300 s"),
+        (None, 300, 299, None),
+        (None, 300, 300, "no sign of life for 300 s"),
     ],
 )  # fmt: skip
-def test_the_rules(holder, active, quiet, end):
-    assert claims._end(holder, ME, active, quiet) == end
+def test_the_rules(holder, limit, quiet, end):
+    assert claims._end(holder, ME, limit, quiet) == end
+
+
+def test_a_claim_says_which_start_of_slurms_job_made_it(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "55")
+    assert (claims._me().slurm_job, claims._me().restarts) == ("55", 0)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert claims._me().restarts == 2
+    plain = asdict(ME) | {"restarts": 0}
+    assert claims._read(json.dumps(plain)) == replace(ME, restarts=0)
+    del plain["restarts"]  # as earlier releases wrote it
+    assert claims._read(json.dumps(plain)) == replace(ME, restarts=0)
 
 
 def test_a_process_of_this_machine_lives_as_long_as_it_runs():
     """However quiet it is, and whatever Slurm says: jobs of one allocation share its number."""
     me = claims._me()
-    assert claims._end(me, me, False, 1e9) is None and me.started.isdigit()
+    assert claims._end(me, me, 40, 1e9) is None and me.started.isdigit()
     assert claims._started(2**22 + 1) is None
     boot, space = me.machine.split(" ")
     assert len(boot) == 36 and space.startswith("pid:[")
 
 
 @pytest.mark.parametrize(
-    ("printed", "status", "active"),
+    ("printed", "status", "limit"),
     [
-        ("RUNNING", 0, True),
-        ("COMPLETING", 0, True),
-        ("SUSPENDED", 0, True),
-        ("PENDING", 0, False),  # requeued: it has not begun again
-        ("", 0, False),
-        ("slurm_load_jobs error: Invalid job id specified", 1, False),
-        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", 1, None),
+        ("RUNNING", 0, 1800),  # perhaps without us: a script within salloc that was killed
+        ("COMPLETING", 0, 1800),
+        ("SUSPENDED", 0, math.inf),
+        ("STOPPED", 0, math.inf),
+        ("PENDING", 0, 40),  # requeued: it has not begun again
+        ("COMPLETED", 0, 40),
+        ("", 0, 300),  # hidden, as by PrivateData
+        ("slurm_load_jobs error: Invalid job id specified", 1, 40),
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", 1, 300),
     ],
 )
-def test_slurm_is_asked_by_squeue(printed, status, active, tmp_path, monkeypatch):
+def test_slurm_is_asked_by_squeue(printed, status, limit, tmp_path, monkeypatch):
     squeue = tmp_path / "squeue"
     stream = 2 if status else 1
     squeue.write_text(
-        f'#!/bin/sh\n[ "$*" = "-h -j 55 -o %T" ] && echo "{printed}" >&{stream}\nexit {status}\n'
+        '#!/bin/sh\n[ "$*$SQUEUE_STATES" = "--states=all -h -j 55 -o %T" ] || exit 9\n'
+        f'echo "{printed}" >&{stream}\nexit {status}\n'
     )
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert claims._is_active("55") is active
+    monkeypatch.setenv("SQUEUE_STATES", "PENDING")
+    assert claims._patience("55") == limit
 
 
 def test_without_slurm_nothing_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert claims._is_active("55") is None
+    assert claims._patience("55") == 300
 
 
 def test_another_machines_claim_is_broken_when_it_is_quiet_by_the_clock_of_who_waits(
@@ -182,6 +205,39 @@ def test_another_machines_claim_is_broken_when_it_is_quiet_by_the_clock_of_who_w
     assert "on n7, since 2026-01-01 00:00:00+00:00: no sign of life for 0.6 s" in caplog.text
 
 
+def test_what_slurm_said_of_one_holder_is_not_held_against_the_next(path, monkeypatch, caplog):
+    monkeypatch.setattr(claims, "ENDED", 0.1)
+    monkeypatch.setattr(claims, "SILENT", 0.6)
+    monkeypatch.setattr(claims, "_patience", {"56": 0.1, "57": 0.6}.get)
+    write_claim(path, slurm_job="56")
+    remove = claims._break
+
+    def replaced(*given):
+        remove(*given)
+        if "job 56" in given[2]:
+            write_claim(path, slurm_job="57")
+
+    monkeypatch.setattr(claims, "_break", replaced)
+    with claim(path):
+        assert "Slurm job 56, since" in caplog.text and "Slurm's job has ended" in caplog.text
+        assert "no sign of life for 0.6 s" in caplog.text
+
+
+def test_time_in_which_a_waiter_could_not_look_does_not_count(path, monkeypatch):
+    """It was suspended, or the file server did not answer: the holder's next touch is yet to come."""
+    now, looks = [0.0], []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        now[0] += seconds if len(looks) > 1 else 1e6
+
+    monkeypatch.setattr(claims, "SILENT", 0.6)
+    monkeypatch.setattr(claims, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    write_claim(path)
+    with claim(path):
+        assert 25 <= len(looks) <= 32
+
+
 def test_a_claim_is_touched_while_it_is_held(path, monkeypatch):
     monkeypatch.setattr(claims, "BEAT", 0.05)
     with claim(path):
@@ -192,18 +248,50 @@ def test_a_claim_is_touched_while_it_is_held(path, monkeypatch):
     assert not path.exists()
 
 
-def test_a_job_whose_claim_is_anothers_stops_and_leaves_it(path, monkeypatch, caplog):
-    monkeypatch.setattr(claims, "BEAT", 0.05)
-    stopped = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+LOST = """
+import sys, time
+from pathlib import Path
+from mmunlearn import claims
+from mmunlearn.interrupts import deferring
+claims.BEAT = 0.05
+with claims.claim(Path(sys.argv[1])), deferring() as request:
     try:
-        with claim(path):
-            text = write_claim(path)
-            assert stopped.wait(20)
+        print("in", flush=True)
+        for _ in range(600):
+            time.sleep(0.1)
+            if request:
+                break
     finally:
-        signal.signal(signal.SIGTERM, before)
+        print("writes", flush=True)
+"""
+
+
+def test_a_job_whose_claim_is_anothers_ends_at_once_and_writes_nothing(path):
+    """Not even the checkpoint of a training that is told to stop."""
+    job = subprocess.Popen(
+        [sys.executable, "-c", LOST, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert job.stdout.readline() == "in\n"
+    text = write_claim(path)
+    printed, errors = job.communicate(timeout=60)
+    assert (job.returncode, printed) == (1, "")
     assert path.read_text() == text
-    assert f"{path} was broken, and process {os.getpid()} on n7" in caplog.text
+    assert f"{path} was broken, and process {os.getpid()} on n7" in errors
+
+
+def test_a_stale_answer_of_a_file_server_ends_no_job(path, monkeypatch):
+    """NFS says that a claim is not there, which is; or its text is nobody's."""
+    ended, look, answers = [], claims._look, []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(claims, "BEAT", 0.02)
+    monkeypatch.setattr(claims, "_look", lambda path: answers.pop() if answers else look(path))
+    with claim(path):
+        for stale in ([(None, 0)], [(None, 0)] * 2, [("", 0)]):
+            answers.extend(stale)
+            wait_for(partial(operator.not_, answers))
+        os.utime(path, (1e9, 1e9))
+        wait_for(lambda: path.stat().st_mtime > 1e9)
+    assert ended == [] and not path.exists()
 
 
 def test_a_claim_that_was_made_since_is_not_broken(path):

@@ -131,8 +131,9 @@ def test_no_message_tells_a_user_to_delete_a_file_of_theirs():
 
 
 OF_MACHINES = {  # besides JSON: what the system, the workflow or the hub's client wrote, our schema, packages' data
-    "claims.py", "files.py", "training/launch.py", "weights/hub.py", "workflow/paths.py", "workflow/schema.py",
-    "pocket/avatars.py", "evaluation/language.py", "lifelong/draw.py", "scorers/device.py", "workflow/machine.py",
+    "atomic.py", "claims.py", "files.py", "training/launch.py", "weights/hub.py", "workflow/paths.py",
+    "workflow/schema.py", "pocket/avatars.py", "evaluation/language.py", "lifelong/draw.py", "scorers/device.py",
+    "workflow/machine.py",
 }  # fmt: skip
 
 
