@@ -54,9 +54,11 @@ onstart:
         raise error
     PARAMS.contents.settle()
     sweep("work", "results")
-    unrecorded.warn_of_overlooked(workflow)
+    if error := unrecorded.overlooked_error(workflow):
+        logger.warning(str(error))
     forward_interrupts()
 
 
 onsuccess:
-    unrecorded.warn_of_overlooked(workflow)
+    if error := unrecorded.overlooked_error(workflow):
+        raise error

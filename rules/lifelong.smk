@@ -57,7 +57,7 @@ rule draw_tasks:
     params:
         **LIFELONG.drawing,
         backend=config["lifelong"]["data"],
-        code=code_digest("draw_tasks", "pocket/tasks.py"),
+        version=version(1, "draw_tasks"),
     script:
         "../workflow_scripts/draw_tasks.py"
 
@@ -138,7 +138,7 @@ rule select_questions:
         "../envs/evaluation.yaml"
     params:
         known_only=config["lifelong"]["known_only"],
-        code=code_digest("select_questions", "lifelong/task_set.py"),
+        version=version(1, "select_questions"),
     script:
         "../workflow_scripts/select_questions.py"
 

@@ -7,22 +7,21 @@ are compared with records alone. Imported by the Snakefile: nothing heavy here.
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
+from snakemake.settings.enums import RerunTrigger
 
 from mmunlearn.settings import differences, other_settings
 from mmunlearn.workflow.errors import NoPlan, decisive
 from mmunlearn.workflow.lifelong import Lifelong
 from mmunlearn.workflow.params import Params
 from mmunlearn.workflow.targets import Targets
-
-logger = logging.getLogger("mmunlearn")
 
 
 @decisive
@@ -52,18 +51,29 @@ class Unrecorded:
 
     def _refuse(self, folder: str) -> list[str]:
         place = Path(self._results, folder)
-        if self._plans and any(path.is_relative_to(place) for path in self._found):
+        if self._plans and any(
+            path.is_relative_to(place) and not self._forced(str(path)) for path in self._found
+        ):
             raise NoPlan(str(other_settings(self._found)))
         return []
 
     @property
     def _plans(self) -> bool:
-        """Whether this process plans a run, and of no files by force."""
+        """Whether this process plans a run, and does not make all anew."""
         workflow = self._workflow
         if not workflow.is_main_process or workflow.persistence is None:
             return False
-        asked = workflow.dag_settings
-        return not (asked.forceall or asked.forcerun or asked.forcetargets)
+        return not workflow.dag_settings.forceall
+
+    def _forced(self, path: str) -> bool:
+        """Whether the command line names the file's rule or an output of its job, to make them anew."""
+        asked = self._workflow.dag_settings
+        named = {*asked.forcerun, *(asked.targets if asked.forcetargets else ())}
+        return any(
+            rule.name in named or not named.isdisjoint(rule.expand_output(rule.get_wildcards(path))[0])
+            for rule in self._workflow.rules
+            if named and rule.is_producer(path)
+        )
 
     @cached_property
     def _found(self) -> dict[Path, list[str]]:
@@ -99,24 +109,27 @@ def _recorded(path: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         return settings
 
 
-def warn_of_overlooked(workflow: Any) -> None:
-    """Say which jobs have other params or inputs than Snakemake's records, and are not run.
+def overlooked_error(workflow: Any) -> WorkflowError | None:
+    """Of jobs that are asked for, have other params or inputs than Snakemake's records, and are not run.
 
     It looks at none that stands below one to run, and then goes no further where a file is `ancient`: while
     check_images or fetch_weights runs, a changed setting below it waits for the next run.
     """
-    dag, records = workflow.dag, workflow.persistence
+    dag, records, triggers = workflow.dag, workflow.persistence, workflow.rerun_triggers
     to_run = set(dag.needrun_jobs(exclude_finished=False))
-    rules = Counter(
-        job.rule.name
-        for job in dag.jobs
-        if job not in to_run and job.output and records.has_metadata(job)
-        if records.params_changed(job) or any(records.input_changed(job))
+
+    def changed(job: Any) -> bool:
+        params = RerunTrigger.PARAMS in triggers and records.params_changed(job)
+        return params or (RerunTrigger.INPUT in triggers and any(records.input_changed(job)))
+
+    wanted = dag.bfs(dag.dependencies, *dag.targetjobs)  # not what --until or --omit-from leaves out
+    finished = (job for job in wanted if job not in to_run and job.output and records.has_metadata(job))
+    rules = Counter(job.rule.name for job in finished if changed(job))
+    if not rules:
+        return None
+    jobs = ", ".join(f"{number} of {name}" for name, number in sorted(rules.items()))
+    return WorkflowError(
+        f"Asked for all that changed. Found jobs that Snakemake passes over in this run, though their settings, code "
+        f"or inputs are others than when they ran: {jobs}. Run the same command again when it is done, and "
+        f"without --forcerun."
     )
-    if rules:
-        jobs = ", ".join(f"{number} of {name}" for name, number in sorted(rules.items()))
-        logger.warning(
-            "Asked for all that changed. Found jobs that Snakemake passes over in this run, though their settings, "
-            "code or inputs are others than when they ran: %s. Run the same command again when it is done.",
-            jobs,
-        )

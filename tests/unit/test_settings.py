@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from snakemake.io import IOFile
@@ -73,13 +74,40 @@ class Records:
         return set(paths) if self._unfinished else set()
 
 
+RULES = {"train_unlearned": "models/tiny/ga-event15/seed-1", "unlearn_tasks": f"lifelong/{SEQUENCE.folder}"}
+
+
+class Rule(NamedTuple):
+    """Snakemake's: one of a single job, whose outputs are those of a folder."""
+
+    name: str
+    folder: str
+
+    def is_producer(self, path: str) -> bool:
+        return Path(path).is_relative_to(self.folder)
+
+    def get_wildcards(self, path: str) -> dict[str, str]:
+        return {}
+
+    def expand_output(self, wildcards: dict[str, str]) -> tuple[list[str], None]:
+        return [str(path) for path in Path(self.folder).rglob("*") if path.is_file()], None
+
+
 def unrecorded(
-    home: Path, rate: float, known: bool = False, unfinished: bool = False, plans: bool = True, **asked: bool
+    home: Path,
+    rate: float,
+    known: bool = False,
+    unfinished: bool = False,
+    plans: bool = True,
+    **asked: object,
 ) -> Unrecorded:
     """Of one recipe and one sequence, which the configuration gives a learning rate."""
-    forced = {"forceall": False, "forcerun": set(), "forcetargets": False} | asked
+    forced = {"forceall": False, "forcerun": set(), "forcetargets": False, "targets": set()} | asked
     workflow = SimpleNamespace(
-        is_main_process=plans, persistence=Records(known, unfinished), dag_settings=SimpleNamespace(**forced)
+        is_main_process=plans,
+        persistence=Records(known, unfinished),
+        dag_settings=SimpleNamespace(**forced),
+        rules=[Rule(name, str(home / below)) for name, below in RULES.items()],
     )
     runs = SimpleNamespace(rows=[SimpleNamespace(run=Run("tiny", "ga-event15", 1))])
     of_run = SimpleNamespace(
@@ -113,9 +141,24 @@ def test_a_training_without_a_record_ends_a_run_of_other_settings_and_all_such_a
 
 @pytest.mark.parametrize(
     "case",
-    [{"known": True}, {"unfinished": True}, {"plans": False}, {"forceall": True}, {"forcerun": {"all"}},
-     {"forcetargets": True}],
+    [{"known": True}, {"unfinished": True}, {"plans": False}, {"forceall": True},
+     {"forcerun": {"train_unlearned"}}, {"forcetargets": True, "targets": {"train_unlearned"}}],
     ids=lambda case: next(iter(case)),
 )  # fmt: skip
 def test_what_snakemake_makes_again_by_itself_ends_no_run(training, tmp_path, case):
     assert unrecorded(tmp_path, 2.0e-4, **case).model(WHOLE) == []
+
+
+def test_force_for_some_lets_no_other_training_through_and_the_message_still_names_all(training, tmp_path):
+    stage = tmp_path / "lifelong" / SEQUENCE.folder / "A" / "training.json"
+    stage.parent.mkdir(parents=True)
+    stage.write_bytes(training.read_bytes())
+    for forcerun in ({str(training)}, {"train_unlearned"}):
+        found = unrecorded(tmp_path, 2.0e-4, forcerun=forcerun)
+        assert found.model(WHOLE) == []
+        with pytest.raises(NoPlan, match=rf"--forcerun {training} {stage}\)"):
+            found.stages(SEQUENCE)
+    for forcerun in ({"build_questions"}, {str(stage)}):
+        with pytest.raises(NoPlan):
+            unrecorded(tmp_path, 2.0e-4, forcerun=forcerun).model(WHOLE)
+    assert unrecorded(tmp_path, 2.0e-4, forcerun={str(stage)}).stages(SEQUENCE) == []
