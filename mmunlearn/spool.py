@@ -1,8 +1,9 @@
 """What a job works in and what it has finished, below `work/`, until a job that has read its outputs succeeds.
 
-`work/<kind>/<digest of the outputs>/` holds `outputs.json`, which names these files, and a folder named by a digest of
-all that shapes them. So nothing is made twice where a job ends between its last line of work and Snakemake's record of
-it, by a time limit or a kill: the next one finds the files whole, by their checksums, and links them into place.
+`work/<kind>/<digest of the first output's path>/` holds a folder named by a digest of all that shapes the outputs; a
+file beside it for each output, named by the digest of its path, says where that is. So nothing is made twice where a
+job ends between its last line of work and Snakemake's record of it, by a time limit or a kill: the next one finds the
+files whole, by their checksums, and links them into place.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmunlearn.atomic import atomic_path, scratch_folder
-from mmunlearn.records import digest_of, sha256_of, write_json
+from mmunlearn.records import digest_of, sha256_of, write_json, write_text
 
-KINDS = ("answers", "training")
+KINDS = ("answers", "relearning", "training")
 """Folders below `work` with spools."""
-OUTPUTS = "outputs.json"
-"""Of a list of files, relative to `work`."""
+SIGN = ".txt"
+"""Of the files that say where the work on an output lies: the digests of all outputs of its job, one a line."""
 RECORD = "checksums.json"
-"""Of a finished job: name below the folder -> SHA-256."""
+"""Of a finished job: name of an output -> SHA-256."""
 logger = logging.getLogger(__name__)
 
 
@@ -49,14 +50,15 @@ class Spool:
                 f"a spool of kind {kind} is asked for; found {', '.join(KINDS)}; add it to KINDS"
             )
         self.outputs = dict(outputs)
-        names = _relative(work, self.outputs.values())
-        home = work / kind / digest_of(names)
-        self.folder = home / identity
+        digests = [_digest(work, path) for path in sorted(self.outputs.values())]
+        self.folder = work / kind / digests[0] / identity
         self.folder.mkdir(parents=True, exist_ok=True)
-        if stays:
-            (home / OUTPUTS).unlink(missing_ok=True)
-        elif _outputs(home / OUTPUTS) != names:
-            write_json(home / OUTPUTS, names)
+        for digest in digests:
+            sign = work / kind / f"{digest}{SIGN}"
+            if stays:
+                sign.unlink(missing_ok=True)
+            elif _signed(sign) != digests:
+                write_text(sign, "\n".join(digests))
 
     def is_finished(self) -> bool:
         """Whether all outputs are there, and the very files that were written. A damaged one and its record go."""
@@ -79,10 +81,12 @@ class Spool:
 
     def finish(self) -> None:
         """Vouch for the outputs. What else the job has worked in, and older work on the same outputs, goes."""
-        write_json(self.folder / RECORD, {name: sha256_of(self.folder / name) for name in self.outputs})
-        stays = {RECORD, *(Path(name).parts[0] for name in self.outputs)}
-        _empty(self.folder, stays)
-        supersede([self.folder])
+        self._vouch({name: self.folder / name for name in self.outputs})
+        _empty(self.folder, {RECORD, *(Path(name).parts[0] for name in self.outputs)})
+        _empty(self.folder.parent, {self.folder.name})
+
+    def _vouch(self, files: Mapping[str, Path]) -> None:
+        write_json(self.folder / RECORD, {name: sha256_of(path) for name, path in files.items()})
 
     def deliver(self) -> None:
         """Put all outputs into place."""
@@ -99,36 +103,57 @@ class Spool:
                 shutil.copyfile(self.folder / name, temporary)
 
 
-def supersede(folders: Iterable[Path]) -> None:
-    """Remove older work on the outputs of these spools' folders."""
+def supersede(spools: Iterable[Spool]) -> None:
+    """Vouch for the outputs of a job's spools, which it has written itself, and remove older work on them."""
     stay: dict[Path, set[str]] = {}
-    for folder in folders:
-        stay.setdefault(folder.parent, {OUTPUTS}).add(folder.name)
+    for spool in spools:
+        spool._vouch(spool.outputs)
+        stay.setdefault(spool.folder.parent, set()).add(spool.folder.name)
     for home, names in stay.items():
         _empty(home, names)
 
 
-def release(work: Path, read: Iterable[Path]) -> None:
-    """Remove the spools of files that a job has read which has succeeded: Snakemake has recorded them."""
-    names = set(_relative(work, read))
-    for kind in KINDS:
-        for record in (work / kind).glob(f"*/{OUTPUTS}"):
-            if names.intersection(_outputs(record)):
-                with suppress(OSError), scratch_folder(record.parent) as away:
-                    record.parent.rename(away / record.parent.name)
+def finished(work: Path, read: Iterable[Path]) -> list[Path]:
+    """The folders of the work that has made these very files, by their checksums; not of work on them that goes on."""
+    folders: dict[Path, None] = {}
+    for path in read:
+        digest = _digest(work, path)
+        for kind in KINDS:
+            signed = _signed(work / kind / f"{digest}{SIGN}")
+            for record in (work / kind / signed[0]).glob(f"*/{RECORD}") if signed else ():
+                with suppress(OSError, ValueError, AttributeError):
+                    if sha256_of(path) in json.loads(record.read_text(encoding="utf-8")).values():
+                        folders[record.parent] = None
+    return list(folders)
 
 
-def _relative(work: Path, paths: Iterable[Path]) -> list[str]:
-    return sorted(os.path.relpath(path, work) for path in paths)
+def release(folders: Iterable[Path]) -> None:
+    """Remove finished work whose outputs a job has read which has succeeded: Snakemake has recorded them. What lies
+    beside it, on the same outputs, stays."""
+    for folder in folders:
+        home = folder.parent
+        with suppress(OSError):
+            if (folder / RECORD).exists():
+                with scratch_folder(home) as away:
+                    folder.rename(away / folder.name)
+            home.rmdir()  # unless other work lies there
+            signs = [
+                home.with_name(f"{digest}{SIGN}") for digest in _signed(home.with_name(f"{home.name}{SIGN}"))
+            ]
+            for sign in signs:
+                sign.unlink(missing_ok=True)
 
 
-def _outputs(record: Path) -> list[str]:
-    """What OUTPUTS lists; nothing where it is missing or damaged."""
+def _digest(work: Path, path: Path) -> str:
+    return digest_of(os.path.relpath(path, work))
+
+
+def _signed(sign: Path) -> list[str]:
+    """The digests of a job's outputs, first the one that names its folder; none where nothing is signed."""
     try:
-        names = json.loads(record.read_text(encoding="utf-8"))
+        return sign.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _empty(folder: Path, stays: Iterable[str]) -> None:

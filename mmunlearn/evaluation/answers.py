@@ -84,20 +84,20 @@ def answer_questions(
     }
     settings = shaping(base, suites, version, batch)
     several = sum(bool(fullmatch(WHOLE, run.recipe)) for run in files) > 1
-    folders = []
+    spools = []
     for number, (digests, paths) in enumerate(same.items(), start=1):
         runs = [Run.of(path) for path in paths]
         said = {f"{run.folder}/{name}": files[run][name] for run in runs for name in rows}
         key = identity(digests, spec=model_spec, features=features, settings=settings, work=work)
-        folders.append(Spool(work, "answers", said, key, stays=several).folder)
+        spools.append(Spool(work, "answers", said, key, stays=several))
         part = f", adapter {number} of {len(same)}" if len(adapters) > 1 else ""
         with adapted(base, paths[0].parent) as model:
             for name, suite in suites.items():
-                answers = suite.answers(model, folders[-1] / name, what=name + part)
+                answers = suite.answers(model, spools[-1].folder / name, what=name + part)
                 for run in runs:
                     write_jsonl(files[run][name], answers)
                 logger.info("%s: %d answers", name + part, len(answers))
-    supersede(folders)
+    supersede(spools)
 
 
 def shaping(base: Base, suites: Mapping[str, Suite], version: int, batch: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def answer_before(
     asking = Asking.load(features, rows, spec, max_new_tokens, precision, batch, work, version)
     suite = asking.suite(rows)
     write_jsonl(output, asking.answers(suite, asking.base.model, (), [output], "before"))
-    supersede(asking.folders)
+    supersede(asking.spools)
 
 
 def answer_stages(
@@ -94,7 +94,7 @@ def answer_stages(
             asked = asked_after(rows, order, task)
             write_jsonl(files[task], [by_question[row.question_id] for row in asked])
             logger.info("after task %s: %d answers", task, len(asked))
-    supersede(asking.folders)
+    supersede(asking.spools)
 
 
 def of_tasks(paths: Sequence[Path], order: Sequence[str], depth: int) -> dict[str, Path]:
@@ -119,7 +119,7 @@ class Asking:
     """One job's questions: the loaded base, and how it is asked. Killed, the job goes on with what it has.
 
     Attributes:
-        folders: of the batches that it has asked, for `spool.supersede`.
+        spools: of the batches that it has asked, for `spool.supersede`.
     """
 
     base: Base
@@ -132,7 +132,7 @@ class Asking:
     version: int
 
     def __post_init__(self) -> None:
-        self._table, self.folders = open_features(self.features), []
+        self._table, self.spools = open_features(self.features), []
 
     @classmethod
     def load(
@@ -172,5 +172,5 @@ class Asking:
         settings = shaping(self.base, {"": suite}, self.version, self.batch)
         key = identity(adapter, spec=self.spec, features=[self.features], settings=settings, work=self.work)
         spool = Spool(self.work, "answers", {str(path): path for path in outputs}, key)
-        self.folders.append(spool.folder)
+        self.spools.append(spool)
         return suite.answers(model, spool.folder, what)

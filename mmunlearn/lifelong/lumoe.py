@@ -90,7 +90,7 @@ def answer_experts(
         logger.info("after task %s: %d answers, %d by the base", task, len(routes), _by_base(routes))
     write_jsonl(outputs["undo"], [said[one.expert, one.question_id] for one in undone])
     write_json(outputs["memory"], memory)
-    supersede(asking.folders)
+    supersede(asking.spools)
 
 
 def read_replies(path: Path, rows: Iterable[TaskQuestion]) -> dict[str, GateReply]:

@@ -19,7 +19,7 @@ from mmunlearn.claims import claim
 from mmunlearn.ids import Run
 from mmunlearn.interrupts import Stopped, stopping
 from mmunlearn.records import digest_of
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from mmunlearn.tasks import TaskSequence
 from mmunlearn.verdicts import verdict_files
 from mmunlearn.workflow.soundness import receipts
@@ -216,8 +216,9 @@ def job(snakemake: Snakemake) -> Iterator[Job]:
         it = _job(snakemake)
         with stopping(), full_disk_named(it.place), _claim(it):
             with receipts(it.input.paths, it.output.paths, snakemake.rule), own_cards(gpus):
+                read = finished(it.work, it.input.paths)
                 yield it
-            release(it.work, it.input.paths)
+            release(read)
     except Stopped as stopped:
         logger.error("%s", stopped)
         raise SystemExit(stopped.status) from None

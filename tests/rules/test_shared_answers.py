@@ -12,7 +12,7 @@ import yaml
 from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
 
 from mmunlearn.ids import Run
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from mmunlearn.workflow.check import prepare
 from mmunlearn.workflow.targets import SHARED, Targets
 from tests.rules.mini import mini_config
@@ -89,7 +89,7 @@ def test_they_say_what_they_say_alone_and_a_change_of_one_asks_it_alone(
     after = outputs(world)
     assert {Run.of(Path(name)).recipe for name in alone if after[name] != alone[name]} == {"ga-event15"}
     adapters = world.job(*JOB[:1], **JOB[1])["input"]
-    release(world.root / "work", [world.root / name for name in (*alone, *adapters)])
+    release(finished(world.root / "work", [world.root / name for name in (*alone, *adapters)]))
     folders = list((world.root / "work" / "answers").glob("*/*"))
     assert len(folders) == 3, "of each model the latest batches alone, also when they are read"
 

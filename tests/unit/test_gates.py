@@ -22,7 +22,7 @@ from mmunlearn.models.collate import Collator
 from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.records import RecordError, read_jsonl, write_jsonl
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from tests.loopback import ChatServer, RawReply, Step
 from tests.tiny import load_tiny
 from tests.unit.chat_fixtures import KEY
@@ -75,7 +75,7 @@ def test_one_row_a_picture_that_models_are_asked_about_sorted_by_it(ask):
     assert list(replies) == sorted({row.image_id for row in ask.rows if row.shown})
     assert "Personage/nobody/0.png" in replies, "gates are shown strangers"
     assert sorted(GATES) == ["clip", "vlm"]
-    release(ask.folder / "work", [ask.folder / "gate.jsonl"])
+    release(finished(ask.folder / "work", [ask.folder / "gate.jsonl"]))
     assert not any((ask.folder / "work" / "answers").iterdir())
 
 

@@ -20,7 +20,7 @@ from mmunlearn.models.feature_file import write_features
 from mmunlearn.models.generation import Query, answer_all, batches_of
 from mmunlearn.models.loading import adapted, new_adapter, trainable_parameters
 from mmunlearn.records import Answer, RecordError, read_json, read_jsonl, write_jsonl
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from mmunlearn.tasks import TaskQuestion
 from mmunlearn.weights.errors import WeightsError
 from tests.tiny import load_tiny
@@ -113,7 +113,7 @@ def test_every_stage_is_asked_about_the_tasks_so_far_in_the_order(home, alone, s
     )  # fmt: skip
     work = settings["work"]
     assert len(list(work.glob("answers/*/*/"))) == 3, "they stay until they are read"
-    release(work, [tmp_path / "A" / "answers.jsonl"])
+    release(finished(work, [tmp_path / "A" / "answers.jsonl"]))
     assert not any((work / "answers").iterdir())
 
 
@@ -269,7 +269,7 @@ def test_every_question_is_asked_once_of_an_expert_in_mixed_batches(home, settin
     assert len(set(asks)) == len(asks)
     assert not {key for _, key in asks} & {*of_strangers(home)}
     assert any(len({suite.queries[i].adapter for i in batch}) > 2 for batch in suite.batches)
-    release(settings["work"], [tmp_path / "C" / "answers.jsonl"])
+    release(finished(settings["work"], [tmp_path / "C" / "answers.jsonl"]))
     assert not any((settings["work"] / "answers").iterdir())
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from mmunlearn.models.collate import forward
 from mmunlearn.models.loading import POLICY
 from mmunlearn.records import Training, read_json
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from mmunlearn.training import reference
 from mmunlearn.training import train as training
 from mmunlearn.training.losses import sequence_logp
@@ -39,7 +39,7 @@ def test_they_are_the_policys_at_step_0_without_dropout(name, finetuned, tmp_pat
 def losses_of(run, folder):
     output = folder / "training.json"
     train(run, output)
-    release(run.work, [output])  # trained again the next time
+    release(finished(run.work, [output]))  # trained again the next time
     return read_json(folder / "training.json", Training).losses
 
 

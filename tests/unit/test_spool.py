@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
+from mmunlearn import spool as spools
 from mmunlearn.spool import Spool, release, supersede
 
 TEXTS = {"adapter/weights": "1 2 3", "steps.jsonl": "{}\n"}
@@ -94,46 +94,91 @@ def test_without_links_there_is_a_copy(tmp_path, monkeypatch):
     assert delivered(tmp_path) == TEXTS
 
 
+def read(work: Path, *paths: Path) -> None:
+    """As a job does, from its first moment to its last."""
+    release(spools.finished(work, paths))
+
+
 def test_work_goes_when_one_of_its_outputs_was_read(tmp_path, monkeypatch):
-    """By name: the reader's paths are relative, as Snakemake gives them, and another model's work stays."""
-    mine, other = (
-        finished(tmp_path),
-        Spool(tmp_path / "work", "answers", {"a": tmp_path / "results/a"}, "new"),
-    )
+    """The reader's paths are relative, as Snakemake gives them, and another model's work stays."""
+    mine = finished(tmp_path)
+    mine.deliver()
+    other = Spool(tmp_path / "work", "answers", {"a": tmp_path / "results/a"}, "new")
     monkeypatch.chdir(tmp_path)
-    release(Path("work"), [Path("results/b"), Path("results/models")])
+    read(Path("work"), Path("results/b"), Path("results/models"))
     assert mine.folder.exists()
-    release(Path("work"), [Path("results/b"), Path("results/models/steps.jsonl")])
+    read(Path("work"), Path("results/b"), Path("results/models/steps.jsonl"))
     assert not mine.folder.parent.exists() and other.folder.exists()
-    release(Path("work"), [Path("results/models/steps.jsonl")])
-    release(Path("nowhere"), [Path("results/a")])
+    read(Path("work"), Path("results/models/steps.jsonl"))
+    read(Path("nowhere"), Path("results/a"))
     assert other.folder.exists() and not Path("nowhere").exists()
     assert sorted(path.name for path in Path("work/training").iterdir()) == []
 
 
+@pytest.mark.parametrize("end", ["goes on", "other bytes"])
+def test_work_that_was_not_read_stays(end, tmp_path):
+    """A training with another rate that goes on while an old reader ends, or has finished meanwhile."""
+    old = finished(tmp_path)
+    old.deliver()
+    seen = spools.finished(tmp_path / "work", old.outputs.values())
+    new = spool(tmp_path, "rate")
+    (new.folder / "checkpoint-3").mkdir()
+    if end == "other bytes":
+        for name in TEXTS:
+            (new.folder / name).parent.mkdir(exist_ok=True)
+            (new.folder / name).write_text(f"{TEXTS[name]} new")
+        new.finish()
+        new.deliver()
+    release(seen)
+    assert [path.name for path in new.folder.parent.iterdir()] == ["rate"] and any(new.folder.iterdir())
+    read(tmp_path / "work", *new.outputs.values())
+    assert new.folder.exists() == (end == "goes on")
+
+
+def test_nothing_is_looked_through_for_a_file_that_was_read(tmp_path, monkeypatch):
+    """A run of thousands of jobs on a file server: each reads what stands for its own inputs."""
+    for number in range(5):
+        Spool(tmp_path / "work", "answers", {"a": tmp_path / f"results/{number}"}, "new")
+    seen, text = [], Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, **how: seen.append(self) or text(self, **how))
+    read(tmp_path / "work", tmp_path / "results/3")
+    assert len(seen) == len(spools.KINDS)
+
+
 def test_work_that_stays_is_not_released_and_older_work_on_it_goes(tmp_path):
+    (tmp_path / "a").touch()
+
     def lasting(identity: str, **stays: bool) -> Spool:
         return Spool(tmp_path / "work", "answers", {"a": tmp_path / "a"}, identity, **stays)
 
     first, second = lasting("first"), lasting("second", stays=True)
-    release(tmp_path / "work", [tmp_path / "a"])
+    read(tmp_path / "work", tmp_path / "a")
     assert first.folder.exists() and second.folder.exists()
-    supersede([second.folder])
+    supersede([second])
     assert [path.name for path in second.folder.parent.iterdir()] == ["second"]
-    lasting("third")
-    release(tmp_path / "work", [tmp_path / "a"])
-    assert not second.folder.exists()
+    read(tmp_path / "work", tmp_path / "a")
+    assert second.folder.exists()
+    third = lasting("third")
+    supersede([third])
+    read(tmp_path / "work", tmp_path / "a")
+    assert not third.folder.parent.exists()
 
 
-def test_a_damaged_list_of_outputs_is_written_again(tmp_path):
-    path = finished(tmp_path).folder.parent / "outputs.json"
-    for text in ("", "{}", '["x"]', "3"):
-        path.write_text(text)
-        release(tmp_path / "work", [tmp_path / "results/models/steps.jsonl"])
+def test_a_damaged_sign_of_outputs_is_written_again(tmp_path):
+    finished(tmp_path).deliver()
+    paths = sorted((tmp_path / "work/training").glob("*.txt"))
+    whole = [path.read_text() for path in paths]
+    assert len(paths) == len(TEXTS)
+    for text in ("", "x", "3 4"):
+        for path in paths:
+            path.write_text(text)
+        read(tmp_path / "work", tmp_path / "results/models/steps.jsonl")
         assert spool(tmp_path).is_finished()
-        assert json.loads(path.read_text()) == [f"../results/models/{name}" for name in sorted(TEXTS)]
+        assert [path.read_text() for path in paths] == whole
 
 
 def test_an_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"kind pictures .* found answers, training; add it to KINDS"):
+    with pytest.raises(
+        ValueError, match=r"kind pictures .* found answers, relearning, training; add it to KINDS"
+    ):
         Spool(tmp_path, "pictures", {}, "new")

@@ -281,7 +281,7 @@ def test_a_job_that_ends_in_its_trainings_last_second_costs_no_step(finetuned, t
     done, unbroken = (read_json(tmp_path / name / "training.json", Training) for name in ("out", "unbroken"))
     assert done.losses == unbroken.losses and done.adapter_sha256 == unbroken.adapter_sha256
     assert sha256_of(output.parent / "adapter" / WEIGHTS) == done.adapter_sha256
-    spool.release(run.work, [output])
+    spool.release(spool.finished(run.work, [output]))
     assert not list((run.work / "training").iterdir())
 
 

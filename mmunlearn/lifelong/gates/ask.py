@@ -56,7 +56,7 @@ def ask_gate(
     looking = GATES.load(gate)(settings, sources)
     replies = looking.replies([pictures[image_id] for image_id in sorted(pictures)])
     write_jsonl(output, replies)
-    supersede(folder for one in loaded for folder in one.folders)
+    supersede(spool for one in loaded for spool in one.spools)
     unusable = [one for one in replies if one.problem]
     logger.info("%d pictures, %d without a usable reply", len(replies), len(unusable))
     if unusable:
