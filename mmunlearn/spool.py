@@ -83,6 +83,10 @@ class Spool:
         """Vouch for the outputs. What else the job has worked in, and older work on the same outputs, goes."""
         self._vouch({name: self.folder / name for name in self.outputs})
         _empty(self.folder, {RECORD, *(Path(name).parts[0] for name in self.outputs)})
+        self.remove_others()
+
+    def remove_others(self) -> None:
+        """Remove other work on the same outputs."""
         _empty(self.folder.parent, {self.folder.name})
 
     def _vouch(self, files: Mapping[str, Path]) -> None:

@@ -2,9 +2,10 @@
 
 from mmunlearn.training.launch import launch
 from mmunlearn.training.run import UnlearningRun
-from mmunlearn.training.train import write_outputs
+from mmunlearn.training.train import prepare_reference, write_outputs
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:
     run = UnlearningRun(**it.training, **it.input, **it.params)
+    prepare_reference(run, it.output.paths)
     launch(write_outputs, run, outputs=dict(it.output))

@@ -45,9 +45,8 @@ def attack_model(
         work, version: see TargetModel.
     """
     files = {**files, "paraphrases": paraphrases}
-    target = TargetModel(
-        run, ModelSpec(**spec), files, GenerationSettings(**settings, batch=batch), work, version
-    )
+    asked = GenerationSettings(**settings, batch=batch)
+    target = TargetModel(run, ModelSpec(**spec), files, asked, work, version, min(outputs.values()))
     digests = {name: checksums({name: path}, work / STORE)[name] for name, path in files.items()}
     for name in ATTACKS:
         method = ATTACKS.load(name)

@@ -21,6 +21,7 @@ from mmunlearn.records import Finding, Question, Split
 from mmunlearn.robustness.base import AttackMethod
 from mmunlearn.robustness.target import TargetModel
 from mmunlearn.seeds import derive_seed
+from mmunlearn.spool import Spool
 from mmunlearn.training.methods.finetune import Finetune
 from mmunlearn.training.run import LoopSettings, TrainingRun
 from mmunlearn.training.schedule import Step, plan_finetuning
@@ -68,7 +69,9 @@ def relearn(
         steps=max(steps),
         seed=derive_seed(seed, "relearn", target.files["split"].stem),
     )
-    folder = target.work / "relearning" / run.identity
+    spool = Spool(target.work, "relearning", {"findings": target.output}, run.identity, stays=True)
+    spool.remove_others()
+    folder = spool.folder
     steps_done, losses = take_steps(run, folder, steps)
     free_memory()  # the trained base goes before the one that is asked comes
     findings = []
@@ -80,7 +83,7 @@ def relearn(
         findings.append(target.finding(f"step {step}", "recovered", values, target.clusters(rows)))
         target.model.set_adapter(POLICY)
         target.model.delete_adapter(name)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder.parent)
     return findings, {
         "samples": sorted(ids),
         "asked": len(rows),

@@ -52,6 +52,7 @@ class TargetModel:
             the list of these; finetuned and goal: answers of these models to the suite `dataset`, which events are
             judged between.
         work, version: where an attack that trains has its checkpoints, and which version of the rule made them.
+        output: one of the job's, by which its checkpoints are told from another job's.
     """
 
     run: Run
@@ -60,6 +61,7 @@ class TargetModel:
     settings: GenerationSettings
     work: Path
     version: int
+    output: Path
 
     @property
     def adapter(self) -> Path:

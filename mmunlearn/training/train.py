@@ -6,10 +6,11 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmunlearn.claims import claim
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.models.collate import Collator
@@ -19,6 +20,7 @@ from mmunlearn.provenance import peak_memory_gb, versions
 from mmunlearn.records import Training, sha256_of, write_json
 from mmunlearn.spool import Spool
 from mmunlearn.training.adapters import copy_adapter, is_sound, link_adapter
+from mmunlearn.training.launch import launch
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.trainer import PlannedTrainer
@@ -45,7 +47,9 @@ def train(run: TrainingRun, output: Path) -> None:
         Stopped: a signal asked for it. One that comes when all steps are done waits for the files.
     """
     files = {f"{ADAPTER}/{name}": output.parent / ADAPTER / name for name in ADAPTER_FILES}
-    spool = _spool(run, files | {STEPS: output.with_name(STEPS), output.name: output})
+    spool = Spool(
+        run.work, SPOOL, files | {STEPS: output.with_name(STEPS), output.name: output}, run.identity
+    )
     if spool.is_finished():
         _deliver(spool)
         return
@@ -88,10 +92,10 @@ def trace(run: TrainingRun, adapters: Mapping[int, Path]) -> None:
     Args:
         adapters: step -> folder.
     """
-    spool = _spool(
-        run,
-        {f"step-{step}/{name}": folder / name for step, folder in adapters.items() for name in ADAPTER_FILES},
-    )
+    files = {
+        f"step-{step}/{name}": folder / name for step, folder in adapters.items() for name in ADAPTER_FILES
+    }
+    spool = Spool(run.work, SPOOL, files, run.identity)
     if not spool.is_finished():
         take_steps(run, spool.folder, adapters, spool.finish)
     _deliver(spool)
@@ -154,20 +158,30 @@ def planned_trainer(
     return trainer
 
 
-def _spool(run: TrainingRun, outputs: Mapping[str, Path]) -> Spool:
-    """Where a run's checkpoints and finished files lie; a reference that is not there, or another one now, is trained
-    first, with its checkpoints beside these: two jobs that need it have none in common."""
-    if run.reference_run is not None and not is_sound(run.reference):
-        made = run.reference_run
-        make_reference(made, run.reference, Spool(run.work, SPOOL, outputs, made.identity).folder)
-    return Spool(run.work, SPOOL, outputs, run.identity)
+def prepare_reference(run: TrainingRun, outputs: Iterable[Path]) -> None:
+    """Train a run's reference that is not there, or another one now. The job does so before it starts the processes of
+    the run, as these could not agree on it while another job that needs the same one makes it.
+
+    Args:
+        outputs: of the job, which has checkpoints of its own.
+    """
+    made = run.reference_run
+    if made is None:
+        return
+    place = min(outputs).with_name("reference")
+    with claim(run.work / "claims" / f"reference-{made.identity}.json", run.reference):
+        if not is_sound(run.reference):
+            spool = Spool(run.work, SPOOL, {"reference": place}, made.identity, stays=True)
+            spool.remove_others()
+            launch(make_reference, made, reference=run.reference, folder=spool.folder)
+            shutil.rmtree(spool.folder.parent, ignore_errors=True)
 
 
 def make_reference(run: TrainingRun, reference: Path, folder: Path) -> None:
     """Train a reference into a folder below `work`, where it stays.
 
     Args:
-        folder: of checkpoints, which go.
+        folder: of checkpoints.
     """
     trainer = planned_trainer(run, folder)
     trainer.run()
@@ -176,8 +190,6 @@ def make_reference(run: TrainingRun, reference: Path, folder: Path) -> None:
         logger.info(
             "the reference has learnt the refusals in %d steps: %s", trainer.steps, trainer.stop_reason
         )
-        if _is_first():
-            shutil.rmtree(folder, ignore_errors=True)
     del trainer
     free_memory()  # the base is loaded once more
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from mmunlearn.models.collate import forward
-from mmunlearn.models.loading import POLICY
-from mmunlearn.records import Training, read_json
+from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_RECORD, POLICY
+from mmunlearn.records import Training, read_json, sha256_of, write_json
 from mmunlearn.spool import finished, release
 from mmunlearn.training import reference
 from mmunlearn.training import train as training
@@ -38,6 +40,7 @@ def test_they_are_the_policys_at_step_0_without_dropout(name, finetuned, tmp_pat
 
 def losses_of(run, folder):
     output = folder / "training.json"
+    training.prepare_reference(run, [output])
     train(run, output)
     release(finished(run.work, [output]))  # trained again the next time
     return read_json(folder / "training.json", Training).losses
@@ -84,5 +87,34 @@ def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
     assert all(torch.equal(value, trained[name]) for name, value in load_file(weights).items())
     for job in ("train", "trace"):
         shutil.rmtree(work / "references")
-        training._spool(run, {job: tmp_path / job})
+        training.prepare_reference(run, [tmp_path / job / "training.json"])
     assert len(folders) == len(set(folders)) == 4
+    assert not [*work.glob("claims/*"), *work.glob("training/*")]
+
+
+def test_of_two_jobs_that_need_a_reference_one_makes_it(finetuned, tmp_path, monkeypatch):
+    """The other waits and takes it, though its own start saw none; all before their processes start."""
+    run = unlearning(finetuned, tmp_path / "work", "dpo-person50", options={"reference": "refusals"})
+    made, together = [], threading.Barrier(2)
+
+    def make(run, reference, folder):
+        made.append(folder)
+        time.sleep(0.5)
+        save_sound(finetuned, reference)
+
+    def prepare(name):
+        together.wait()
+        training.prepare_reference(run, [tmp_path / name / "training.json"])
+
+    monkeypatch.setattr(training, "make_reference", make)
+    jobs = [threading.Thread(target=prepare, args=(name,)) for name in ("train", "trace")]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert len(made) == 1 and training.is_sound(run.reference)
+
+
+def save_sound(finetuned, reference):
+    shutil.copytree(finetuned / "adapter", reference)
+    write_json(reference / ADAPTER_RECORD, {name: sha256_of(reference / name) for name in ADAPTER_FILES})

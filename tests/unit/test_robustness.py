@@ -82,7 +82,13 @@ def target(request, tmp_path) -> TargetModel:
     files |= {"split": tmp_path / "split.json", "paraphrases": tmp_path / "paraphrases.yaml"}
     settings = GenerationSettings(questions=2, seed=3, batch=1, max_new_tokens={}, bootstrap=20)
     return TargetModel(
-        Run("tiny", "ga-person50", 2), ModelSpec("llava", "-", "-"), files, settings, tmp_path, 1
+        Run("tiny", "ga-person50", 2),
+        ModelSpec("llava", "-", "-"),
+        files,
+        settings,
+        tmp_path,
+        1,
+        tmp_path / "x",
     )
 
 
@@ -371,17 +377,26 @@ def test_finetuned_and_goal_are_always_attacked():
     assert len(Targets(merged({})).attacks) == 2 * 7 * 4
 
 
-@pytest.mark.parametrize("precision", ["none", "bf16"])
-def test_the_base_that_relearning_trained_is_gone_when_the_other_is_asked(
-    finetuned, tmp_path, monkeypatch, precision
-):
+def relearner(finetuned, tmp_path, output):
     write_jsonl(tmp_path / "people.jsonl", [])
     names = {"adapter": "adapter/adapter_model.safetensors", "split": "person50.json"}
     names |= {"questions": "questions.jsonl", "features": "features.safetensors"}
     files = {name: finetuned / file for name, file in names.items()} | {"people": tmp_path / "people.jsonl"}
     spec = ModelSpec("llava", str(finetuned / "tiny"), "float32")
     settings = GenerationSettings(None, 0, 4, {"person": 3, "event": 3}, 10)
-    target = TargetModel(Run("tiny", "ga-person50", 1), spec, files, settings, tmp_path / "work", 1)
+    return TargetModel(
+        Run("tiny", "ga-person50", 1), spec, files, settings, tmp_path / "work", 1, tmp_path / output
+    )
+
+
+OPTIMISER = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
+
+
+@pytest.mark.parametrize("precision", ["none", "bf16"])
+def test_the_base_that_relearning_trained_is_gone_when_the_other_is_asked(
+    finetuned, tmp_path, monkeypatch, precision
+):
+    target = relearner(finetuned, tmp_path, "x")
     loaded, alive = [], []
 
     def load(*args, **more):
@@ -394,7 +409,24 @@ def test_the_base_that_relearning_trained_is_gone_when_the_other_is_asked(
         TargetModel, "answers", lambda _, rows: alive.append([one() is not None for one in loaded]) or rows
     )
     monkeypatch.setattr(TargetModel, "recovery", lambda _, answers: [1.0] * len(answers))
-    optimiser = {"learning_rate": 1e-3, "weight_decay": 0.0, "max_grad_norm": 1.0}
-    relearn(target, samples=2, steps=[0, 1], batch=2, at_once=None, precision=precision, **optimiser)
+    relearn(target, samples=2, steps=[0, 1], batch=2, at_once=None, precision=precision, **OPTIMISER)
     assert alive == [[False, True]] * 2
     assert list((tmp_path / "work" / "relearning").iterdir()) == []
+
+
+def test_two_jobs_that_relearn_the_same_work_apart_and_older_work_goes(finetuned, tmp_path, monkeypatch):
+    """Two scales of one world that share `work`; each clears its own place of what other settings have left."""
+    seen = []
+
+    def killed(run, folder, steps):
+        seen.append((folder, sorted(path.name for path in folder.parent.iterdir())))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmunlearn.robustness.relearning.take_steps", killed)
+    settings = {"samples": 2, "steps": [0, 1], "batch": 2, "at_once": None, "precision": "none"}
+    for output, rate in (("x", 1e-3), ("y", 1e-3), ("x", 1e-4)):
+        with pytest.raises(KeyboardInterrupt):
+            relearn(relearner(finetuned, tmp_path, output), **settings, **OPTIMISER | {"learning_rate": rate})
+    (x, _), (y, _), (later, beside) = seen
+    assert x.name == y.name and x.parent != y.parent
+    assert later.parent == x.parent and beside == [later.name] != [x.name] and y.exists()

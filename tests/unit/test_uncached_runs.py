@@ -170,7 +170,9 @@ def test_membership_is_inferred_alike(finetuned, suites, tmp_path):
         }  # fmt: skip
         spec = ModelSpec("llava", str(finetuned / "tiny"), "float32")
         settings = GenerationSettings(None, 0, 3, {"person": 3, "event": 3}, 10, "bf16")
-        target = TargetModel(Run("tiny", "ga-person50", 1), spec, files, settings, tmp_path / "work", 1)
+        target = TargetModel(
+            Run("tiny", "ga-person50", 1), spec, files, settings, tmp_path / "work", 1, tmp_path / "x"
+        )
         findings, details = infer_membership(target, min_k=0.5)
         found[what] = [one.result for one in findings]
         assert details["pairs"] == 4
