@@ -17,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmunlearn.atomic import atomic_path, scratch_folder
-from mmunlearn.records import digest_of, sha256_of, write_json, write_text
+from mmunlearn.records import digest_of, sha256_of, write_json
 
 KINDS = ("answers", "relearning", "training")
 """Folders below `work` with spools."""
-SIGN = ".txt"
-"""Of the files that say where the work on an output lies: the digests of all outputs of its job, one a line."""
+SIGN = ".json"
+"""Of the files that say where the work on an output lies: the digests of all outputs of its job."""
 RECORD = "checksums.json"
 """Of a finished job: name of an output -> SHA-256."""
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Spool:
             if stays:
                 sign.unlink(missing_ok=True)
             elif _signed(sign) != digests:
-                write_text(sign, "\n".join(digests))
+                write_json(sign, digests)
 
     def is_finished(self) -> bool:
         """Whether all outputs are there, and the very files that were written. A damaged one and its record go."""
@@ -153,11 +153,12 @@ def _digest(work: Path, path: Path) -> str:
 
 
 def _signed(sign: Path) -> list[str]:
-    """The digests of a job's outputs, first the one that names its folder; none where nothing is signed."""
+    """The digests of a job's outputs, first the one that names its folder; none where the file is missing or damaged."""
     try:
-        return sign.read_text(encoding="utf-8").split()
+        digests = json.loads(sign.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
+    return [one for one in digests if isinstance(one, str)] if isinstance(digests, list) else []
 
 
 def _empty(folder: Path, stays: Iterable[str]) -> None:

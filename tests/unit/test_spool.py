@@ -166,10 +166,10 @@ def test_work_that_stays_is_not_released_and_older_work_on_it_goes(tmp_path):
 
 def test_a_damaged_sign_of_outputs_is_written_again(tmp_path):
     finished(tmp_path).deliver()
-    paths = sorted((tmp_path / "work/training").glob("*.txt"))
+    paths = sorted((tmp_path / "work/training").glob("*.json"))
     whole = [path.read_text() for path in paths]
     assert len(paths) == len(TEXTS)
-    for text in ("", "x", "3 4"):
+    for text in ("", "{}", '["x"]', "[3]", "3"):
         for path in paths:
             path.write_text(text)
         read(tmp_path / "work", tmp_path / "results/models/steps.jsonl")
