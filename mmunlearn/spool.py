@@ -153,7 +153,7 @@ def _digest(work: Path, path: Path) -> str:
 
 
 def _signed(sign: Path) -> list[str]:
-    """The digests of a job's outputs, first the one that names its folder; none where the file is missing or damaged."""
+    """The digests of a job's outputs, first the one that names its folder; none where it is missing or damaged."""
     try:
         digests = json.loads(sign.read_text(encoding="utf-8"))
     except (OSError, ValueError):
