@@ -1,8 +1,9 @@
 """An unlearned model, from the finetuned adapter, or its adapters along the way."""
 
 from mmunlearn.training.launch import launch
+from mmunlearn.training.refusal_reference import prepare_reference
 from mmunlearn.training.run import UnlearningRun
-from mmunlearn.training.train import prepare_reference, write_outputs
+from mmunlearn.training.train import write_outputs
 from mmunlearn.workflow.job import job
 
 with job(snakemake) as it:

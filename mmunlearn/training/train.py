@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmunlearn.claims import claim
 from mmunlearn.ids import Run, parse_recipe
 from mmunlearn.interrupts import Stopped, deferring
 from mmunlearn.models.collate import Collator
@@ -19,8 +17,7 @@ from mmunlearn.models.picture_list import open_features
 from mmunlearn.provenance import peak_memory_gb, versions
 from mmunlearn.records import Training, sha256_of, write_json
 from mmunlearn.spool import Spool
-from mmunlearn.training.adapters import copy_adapter, is_sound, link_adapter
-from mmunlearn.training.launch import launch
+from mmunlearn.training.adapters import copy_adapter, link_adapter
 from mmunlearn.training.reference import reference_logp
 from mmunlearn.training.run import TrainingRun
 from mmunlearn.training.trainer import PlannedTrainer
@@ -156,25 +153,6 @@ def planned_trainer(
     if run.method.reference_logp:
         trainer.reference_logp = reference_logp(trainer, run, collator)
     return trainer
-
-
-def prepare_reference(run: TrainingRun, outputs: Iterable[Path]) -> None:
-    """Train a run's reference that is not there, or another one now. The job does so before it starts the processes of
-    the run, as these could not agree on it while another job that needs the same one makes it.
-
-    Args:
-        outputs: of the job, which has checkpoints of its own.
-    """
-    made = run.reference_run
-    if made is None:
-        return
-    place = min(outputs).with_name("reference")
-    with claim(run.work / "claims" / f"reference-{made.identity}.json", run.reference):
-        if not is_sound(run.reference):
-            spool = Spool(run.work, SPOOL, {"reference": place}, made.identity, stays=True)
-            spool.remove_others()
-            launch(make_reference, made, reference=run.reference, folder=spool.folder)
-            shutil.rmtree(spool.folder.parent, ignore_errors=True)
 
 
 def make_reference(run: TrainingRun, reference: Path, folder: Path) -> None:

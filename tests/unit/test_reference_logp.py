@@ -14,9 +14,11 @@ from mmunlearn.models.collate import forward
 from mmunlearn.models.loading import ADAPTER_FILES, ADAPTER_RECORD, POLICY
 from mmunlearn.records import Training, read_json, sha256_of, write_json
 from mmunlearn.spool import finished, release
-from mmunlearn.training import reference
+from mmunlearn.training import reference, refusal_reference
 from mmunlearn.training import train as training
+from mmunlearn.training.adapters import is_sound
 from mmunlearn.training.losses import sequence_logp
+from mmunlearn.training.refusal_reference import prepare_reference
 from mmunlearn.training.train import train
 from tests.unit.training_fixtures import WEIGHTS, unlearner, unlearning
 
@@ -40,7 +42,7 @@ def test_they_are_the_policys_at_step_0_without_dropout(name, finetuned, tmp_pat
 
 def losses_of(run, folder):
     output = folder / "training.json"
-    training.prepare_reference(run, [output])
+    prepare_reference(run, [output])
     train(run, output)
     release(finished(run.work, [output]))  # trained again the next time
     return read_json(folder / "training.json", Training).losses
@@ -87,7 +89,7 @@ def test_a_reference_trained_on_the_refusals(finetuned, tmp_path, monkeypatch):
     assert all(torch.equal(value, trained[name]) for name, value in load_file(weights).items())
     for job in ("train", "trace"):
         shutil.rmtree(work / "references")
-        training.prepare_reference(run, [tmp_path / job / "training.json"])
+        prepare_reference(run, [tmp_path / job / "training.json"])
     assert len(folders) == len(set(folders)) == 4
     assert not [*work.glob("claims/*"), *work.glob("training/*")]
 
@@ -104,15 +106,15 @@ def test_of_two_jobs_that_need_a_reference_one_makes_it(finetuned, tmp_path, mon
 
     def prepare(name):
         together.wait()
-        training.prepare_reference(run, [tmp_path / name / "training.json"])
+        prepare_reference(run, [tmp_path / name / "training.json"])
 
-    monkeypatch.setattr(training, "make_reference", make)
+    monkeypatch.setattr(refusal_reference, "make_reference", make)
     jobs = [threading.Thread(target=prepare, args=(name,)) for name in ("train", "trace")]
     for job in jobs:
         job.start()
     for job in jobs:
         job.join()
-    assert len(made) == 1 and training.is_sound(run.reference)
+    assert len(made) == 1 and is_sound(run.reference)
 
 
 def save_sound(finetuned, reference):
