@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_type_hints
 
 from mmunlearn.atomic import HOST, MACHINE, scratch_folder
 
@@ -71,7 +72,10 @@ class Holder:
 
     @property
     def remedy(self) -> str:
-        return f"`scancel {self.slurm_job}`" if self.slurm_job else f"`kill {self.pid}` on {self.host}"
+        if self.slurm_job:
+            return f"`scancel {self.slurm_job}`"
+        own = self.machine == MACHINE  # after a new start of its machine the number may be another's
+        return f"`kill {self.pid}` on {self.host}" if own else f"end it on {self.host}"
 
 
 @contextmanager
@@ -177,9 +181,11 @@ def _look(path: Path) -> tuple[str | None, int]:
 
 def _read(text: str) -> Holder | None:
     try:
-        return Holder(**json.loads(text))
-    except (ValueError, TypeError):
+        holder = Holder(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
         return None
+    kinds = get_type_hints(Holder)
+    return holder if all(isinstance(value, kinds[name]) for name, value in asdict(holder).items()) else None
 
 
 def _beat(path: Path, mine: str, done: threading.Event) -> None:

@@ -81,6 +81,12 @@ def keep_found(path: Path) -> None:
                     shutil.copy2(one, temporary)
 
 
+def put_back(path: Path) -> None:
+    """Put what a file was found to hold into its place again."""
+    with suppress(OSError), atomic_path(path) as temporary:
+        shutil.copy2(found_path(path), temporary)
+
+
 def damaged_part(path: Path) -> Path:
     """Of a damaged file and those that are read with it the first that is not as written."""
     return next((one for one, *_ in _differences(path)), path)

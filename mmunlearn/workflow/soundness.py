@@ -24,6 +24,7 @@ from mmunlearn.receipts import (
     forget_receipts,
     found_path,
     keep_found,
+    put_back,
     read_receipt,
     receipt_path,
     write_receipts,
@@ -69,8 +70,10 @@ def look(scale: str) -> list[str]:
     if "--unlock" in sys.argv:
         return []
     records, marks = _names("metadata"), _names("incomplete")
-    for path in filter(_is_ours, map(_path, marks)):
-        if read_receipt(path) is None:
+    for path in map(_path, marks):
+        if _was_being_made_again(path):
+            put_back(path)
+        elif _is_ours(path) and read_receipt(path) is None:
             _unmark(path)
     damaged, lost = {}, []
     for path, found in cut(RESULTS / scale):
@@ -107,8 +110,15 @@ def _lost(paths: list[Path]) -> Iterator[str]:
         yield (
             f"Snakemake has no record of {len(paths)} outputs, first {paths[0]}: a change of settings or code does not "
             f"make them again. Put back {SNAKEMAKE}/metadata of the run that has made them, or make them again by "
-            "--forcerun."
+            "--forcerun. Where a copy has new times, too, finished jobs run again: copy by `cp -a`, or give the same "
+            "command with --touch first."
         )
+
+
+def _was_being_made_again(path: Path) -> bool:
+    """Whether a job was killed that made a damaged file again: Snakemake has removed the file, and would not miss it
+    where all that rests on it is there."""
+    return path.is_relative_to(RESULTS) and not path.exists() and found_path(path).exists()
 
 
 def _mark(path: Path) -> None:

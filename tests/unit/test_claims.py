@@ -106,6 +106,21 @@ def test_a_killed_holders_claim_is_broken_at_once_and_by_one_alone(path, tmp_pat
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "\x00", "[]", '["a"]', '{"host": "n1"}', json.dumps({**asdict(claims._me()), "slurm_job": 5})],
+)
+def test_a_claim_that_nobody_can_read_is_that_of_nobody_known(text):
+    assert claims._read(text) is None
+
+
+def test_after_a_new_start_of_its_machine_no_number_of_a_process_is_told():
+    me = claims._me()
+    assert replace(me, slurm_job="").remedy == f"`kill {os.getpid()}` on {claims.HOST}"
+    assert replace(me, slurm_job="", machine="before").remedy == f"end it on {claims.HOST}"
+    assert replace(me, slurm_job="7", machine="before").remedy == "`scancel 7`"
+
+
 ME = Holder("n1", "boot-1", 7, "100", "55", "now", 1)
 OTHER = Holder("n2", "boot-2", 7, "100", "56", "now")
 

@@ -319,6 +319,19 @@ def test_a_file_whose_receipt_is_removed_is_not_made_again(made):
     begin(path)
 
 
+def test_a_damaged_file_that_a_killed_job_was_making_again_is_not_forgotten(made):
+    """Snakemake has removed it, and goes by what rests on it."""
+    (path,) = made("questions.jsonl")
+    path.write_bytes(path.read_bytes()[:40])
+    look("small")
+    path.unlink()
+    soundness._place("incomplete", path).write_text(
+        '{"external_jobid": null}'
+    )  # as a job of Snakemake's begins
+    look("small")
+    assert path.stat().st_size == 40 and soundness._place("incomplete", path).exists()
+
+
 def test_found_files_are_copied_where_there_are_no_links(made, monkeypatch):
     def fail(*_: Path) -> None:
         raise PermissionError
