@@ -25,7 +25,7 @@ from mmunlearn.models.identity import base_identity
 from mmunlearn.models.loading import ModelSpec, load_base, new_adapter
 from mmunlearn.records import Training, digest_of, read_json, read_jsonl
 from mmunlearn.seeds import derive_seed
-from mmunlearn.spool import release
+from mmunlearn.spool import finished, release
 from mmunlearn.tasks import TaskQuestion, TaskSequence, order_id
 from mmunlearn.training.adapters import WEIGHTS, save_adapter
 from mmunlearn.training.launch import launch
@@ -271,7 +271,7 @@ def train_stage(run: StageRun, output: Path) -> Path:
             link_stage(output, making)
         free_memory()  # the next stage loads the base once more
     link_stage(folder, output)
-    release(run.work, [training])  # it stays here
+    release(finished(run.work, [training]))  # it stays here
     done = read_json(training, Training)
     how = "was there, with" if there else "took"
     logger.info("task %s %s %d steps: %s", run.task, how, done.steps, done.stop_reason)
