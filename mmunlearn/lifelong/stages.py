@@ -271,7 +271,7 @@ def train_stage(run: StageRun, output: Path) -> Path:
             link_stage(output, making)
         free_memory()  # the next stage loads the base once more
     link_stage(folder, output)
-    release(finished(run.work, [training]))  # it stays here
+    release(finished(run.work, [output / ADAPTER / WEIGHTS]))  # it stays here
     done = read_json(training, Training)
     how = "was there, with" if there else "took"
     logger.info("task %s %s %d steps: %s", run.task, how, done.steps, done.stop_reason)

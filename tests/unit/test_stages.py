@@ -408,7 +408,7 @@ def test_two_jobs_that_train_the_same_task_do_not_meet(inputs, sequence, tmp_pat
 
     def overtaken(function, run, **arguments):
         plain(function, run, **arguments)
-        making.update((work / "training").iterdir())
+        making.update((work / "training").glob("*/"))
         if run.apart == "mine":
             stages.train_stage(replace(run, apart="another"), tmp_path / "another")
 
