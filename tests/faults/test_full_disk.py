@@ -39,7 +39,7 @@ def test_a_disk_that_was_full_for_a_while(small, disk):
     used = int(subprocess.check_output(["du", "-sk", disk], text=True).split()[0])
     resize(disk, used + ROOM)
     text = run.fails("draw")
-    assert "Asked for room for " in text and "Free some, then run the same command again" in text
+    assert "Asked for room for work/draws/" in text and "Free some, then run the same command again" in text
     resize(disk, 2**16)
     run("draw")
     assert sha256_of(run.results / MANIFEST) == sha256_of(small.results / MANIFEST)

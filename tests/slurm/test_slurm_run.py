@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slurm
 OPTIONS = ("--workflow-profile", "profiles/slurm")
 HEAVY = {"build_reference_set", "draw_references", "draw_shard", "settle_pictures", "merge_manifest"}
 HEAVY |= {"encode_images", "train_finetuned", "train_goal", "train_unlearned", "answer_questions"}
+WAITS = "waiting for it, to take what it has finished"
 LITTLE = SMALL["images"] | {"job": {"gpu": 0, "mem_mb": 500}}
 """Too little memory for drawing at the first attempt, enough at the second."""
 
@@ -51,6 +53,13 @@ class Story:
         """What the jobs of a rule have printed, or one of them."""
         folder = self.run.folder / "logs" / "slurm" / f"rule_{rule}"
         return "".join(path.read_text() for path in folder.rglob(f"{number}.log"))
+
+    def claims(self, job: Job) -> bool:
+        """Whether a job has a claim on its outputs."""
+        found = (self.run.folder / "work" / "claims").glob("*.json")
+        with suppress(OSError):  # one that is let go meanwhile, or being made
+            return any(f'"slurm_job": "{job.number}"' in path.read_text() for path in found)
+        return False
 
     def submitted(self, rule: str) -> int:
         """Jobs of a rule that Slurm has been given, further attempts not counted."""
@@ -118,6 +127,9 @@ def training(story: Story) -> None:
     """Snakemake is killed, its successor submits what still trains."""
     drained = story.struck["drain"].node
     (story.old,) = (old,) = story.hold("train_goal")
+    resume(old)
+    story.until(lambda: story.claims(old))
+    suspend(old)
     assert old.node != drained
     story.cluster.ask("scontrol", "update", f"NodeName={drained}", "State=RESUME")
     os.killpg(story.process.pid, signal.SIGKILL)
@@ -126,6 +138,7 @@ def training(story: Story) -> None:
     story.begin()
     same = story.until(lambda: [job for job in story.cluster.working(old.name) if job.number != old.number])
     story.struck["kill -9"] = same[0]
+    story.until(lambda: WAITS in story.logs(old.rule, same[0].number))
     resume(old)
 
 
@@ -180,12 +193,9 @@ def test_what_slurm_starts_again_is_followed(story):
 
 
 def test_a_killed_snakemake_is_followed_by_one_whose_jobs_wait_for_its(story):
-    """Whichever of the two begins first trains, the other one takes what it has finished."""
-    logs = {job.number: story.logs(job.rule, job.number) for job in (story.old, story.struck["kill -9"])}
-    (second,) = (number for number, log in logs.items() if "finished before, in work/training/" in log)
-    (first,) = logs.keys() - {second}
-    if "waiting for it, to take what it has finished" in logs[second]:
-        assert f"Slurm job {first}, since" in logs[second]
+    again = story.struck["kill -9"]
+    assert WAITS in story.logs(again.rule, again.number)
+    assert f"Slurm job {story.old.number}" in story.logs(again.rule, again.number)
 
 
 def test_while_the_controller_is_silent_no_job_is_forgotten(story):
